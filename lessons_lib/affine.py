@@ -1,0 +1,222 @@
+"""Quantization's arithmetic from scratch: an affine map between real numbers and integers.
+
+    real = scale * (q - zero_point)        q = clip(round(real / scale) + zero_point, qmin, qmax)
+
+Only NumPy. ``quantize`` and ``dequantize`` give bit for bit what TFLite's QUANTIZE and DEQUANTIZE
+operators give with the reference kernels (``reference_ops::AffineQuantize`` and ``Dequantize`` in
+``tensorflow/lite/kernels/internal/reference``); the scheme is that of Jacob et al., 2018
+(arXiv:1712.05877) and of TFLite's 8-bit quantization specification.
+"""
+
+import operator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lessons_lib.errors import InputError
+
+FLOAT16_SMALLEST_NORMAL = 2.0**-14
+
+
+def integer_range(
+    num_bits: int = 8, signed: bool = True, narrow_range: bool = False
+) -> tuple[int, int]:
+    """Return ``(qmin, qmax)``, the smallest and the largest integer of a quantized type.
+
+    ``narrow_range`` gives up the smallest one, so that int8 is symmetric: -127..127.
+    Raises InputError unless ``num_bits`` is a whole number from 2 to 16. Defined in lesson 03.
+    """
+    bits = _whole_number("num_bits", num_bits, 2, 16)
+    qmin = -(2 ** (bits - 1)) if signed else 0
+    return qmin + bool(narrow_range), qmin + 2**bits - 1
+
+
+def scale_zero_point(
+    low: float, high: float, num_bits: int = 8, signed: bool = True
+) -> tuple[float, int]:
+    """Return the asymmetric ``(scale, zero_point)`` that spreads ``low..high`` over all integers.
+
+    The range is first widened to hold 0, so that 0 (padding, ReLU) has an exact integer:
+    ``scale = (high - low) / (qmax - qmin)``, ``zero_point = qmin - low / scale`` rounded half away
+    from zero. A range of zeros only has scale 1.0 and zero_point qmin.
+    ``low`` and ``high`` are real numbers; the scale is a float, in real units per integer step.
+    Raises InputError when either is not finite, ``low > high``, or the range is too narrow or too
+    wide for a float32 scale. Defined in lesson 03.
+    """
+    qmin, qmax = integer_range(num_bits, signed)
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise InputError(
+            f"the range {low}..{high} has no scale: both ends must be finite and in order, "
+            "as the minimum and maximum of real data are (lesson 03)"
+        )
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    if low == high:
+        return 1.0, qmin
+    scale = high / (qmax - qmin) - low / (qmax - qmin)
+    _require_scale(scale)
+    return scale, int(round_half_away(qmin - low / scale))
+
+
+def symmetric_scale(max_abs: ArrayLike, num_bits: int = 8) -> np.ndarray | float:
+    """Return ``max_abs / qmax``, the scale that puts 0 at integer 0; the way of weights.
+
+    ``max_abs`` is the largest magnitude of the tensor, or an array of one for each channel; the
+    result has its shape. A channel of zeros has scale 1.0: any scale stores it exactly.
+    Raises InputError when a magnitude is negative or not finite, or too small or too large for a
+    float32 scale. Defined in lesson 03.
+    """
+    max_abs = np.asarray(max_abs, dtype=np.float64)
+    if not np.all(np.isfinite(max_abs)) or np.any(max_abs < 0):
+        raise InputError(
+            f"max_abs holds {_first(max_abs, ~(np.isfinite(max_abs) & (max_abs >= 0)))}, which is "
+            "no magnitude: give np.max(np.abs(weights)) of finite weights (lesson 03)"
+        )
+    _, qmax = integer_range(num_bits)
+    scale = np.where(max_abs == 0, 1.0, max_abs / qmax)
+    _require_scale(scale)
+    return scale if scale.ndim else float(scale)
+
+
+def round_half_away(x: ArrayLike) -> np.ndarray:
+    """Round to the nearest whole number, ties away from zero: 0.5 -> 1, -2.5 -> -3.
+
+    Takes and returns floats of any shape. NumPy's own ``np.round`` sends ties to the even
+    neighbour (2.5 -> 2) and ``floor(x + 0.5)`` sends -2.5 to -2; C's ``std::round``, which TFLite
+    uses, does neither. Exact for every finite float: ``x - trunc(x)`` has no rounding error.
+    Defined in lesson 03.
+    """
+    x = np.asarray(x)
+    whole = np.trunc(x)
+    return whole + np.where(np.abs(x - whole) >= 0.5, np.sign(x), 0).astype(whole.dtype)
+
+
+def quantize(
+    x: ArrayLike,
+    scale: ArrayLike,
+    zero_point: ArrayLike,
+    num_bits: int = 8,
+    signed: bool = True,
+    narrow_range: bool = False,
+) -> np.ndarray:
+    """Return ``clip(round_half_away(x / scale) + zero_point, qmin, qmax)`` as integers.
+
+    ``x``: real numbers of any shape, divided in float32 as TFLite does. ``scale`` and
+    ``zero_point``: numbers, or arrays that broadcast against ``x`` (per-channel).
+    The result has dtype int8 or uint8 up to 8 bits, int16 or uint16 up to 16.
+    Values outside the range saturate. (TFLite agrees while ``|x / scale| < 2**31``; beyond that its
+    conversion to int32 is undefined in C++.)
+    Raises InputError when ``x`` holds NaN or inf, a scale is not positive and finite, or a
+    zero_point is not an integer in qmin..qmax. Defined in lesson 03.
+    """
+    qmin, qmax = integer_range(num_bits, signed, narrow_range)
+    x, scale = _float32("x", x), _require_scale(scale)
+    zero_point = _require_zero_point(zero_point, qmin, qmax)
+    with np.errstate(over="ignore"):  # a quotient beyond float32 is inf, and saturates
+        steps = round_half_away(x / scale)
+    # float64 holds every sum of a clipped step and a zero_point exactly
+    shifted = np.clip(steps, -(2.0**31), 2.0**31).astype(np.float64) + zero_point
+    return np.clip(shifted, qmin, qmax).astype(_container(num_bits, signed))
+
+
+def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndarray:
+    """Return ``scale * (q - zero_point)``, the real numbers that integers stand for, as float32.
+
+    ``q``: integers of any shape, up to 32 bits; ``scale`` and ``zero_point`` broadcast against it.
+    The product is rounded once, to float32.
+    Raises InputError when ``q`` or a zero_point is not an integer, or a scale is not positive and
+    finite. Defined in lesson 03.
+    """
+    q, scale = _integers("q", q), _require_scale(scale)
+    real = (q - _integers("zero_point", zero_point)) * scale.astype(np.float64)
+    return np.asarray(real, dtype=np.float32)
+
+
+def float16_bits(x: float) -> tuple[str, str, str]:
+    """Return ``(sign, exponent, fraction)`` of ``x`` as float16: 1, 5 and 10 characters of 0 and 1.
+
+    ``x`` is rounded to the nearest float16, ties to even; from 65520 on that is infinity.
+    Raises InputError unless ``x`` is one number. Defined in lesson 03; IEEE 754, binary16.
+    """
+    half = _float16(x)
+    if half.ndim:
+        raise InputError(f"float16_bits takes one number, not an array of shape {half.shape}")
+    bits = f"{int(half.view(np.uint16)):016b}"
+    return bits[0], bits[1:6], bits[6:]
+
+
+def float16_spacing(x: ArrayLike) -> np.ndarray | float:
+    """Return the gap between ``x``, rounded to float16, and the next float16 of larger magnitude.
+
+    ``2**(e - 10)`` where ``2**e <= |x| < 2**(e + 1)``, and ``2**-24`` below ``2**-14``. The result
+    is a float, or an array of the shape of ``x``.
+    Raises InputError where ``x`` is NaN, infinite or rounds to infinity. Defined in lesson 03.
+    """
+    half = _float16(x)
+    if not np.all(np.isfinite(half)):
+        raise InputError(
+            f"{_first(np.asarray(x), ~np.isfinite(half))} has no neighbours in float16: "
+            "its largest number is 65504 (lesson 03)"
+        )
+    magnitude = np.maximum(np.abs(half.astype(np.float64)), FLOAT16_SMALLEST_NORMAL)
+    spacing = np.ldexp(1.0, np.frexp(magnitude)[1] - 11)
+    return spacing if spacing.ndim else float(spacing)
+
+
+def _container(num_bits: int, signed: bool) -> np.dtype:
+    """The smallest NumPy integer type that holds ``num_bits``."""
+    return np.dtype(f"{'int' if signed else 'uint'}{8 if num_bits <= 8 else 16}")
+
+
+def _whole_number(name: str, value: int, least: int, most: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise InputError(f"{name} is {value!r}; expected a whole number from {least} to {most}")
+    return number
+
+
+def _first(values: np.ndarray, bad: np.ndarray) -> object:
+    """The first bad value, for an error message."""
+    return values[bad][0] if values.ndim else values[()]
+
+
+def _float32(name: str, values: ArrayLike) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        values = np.asarray(values, dtype=np.float32)
+    if not np.all(np.isfinite(values)):
+        raise InputError(
+            f"{name} holds {_first(values, ~np.isfinite(values))}, which no integer stands for: "
+            "remove NaN and infinity before quantizing (lesson 03)"
+        )
+    return values
+
+
+def _float16(x: ArrayLike) -> np.ndarray:
+    with np.errstate(over="ignore"):  # a number above 65504 is infinity in float16: no surprise
+        return np.asarray(x).astype(np.float16)
+
+
+def _require_scale(scale: ArrayLike) -> np.ndarray:
+    with np.errstate(over="ignore", under="ignore"):
+        scale = np.asarray(scale, dtype=np.float64).astype(np.float32)
+    if not np.all(np.isfinite(scale) & (scale > 0)):
+        bad = _first(scale, ~(np.isfinite(scale) & (scale > 0)))
+        raise InputError(f"scale is {bad} in float32; expected a positive number (lesson 03)")
+    return scale
+
+
+def _integers(name: str, values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values)
+    if not np.issubdtype(values.dtype, np.integer):
+        raise InputError(f"{name} has dtype {values.dtype}; expected integers (lesson 03)")
+    return values.astype(np.int64)
+
+
+def _require_zero_point(zero_point: ArrayLike, qmin: int, qmax: int) -> np.ndarray:
+    zero_point = _integers("zero_point", zero_point)
+    if np.any((zero_point < qmin) | (zero_point > qmax)):
+        bad = _first(zero_point, (zero_point < qmin) | (zero_point > qmax))
+        raise InputError(f"zero_point is {bad}; expected an integer in {qmin}..{qmax} (lesson 03)")
+    return zero_point

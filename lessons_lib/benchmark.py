@@ -1,0 +1,87 @@
+"""How long a model takes and how much memory it needs, measured so that one can believe it."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lessons_lib.children import call
+from lessons_lib.errors import InputError
+from lessons_lib.runtime import Model
+
+
+def latency(
+    models: Mapping[str, Model], images: np.ndarray, *, rounds: int = 200, warmup: int = 20
+) -> pd.DataFrame:
+    """Time one image at a time on every model and return a row for each, in microseconds.
+
+    ``images`` is float32 (N, H, W, C); the first is used, quantized before the clock starts, so
+    only the runtime's ``invoke`` is timed. The models take turns in every round: a disturbance of
+    the machine hits all of them. Columns ``median_us``, ``p25_us``, ``p75_us``, ``best_us``.
+    Raises InputError when there is no model or no round. Defined in lesson 02.
+    """
+    if not models or rounds < 1:
+        raise InputError("latency needs at least one model and one round")
+    invokers = {name: model.invoker(images[:1]) for name, model in models.items()}
+    for invoke in invokers.values():
+        for _ in range(warmup):
+            invoke()
+    times = {name: np.empty(rounds) for name in invokers}
+    for turn in range(rounds):
+        for name, invoke in invokers.items():
+            times[name][turn] = _seconds(invoke)
+    rows = {name: _summary(1e6 * seconds) for name, seconds in times.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _seconds(invoke) -> float:
+    start = time.perf_counter()
+    invoke()
+    return time.perf_counter() - start
+
+
+def _summary(us: np.ndarray) -> dict[str, float]:
+    p25, median, p75 = np.percentile(us, [25, 50, 75])
+    return {"median_us": median, "p25_us": p25, "p75_us": p75, "best_us": us.min()}
+
+
+def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
+    """Return how many bytes loading and running a model adds to a fresh process at its peak.
+
+    The process is measured after it imported the runtime and again after running one batch of
+    zeros. Raises ModelFileError for a damaged model. Defined in lesson 02.
+    """
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    Model(content)  # a damaged one is reported here, not as a dead measurement
+    return call("lessons_lib.benchmark:_measure_memory", content, batch_size)
+
+
+def _measure_memory(content: bytes, batch_size: int) -> int:
+    from ai_edge_litert.interpreter import Interpreter  # noqa: F401  (imported before the baseline)
+
+    from lessons_lib import runtime
+
+    runtime.trust(content)
+    before = _peak_bytes()
+    model = Model(content)
+    model.run(np.zeros((batch_size, *model.input_shape), model.input_dtype), batch_size)
+    return _peak_bytes() - before
+
+
+def _peak_bytes() -> int:
+    """The process's highest resident memory so far."""
+    if sys.platform == "linux":
+        # Not getrusage: its peak is inherited from the process that started this one.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,148 @@
+"""The ``lessons`` command: run the lessons, open them, print the scoreboard.
+
+Heavy imports stand inside the commands: ``lessons --help`` answers at once.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from lessons_lib import files
+from lessons_lib.errors import LessonError
+
+if TYPE_CHECKING:
+    from lessons_lib.notebooks import Run
+    from lessons_lib.scoreboard import Row
+
+out = Console()
+err = Console(stderr=True)
+
+
+class _Lessons(TyperGroup):
+    """Shows the course's own errors as one message; any other error keeps its traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except LessonError as error:
+            err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Lessons,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="TensorFlow Lite quantization, lesson by lesson.",
+)
+Folder = Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of notebooks/.")]
+
+
+@app.command()
+def run(
+    numbers: Annotated[list[str] | None, typer.Argument(metavar="[NN]...")] = None,
+    folder: Folder = None,
+) -> None:
+    """Execute all lessons, or those with the given numbers; the copies go to artifacts/runs."""
+    from lessons_lib import notebooks
+
+    runs = [_run(path) for path in notebooks.find(numbers or (), folder)]
+    out.print(_runs_table(runs))
+    failed = [run for run in runs if run.failure]
+    for one in failed:
+        message = f"{one.notebook.name}, {one.failure}\n  see {files.display_path(one.copy)}"
+        err.print(f"[bold red]Failed:[/] {escape(message)}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(path: Path) -> "Run":
+    """Execute one notebook behind a progress bar; without a terminal, one line at its end."""
+    from lessons_lib import notebooks
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    look = {"console": out, "transient": True, "disable": not out.is_terminal}
+    with Progress(*columns, TextColumn("cells"), TimeElapsedColumn(), **look) as live:
+        task = live.add_task(path.stem, total=None)
+        result = notebooks.run(path, lambda n, total: live.update(task, completed=n, total=total))
+    mark = "[red]failed[/]" if result.failure else "[green]passed[/]"
+    out.print(f"{mark} {path.stem} in {result.seconds:.1f} s", highlight=False)
+    return result
+
+
+def _runs_table(runs: "list[Run]") -> Table:
+    table = Table("lesson", "result")
+    for name in ("cells", "seconds"):
+        table.add_column(name, justify="right")
+    for one in runs:
+        result = f"[red]failed in code cell {one.failure.cell}[/]" if one.failure else "passed"
+        table.add_row(one.notebook.stem, result, str(one.cells), f"{one.seconds:.1f}")
+    table.add_section()
+    table.add_row("all", "", str(sum(r.cells for r in runs)), f"{sum(r.seconds for r in runs):.1f}")
+    return table
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(ctx: typer.Context, folder: Folder = None) -> None:
+    """Open JupyterLab at lesson 1; further arguments go to JupyterLab."""
+    from lessons_lib import notebooks
+
+    first = notebooks.find(folder=folder)[0].resolve()
+    root = f"--ServerApp.root_dir={first.parent.parent}"
+    command = [sys.executable, "-m", "jupyterlab", str(first), root, *ctx.args]
+    if os.name == "nt":
+        raise typer.Exit(subprocess.run(command).returncode)
+    os.execv(command[0], command)  # so that Ctrl-C reaches JupyterLab, which asks before it stops
+
+
+@app.command()
+def scoreboard(
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A SavedModel; else the course's mnist_cnn.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the rows there as JSON.")
+    ] = None,
+) -> None:
+    """Send a model down the seven paths; print size, accuracy, agreement and latency of each."""
+    from lessons_lib import scoreboard as board
+    from lessons_lib import training
+
+    with err.status("Converting and measuring the seven paths, about a minute ..."):
+        source = model if model is not None else training.reference("mnist_cnn")
+        rows = board.build(source, files.artifacts("scoreboard"))
+    out.print(_scoreboard_table(rows))
+    if json_file is not None:
+        fields = [dataclasses.asdict(row) for row in rows]
+        files.write_atomic(json_file, json.dumps(fields, indent=2, default=str) + "\n")
+
+
+def _scoreboard_table(rows: "list[Row]") -> Table:
+    """The rows as one looks at them; ``--json`` has them in full."""
+    table = Table("path", title="The seven paths, compared with float32")
+    for name in ("bytes", "smaller", "accuracy [95 % interval]", "agreement", "µs per image"):
+        table.add_column(name, justify="right")
+    table.add_column("integer only")
+    table.add_column("input, output")
+    for row in rows:
+        interval = f"{row.accuracy:.1%} [{row.accuracy_low:.1%}, {row.accuracy_high:.1%}]"
+        numbers = (f"{row.bytes:,}", f"{row.ratio:.2f}x", escape(interval), f"{row.agreement:.1%}")
+        kinds = ("yes" if row.integer_only else "no", f"{row.input_dtype}, {row.output_dtype}")
+        table.add_row(row.name, *numbers, f"{row.latency_us:.1f}", *kinds)
+    return table
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,172 @@
+"""From a SavedModel to ``.tflite`` along one of the seven paths, with an audit of the result."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lessons_lib import anatomy, calibration, files, paths, runtime
+from lessons_lib.children import call
+from lessons_lib.errors import ChildDied, ConversionError
+from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib.training import require_saved_model
+
+
+def convert(
+    saved_model: str | os.PathLike,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None = None,
+    *,
+    value_range: tuple[float, float] | None = (0.0, 1.0),
+) -> bytes:
+    """Return the ``.tflite`` bytes of ``saved_model`` converted along ``path``.
+
+    ``representative_dataset`` yields ``[float32 (1, H, W, C)]`` and is needed by the four integer
+    paths; ``value_range`` is the range that the model was trained on. The same SavedModel and
+    samples always give the same bytes on one machine. Raises InputError for an unknown path,
+    ModelFileError when the folder is not a SavedModel, CalibrationError for a bad representative
+    dataset, ConversionError when the converter fails or the result is not what the path promises.
+    Defined in lessons 01 and 04 to 07. Source: ``tf.lite.TFLiteConverter``.
+    """
+    path = paths.get(path)
+    directory = require_saved_model(saved_model)
+    converter = _converter(directory)
+    if path.needs_calibration:
+        if representative_dataset is None:
+            raise ConversionError(
+                f"the path {path.name} needs a representative_dataset: without one, the ranges of "
+                "the activations are unknown (lesson 06)"
+            )
+        shape = _input_shape(directory)
+        converter.representative_dataset = calibration.guard(
+            representative_dataset, shape, value_range
+        )
+    _configure(converter, path)
+    model = _run(converter, path)
+    audit(model, path.name)
+    runtime.trust(model)
+    return model
+
+
+def _converter(directory: Path):
+    tf = tensorflow()
+    try:
+        with quiet():
+            return tf.lite.TFLiteConverter.from_saved_model(str(directory))
+    except Exception as error:  # the loader raises many kinds, all about its insides
+        raise ConversionError(
+            f"{files.display_path(directory)} cannot be read as a SavedModel: {_first_line(error)}"
+        ) from error
+
+
+def _configure(converter, path: paths.Path) -> None:
+    """The settings of a path, as lessons 04 to 07 write them out."""
+    tf = tensorflow()
+    if path.optimize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if path.supported_ops:
+        converter.target_spec.supported_ops = [
+            getattr(tf.lite.OpsSet, name) for name in path.supported_ops
+        ]
+    if path.supported_types:
+        converter.target_spec.supported_types = [getattr(tf, name) for name in path.supported_types]
+    converter.inference_input_type = getattr(tf, path.input_dtype)
+    converter.inference_output_type = getattr(tf, path.output_dtype)
+
+
+def _run(converter, path: paths.Path) -> bytes:
+    try:
+        with quiet():
+            return converter.convert()
+    except Exception as error:  # ValueError, RuntimeError, ConverterError, by the stage that failed
+        raise ConversionError(
+            f"the converter refused the path {path.name}: {_first_line(error)} (lesson 07)"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def audit(model: str | os.PathLike | bytes, path: str) -> anatomy.Audit:
+    """Return the audit of a converted model; raise ConversionError if it breaks its promise.
+
+    A path that promises integers must have integer input and output of its own dtype and no
+    operator with a float operand, in any subgraph. Defined in lesson 07.
+    """
+    promise, found = paths.get(path), anatomy.audit(model)
+    if (found.input_dtype, found.output_dtype) != (promise.input_dtype, promise.output_dtype):
+        raise ConversionError(
+            f"the path {path} promises {promise.input_dtype} input and {promise.output_dtype} "
+            f"output, but the model has {found.input_dtype} and {found.output_dtype} (lesson 07)"
+        )
+    if promise.integer_only and not found.integer_only:
+        raise ConversionError(
+            f"the path {path} promises integers only, but these operators stayed in float: "
+            f"{', '.join(found.float_operators)} (lesson 07)"
+        )
+    return found
+
+
+def _input_shape(directory: Path) -> tuple[int, ...]:
+    """One input's shape without the batch, read from the SavedModel's signature."""
+    tf = tensorflow()
+    with quiet():
+        signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    inputs = list(signature.structured_input_signature[1].values())
+    if len(inputs) != 1:
+        raise ConversionError(
+            f"{files.display_path(directory)} has {len(inputs)} inputs; the course's helpers take "
+            "models with one"
+        )
+    return tuple(inputs[0].shape[1:])
+
+
+def convert_all(
+    saved_model: str | os.PathLike,
+    representative_dataset: calibration.RepresentativeDataset | None,
+    directory: str | os.PathLike,
+    *,
+    names: Iterable[str] = tuple(paths.PATHS),
+    value_range: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, Path]:
+    """Convert along the paths ``names`` into ``directory`` and return each path's file.
+
+    Raises what ``convert`` raises, and StorageError when ``directory`` cannot be written.
+    """
+    written = {}
+    for name in names:
+        dataset = representative_dataset if paths.get(name).needs_calibration else None
+        model = convert(saved_model, name, dataset, value_range=value_range)
+        written[name] = files.write_atomic(Path(directory) / f"{name}.tflite", model)
+    return written
+
+
+def convert_all_in_child(
+    saved_model: str | os.PathLike,
+    representative_dataset: calibration.RepresentativeDataset | None,
+    directory: str | os.PathLike,
+    *,
+    names: Iterable[str] = tuple(paths.PATHS),
+    value_range: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, Path]:
+    """Do what ``convert_all`` does, in a fresh process, which may crash or need much memory.
+
+    The caller needs no TensorFlow. A crash of the converter becomes a ConversionError.
+    """
+    samples = None if representative_dataset is None else list(representative_dataset())
+    arguments = (saved_model, samples, directory, tuple(names), value_range)
+    try:
+        written = call("lessons_lib.convert:_convert_samples", *arguments)
+    except ChildDied as error:
+        raise ConversionError(
+            f"the converter died on {files.display_path(saved_model)}: {error}. Rolled LSTM and "
+            "GRU layers do that on the integer paths (lesson 07)"
+        ) from error
+    for file in written.values():
+        runtime.trust(file.read_bytes())
+    return written
+
+
+def _convert_samples(saved_model, samples, directory, names, value_range) -> dict[str, Path]:
+    dataset = None if samples is None else lambda: iter(samples)
+    return convert_all(saved_model, dataset, directory, names=names, value_range=value_range)

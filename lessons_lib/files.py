@@ -1,0 +1,100 @@
+"""Where the course keeps its files, and how it writes them: whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lessons_lib.errors import StorageError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def artifacts_root() -> Path:
+    """Return the folder of what lessons make: ``$LESSONS_ARTIFACTS``, else ``artifacts/``."""
+    return Path(os.environ.get("LESSONS_ARTIFACTS", ROOT / "artifacts"))
+
+
+def artifacts(*parts: str) -> Path:
+    """Return a folder below the artifacts folder, created if it is missing.
+
+    Raises StorageError when the folder cannot be created or written.
+    """
+    folder = artifacts_root().joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return folder
+
+
+def write_atomic(path: str | os.PathLike, data: bytes | str) -> Path:
+    """Write ``data`` (text as UTF-8) to a temporary name, then rename: never half a file.
+
+    Raises StorageError when the folder is not writable or the disk is full; the old file stays.
+    """
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
+    with _temporary_beside(path, directory=False) as temporary:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of ``path`` when the block succeeds.
+
+    Raises StorageError when the folder cannot be written; on any error ``path`` stays as it was.
+    """
+    path = Path(path)
+    with _temporary_beside(path, directory=True) as temporary:
+        yield temporary
+        old = temporary.with_name(temporary.name + ".old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path, directory: bool) -> Iterator[Path]:
+    """A temporary name in the target's own folder, so that renaming it is atomic."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if directory:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+        yield temporary
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _cannot_write(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}. Free some space or change the rights, "
+        "or set LESSONS_ARTIFACTS to a folder that you can write to; then run again. "
+        "Nothing half-written was left."
+    )
+
+
+def sha256(source: str | os.PathLike | bytes) -> str:
+    """Return the SHA-256 of bytes, or of a file's content, as 64 hexadecimal digits."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def display_path(path: str | os.PathLike) -> str:
+    """Return ``path`` relative to the course's folder where it lies inside, with ``/`` between."""
+    path = Path(path).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

@@ -1,0 +1,201 @@
+"""The one place that touches an interpreter: float arrays in, float arrays out, for any path."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lessons_lib import affine, files
+from lessons_lib.children import call
+from lessons_lib.errors import ChildDied, InputError, ModelFileError
+from lessons_lib.quiet import quiet
+
+KERNELS = {
+    "xnnpack": "AUTO",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+# Some damaged files crash the interpreter. Contents that are known to load are remembered here.
+_trusted: set[str] = set()
+
+
+def trust(model: bytes) -> None:
+    """Remember ``model`` as safe to load in this process: it comes from our own converter."""
+    _trusted.add(files.sha256(model))
+
+
+class Model:
+    """A ``.tflite`` model, from a file or bytes, ready to run.
+
+    ``input_shape`` is one input's shape without the batch; ``input_dtype`` and ``output_dtype``
+    are NumPy dtypes; the scales and zero points are those of the input and the output tensor
+    (scale 0.0 where the tensor is float). ``kernels`` is ``xnnpack`` (the default of the runtime),
+    ``builtin`` or ``reference``. A content that was not seen before is first loaded in a child
+    process. Raises ModelFileError when it is damaged or has more than one input or output, and
+    InputError for unknown kernels. Defined in lessons 01 and 07.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike | bytes,
+        *,
+        num_threads: int = 1,
+        kernels: str = "xnnpack",
+    ):
+        if kernels not in KERNELS:
+            raise InputError(f"kernels={kernels!r}; expected one of {', '.join(KERNELS)}")
+        content = _content(source)
+        _probe_once(content, source)
+        self._interpreter = _interpreter(content, num_threads, kernels)
+        self._input, self._output = _only_tensors(self._interpreter)
+        self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
+        self.input_dtype = np.dtype(self._input["dtype"])
+        self.output_dtype = np.dtype(self._output["dtype"])
+        self.input_scale, self.input_zero_point = self._input["quantization"]
+        self.output_scale, self.output_zero_point = self._output["quantization"]
+        self._dynamic_batch = self._input["shape_signature"][0] == -1
+
+    def quantize_input(self, x: np.ndarray) -> np.ndarray:
+        """Return float32 ``x`` (N, ...) in the model's input dtype: round, clip, cast.
+
+        Rounds half away from zero, as TFLite's QUANTIZE does. A float model gets ``x`` as it is.
+        Raises InputError when ``x`` is not finite float32 of the model's shape.
+        """
+        self._check(x, np.dtype("float32"))
+        if self.input_dtype == np.float32:
+            return x
+        return _encode(x, self.input_scale, self.input_zero_point, self.input_dtype)
+
+    def dequantize_output(self, q: np.ndarray) -> np.ndarray:
+        """Return outputs (N, classes) of the model as float32: (q - zero_point) * scale."""
+        if self.output_dtype == np.float32:
+            return q
+        return affine.dequantize(q, self.output_scale, self.output_zero_point)
+
+    def run(self, x: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return the outputs (N, classes) in the output dtype for ``x`` (N, ...) in the input's.
+
+        A model with a fixed batch runs at that batch, whatever ``batch_size`` says. Raises
+        InputError when dtype or shape do not fit, or when ``batch_size`` is below 1.
+        """
+        self._check(x, self.input_dtype)
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}; expected at least 1")
+        size = min(batch_size, len(x)) if self._dynamic_batch else int(self._input["shape"][0])
+        parts = [self._invoke(x[start : start + size], size) for start in range(0, len(x), size)]
+        return np.concatenate(parts)
+
+    def _invoke(self, part: np.ndarray, size: int) -> np.ndarray:
+        """Run one batch; the last one may be short: it is padded, and the padding cut off."""
+        count = len(part)
+        if count < size:
+            part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
+        index = self._input["index"]
+        if self._batch() != size:
+            self._interpreter.resize_tensor_input(index, [size, *self.input_shape])
+            self._interpreter.allocate_tensors()
+        self._interpreter.set_tensor(index, part)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output["index"])[:count]
+
+    def invoker(self, image: np.ndarray) -> Callable[[], None]:
+        """Return a function that runs the model on one float32 image (1, H, W, C), to be timed.
+
+        The input is quantized and set beforehand. Raises InputError as ``quantize_input`` does.
+        """
+        self.run(self.quantize_input(image), batch_size=1)
+        return self._interpreter.invoke
+
+    def _batch(self) -> int:
+        return int(self._interpreter.get_input_details()[0]["shape"][0])
+
+    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return float32 (N, classes) for float32 images (N, H, W, C): quantize, run, dequantize.
+
+        Raises InputError as ``quantize_input`` and ``run`` do.
+        """
+        return self.dequantize_output(self.run(self.quantize_input(images), batch_size))
+
+    def classes(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return the most probable class of each image, int64 (N,)."""
+        return self.predict(images, batch_size).argmax(axis=1)
+
+    def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
+        x = np.asarray(x)
+        if x.dtype != dtype:
+            raise InputError(f"expected {dtype} input, got {x.dtype} (lesson 07)")
+        if x.ndim == 0 or x.shape[1:] != self.input_shape or len(x) == 0:
+            expected = ("N", *self.input_shape)
+            raise InputError(f"expected input of shape {expected}, got {x.shape}")
+        if dtype == np.float32 and not np.isfinite(x).all():
+            raise InputError("the input holds NaN or inf; every value must be a finite number")
+
+
+def _encode(x: np.ndarray, scale: float, zero_point: int, dtype: np.dtype) -> np.ndarray:
+    return affine.quantize(
+        x, scale, zero_point, num_bits=8 * dtype.itemsize, signed=dtype.kind == "i"
+    )
+
+
+def _content(source: str | os.PathLike | bytes) -> bytes:
+    if isinstance(source, bytes | bytearray):
+        return bytes(source)
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {source}: {error.strerror} (lesson 01)") from error
+
+
+def _probe_once(content: bytes, source) -> None:
+    """Load and run an unknown content in a child process, where a crash does no harm."""
+    if files.sha256(content) in _trusted:
+        return
+    name = "these bytes" if isinstance(source, bytes | bytearray) else source
+    try:
+        call("lessons_lib.runtime:_probe", content, timeout=60.0)
+    except ChildDied as error:
+        raise ModelFileError(
+            f"{name} crashed the runtime ({error}): the model is corrupted or truncated; "
+            "convert it again (lesson 01)"
+        ) from error
+    except ModelFileError as error:
+        raise ModelFileError(f"{name}: {error}") from error
+    trust(content)
+
+
+def _probe(content: bytes) -> None:
+    """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
+    interpreter = _interpreter(content, 1, "xnnpack")
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+    interpreter.invoke()
+
+
+def _interpreter(content: bytes, num_threads: int, kernels: str):
+    with quiet():
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        try:
+            interpreter = Interpreter(
+                model_content=content,
+                num_threads=num_threads,
+                experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
+            )
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFileError(
+                f"not a model that the runtime can load ({error}): it is corrupted, truncated, or "
+                "no .tflite at all (lesson 01)"
+            ) from error
+    return interpreter
+
+
+def _only_tensors(interpreter) -> tuple[dict, dict]:
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelFileError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs; the course's helpers "
+            "take models with one of each"
+        )
+    return inputs[0], outputs[0]

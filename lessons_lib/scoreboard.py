@@ -1,0 +1,123 @@
+"""All seven paths of one SavedModel in one checked table."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lessons_lib import anatomy, benchmark, calibration, convert, data, evaluate, files
+from lessons_lib.runtime import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one path gives: sizes in bytes, shares from 0 to 1, latency in microseconds.
+
+    ``ratio`` is the float32 file's size divided by this one's; ``agreement`` is with float32;
+    ``accuracy_low`` and ``accuracy_high`` bound Wilson's 95 % interval; ``latency_us`` is the
+    median for one image on one thread.
+    """
+
+    name: str
+    file: str
+    bytes: int
+    ratio: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    agreement: float
+    latency_us: float
+    integer_only: bool
+    input_dtype: str
+    output_dtype: str
+    gained: int
+    lost: int
+    p_value: float
+
+
+def build(
+    saved_model: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    dataset: data.Dataset | None = None,
+    samples: int = 100,
+) -> list[Row]:
+    """Convert ``saved_model`` along all paths into ``out_dir``, run each, and return the rows.
+
+    ``dataset`` (default: the embedded digits) gives ``samples`` calibration images and the
+    test split. Raises what ``convert.convert_all_in_child`` raises. Defined in lesson 08.
+    """
+    dataset = dataset or data.load("mnist")
+    samples_of = calibration.representative_dataset(dataset.calibration, samples)
+    written = convert.convert_all_in_child(saved_model, samples_of, out_dir)
+    return measure(written, dataset.test)
+
+
+def measure(written: dict[str, Path], test: data.Split) -> list[Row]:
+    """Return a row for each converted file; ``written`` must hold ``float32``, to compare with."""
+    models = {name: Model(file) for name, file in written.items()}
+    classes = {name: model.classes(test.images) for name, model in models.items()}
+    latency = benchmark.latency(models, test.images)["median_us"]
+    return [_row(name, written, classes, test.labels, float(latency[name])) for name in written]
+
+
+def _row(
+    name: str,
+    written: dict[str, Path],
+    classes: dict[str, np.ndarray],
+    labels: np.ndarray,
+    latency_us: float,
+) -> Row:
+    size = {path: file.stat().st_size for path, file in written.items()}
+    accuracy = evaluate.accuracy(classes[name], labels)
+    changed = evaluate.flips(classes["float32"], classes[name], labels)
+    found = anatomy.audit(written[name])
+    return Row(
+        name=name,
+        file=files.display_path(written[name]),
+        bytes=size[name],
+        ratio=size["float32"] / size[name],
+        accuracy=accuracy.value,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
+        agreement=evaluate.agreement(classes["float32"], classes[name]).value,
+        latency_us=latency_us,
+        integer_only=found.integer_only,
+        input_dtype=found.input_dtype,
+        output_dtype=found.output_dtype,
+        gained=changed.gained,
+        lost=changed.lost,
+        p_value=changed.p_value,
+    )
+
+
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """Return the rows as a table, one line a path, indexed by its name."""
+    return pd.DataFrame([asdict(row) for row in rows]).set_index("name")
+
+
+def text(rows: list[Row]) -> list[dict[str, str]]:
+    """Return the rows as a reader sees them: rounded, with units in the keys."""
+    return [
+        {
+            "path": row.name,
+            "bytes": f"{row.bytes:,}",
+            "smaller": f"{row.ratio:.2f}x",
+            "accuracy": f"{row.accuracy:.1%}",
+            "95 % interval": f"{row.accuracy_low:.1%} to {row.accuracy_high:.1%}",
+            "agreement": f"{row.agreement:.1%}",
+            "µs an image": f"{row.latency_us:.0f}",
+            "integer only": "yes" if row.integer_only else "no",
+            "input / output": f"{row.input_dtype} / {row.output_dtype}",
+        }
+        for row in rows
+    ]
+
+
+def markdown(rows: list[Row]) -> str:
+    """Return the readable table in Markdown."""
+    lines = text(rows)
+    heads = list(lines[0])
+    table = [heads, ["---"] * len(heads), *(list(line.values()) for line in lines)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)

@@ -1,0 +1,319 @@
+"""The rules that a lesson's notebook must keep: each takes a notebook and returns complaints.
+
+A complaint names the cell as JupyterLab's reader finds it: "code cell 3" is the third code cell,
+"text cell 2" the second Markdown cell.
+"""
+
+import ast
+import base64
+import re
+from collections.abc import Iterator
+
+import nbformat
+from nbformat import NotebookNode
+
+HEADINGS = (
+    "## You will be able to",
+    "## Predict first",
+    "## By hand",
+    "## Exercises",
+    "## Quiz",
+    "## Key points",
+    "## In practice",
+    "## References",
+)
+TITLE = re.compile(r"# (\d\d)\. \S.*")
+TIME_LINE = re.compile(
+    r"\*Time: \d+ min · runs in about \d+ s on two CPU cores · needs \S.*\*", re.MULTILINE
+)
+CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
+TAGS = {CHECKED, RAISES, VOLATILE}
+MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
+
+
+def code(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
+    """Yield ("code cell 1", cell), ..."""
+    cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return ((f"code cell {n}", cell) for n, cell in enumerate(cells, 1))
+
+
+def text(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
+    """Yield ("text cell 1", cell), ..."""
+    cells = (cell for cell in notebook.cells if cell.cell_type == "markdown")
+    return ((f"text cell {n}", cell) for n, cell in enumerate(cells, 1))
+
+
+def tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def outputs(cell: NotebookNode, html: bool = True) -> Iterator[str]:
+    """Yield the texts in a cell's stored outputs, with or without HTML; pictures have none."""
+    for output in cell.outputs:
+        yield output.get("text", "")
+        yield output.get("evalue", "")
+        yield re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.get("traceback", [])))
+        data = output.get("data", {})
+        without = ("image/",) if html else ("image/", "text/html")
+        yield from (str(data[kind]) for kind in data if not kind.startswith(without))
+
+
+def executed_in_order(notebook: NotebookNode) -> list[str]:
+    """nbval passes over a cell that was never executed; a reader stumbles over it."""
+    return [
+        f"{where} has the number [{cell.execution_count}], expected [{n}]: run `make refresh`"
+        for n, (where, cell) in enumerate(code(notebook), 1)
+        if cell.execution_count != n
+    ]
+
+
+def errors_are_expected(notebook: NotebookNode) -> list[str]:
+    """Errors are in cells tagged raises-exception; these store one, and nbval compares it.
+
+    Unless its output is checked as well, nbval is content when such a cell raises nothing.
+    """
+    complaints = []
+    for where, cell in code(notebook):
+        raised = any(output.output_type == "error" for output in cell.outputs)
+        if raised and RAISES not in tags(cell):
+            complaints.append(f"{where} stores an error and is not tagged {RAISES}")
+        if RAISES in tags(cell) and not raised:
+            complaints.append(f"{where} is tagged {RAISES} and stores no error")
+        if RAISES in tags(cell) and CHECKED not in tags(cell):
+            complaints.append(f"{where} is tagged {RAISES}: tag it {CHECKED} as well")
+    return complaints
+
+
+def no_stderr(notebook: NotebookNode) -> list[str]:
+    return [
+        f"{where} stores text on stderr ({output.text.strip()[:60]!r}): use quiet(), or mend it"
+        for where, cell in code(notebook)
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+
+
+_ABSOLUTE = re.compile(
+    r"(?<![\w.:/~-])/(?:home|root|work|tmp|var|usr|opt|mnt|private|Users|content)/[\w.]"
+    r"|\b[A-Z]:\\\w"
+)
+
+
+def no_absolute_path(notebook: NotebookNode) -> list[str]:
+    """A path of one machine is wrong on all others: show files.display_path(path)."""
+    complaints = []
+    for where, cell in [*code(notebook), *text(notebook)]:
+        shown = outputs(cell) if cell.cell_type == "code" else ()
+        for words in (cell.source, *shown):
+            if found := _ABSOLUTE.search(words):
+                around = words[max(0, found.start() - 10) : found.end() + 30]
+                complaints.append(f"{where} shows an absolute path: {around!r}")
+    return complaints
+
+
+def no_memory_address(notebook: NotebookNode) -> list[str]:
+    """An address differs at each run, so each refresh would change the notebook."""
+    return [
+        f"{where} shows a memory address ({found.group()}): print something that stays"
+        for where, cell in code(notebook)
+        for words in outputs(cell)
+        if (found := re.search(r"\bat 0x[0-9a-fA-F]{6,}", words))
+    ]
+
+
+def tags_are_known(notebook: NotebookNode) -> list[str]:
+    """A misspelt tag checks nothing and says nothing; nbval's comments work beside the tags."""
+    complaints = []
+    for where, cell in code(notebook):
+        if unknown := tags(cell) - TAGS:
+            complaints.append(f"{where} has the tags {unknown}; known are {sorted(TAGS)}")
+        if {CHECKED, VOLATILE} <= tags(cell):
+            complaints.append(f"{where} is {CHECKED} and {VOLATILE}: it cannot be both")
+        if re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source, re.MULTILINE):
+            complaints.append(f"{where} holds an nbval comment: use a tag")
+    return complaints
+
+
+def checked_cells_have_output(notebook: NotebookNode) -> list[str]:
+    return [
+        f"{where} is tagged {CHECKED} and has no output to check"
+        for where, cell in code(notebook)
+        if CHECKED in tags(cell) and not cell.outputs
+    ]
+
+
+def plain_python(notebook: NotebookNode) -> list[str]:
+    """An unknown magic makes nbval skip the rest of a cell; a closing ``;`` means nothing to it."""
+    complaints = []
+    for where, cell in code(notebook):
+        if not cell.source.strip():
+            complaints.append(f"{where} is empty")
+        if re.search(r"^\s*[%!]", cell.source, re.MULTILINE):
+            complaints.append(f"{where} uses a magic or a shell command: write Python")
+        if cell.source.rstrip().endswith(";"):
+            complaints.append(f"{where} ends with a semicolon: end a figure with plt.show()")
+    return complaints
+
+
+def headings_present(notebook: NotebookNode) -> list[str]:
+    """Each heading of HEADINGS stands in the notebook as a line of its own, in this order."""
+    lines = "\n".join(cell.source for _, cell in text(notebook)).splitlines()
+    missing = [heading for heading in HEADINGS if heading not in lines]
+    if missing:
+        return [f"no line `{heading}`" for heading in missing]
+    order = sorted(HEADINGS, key=lines.index)
+    return [] if tuple(order) == HEADINGS else [f"headings in another order: {order}"]
+
+
+def title_and_time(notebook: NotebookNode, number: str) -> list[str]:
+    """The first cell is ``# NN. Title`` and the line of times."""
+    first = notebook.cells[0]
+    title = TITLE.fullmatch(first.source.partition("\n")[0])
+    complaints = []
+    if first.cell_type != "markdown" or title is None or title[1] != number:
+        complaints.append(f"the first cell does not begin with `# {number}. Title`")
+    if not TIME_LINE.search(first.source):
+        line = "*Time: N min · runs in about S s on two CPU cores · needs ...*"
+        complaints.append(f"the first cell has no line `{line}`")
+    return complaints
+
+
+def small_enough(notebook: NotebookNode) -> list[str]:
+    size = len(nbformat.writes(notebook).encode())
+    complaints = []
+    if size > MAX_NOTEBOOK:
+        complaints.append(f"the notebook has {size:,} bytes, more than {MAX_NOTEBOOK:,}")
+    for where, cell in code(notebook):
+        for output in cell.outputs:
+            picture = len(base64.b64decode(output.get("data", {}).get("image/png", "")))
+            if picture > MAX_PICTURE:
+                complaints.append(f"{where} shows a PNG of {picture:,} bytes: at most 100,000")
+    return complaints
+
+
+def exercises(notebook: NotebookNode) -> list[str]:
+    """Return the names of the checks that a notebook calls, in order: one for each exercise."""
+    return [
+        name
+        for _, cell in code(notebook)
+        for name in re.findall(r"\bchecks\.(check_\w+)\(", cell.source)
+    ]
+
+
+def has_exercises(notebook: NotebookNode) -> list[str]:
+    found = len(exercises(notebook))
+    return [] if found >= 2 else [f"{found} exercises (calls of checks.check_...): at least 2"]
+
+
+def solutions_match(lesson: NotebookNode, solution: NotebookNode) -> list[str]:
+    """A lesson and its solutions call the same checks, and the solutions leave no ``...``."""
+    complaints = []
+    if exercises(lesson) != exercises(solution):
+        given = f"{exercises(lesson)}, the solutions have {exercises(solution)}"
+        complaints.append(f"the lesson's exercises are {given}")
+    for where, cell in code(solution):
+        if re.search(r"=\s*\.\.\.\s*(#.*)?$", cell.source, re.MULTILINE):
+            complaints.append(f"{where} of the solutions leaves an answer open (`= ...`)")
+    return complaints
+
+
+# Numbers that state nothing measured: the limits of the number types and the round ones.
+_LIMITS = {127, 255, 32_767, 65_535, 65_504, 2_147_483_647}
+_ROUND = {95, 99, 100, 1_000, 1_000_000}
+_NOT_PROSE = re.compile(
+    r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"  # code and LaTeX
+    r"|!?\[[^\]]*\]\([^)]*\)|https?://\S+|<!--.*?-->|</?\w[^>]*>"  # links and HTML
+    r"|^#+ [^\n]*|^\*Time: [^\n]*|^\s*\d+\. "  # headings, the line of times, numbered lists
+    r"|\b(?:Python|TensorFlow|TF|Keras|LiteRT|NumPy|IEEE|CC BY(?:-SA)?) v?\d[\d.-]*"
+    r"|\b\d+\.\d+\.\d+\b",  # versions
+    re.DOTALL | re.MULTILINE,
+)
+_NUMBER = re.compile(
+    r"(?<![\w.])(?:\d{1,3}(?:[,\u202f]\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\d)",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"[\s\u00a0\u202f]?(%|kB|KiB|MB|MiB|thousand|million)(?!\w)")
+_FACTORS = {
+    "%": 100,
+    "kB": 1e-3,
+    "KiB": 1 / 1024,
+    "thousand": 1e-3,
+    "MB": 1e-6,
+    "MiB": 1 / 1024**2,
+    "million": 1e-6,
+}
+
+
+def prose_numbers_are_backed(notebook: NotebookNode) -> list[str]:
+    """Each number in the prose is in a checked cell's output or in a cell that asserts.
+
+    A number of the prose is backed when a number of the evidence rounds to it, also as a per cent
+    or in kB. Free are integers up to 16, powers of two, the types' limits and a few round numbers,
+    and what stands in code spans, LaTeX, links, headings or below ``## References``.
+    """
+    evidence = _evidence(notebook)
+    return [
+        f"{where}: nothing checked or asserted gives {number!r} (an exercise's given numbers "
+        "belong in code spans)"
+        for where, prose in _prose(notebook)
+        for number, decimals, factor in _numbers(prose)
+        if not _is_free(number, decimals) and not _is_backed(number, decimals, factor, evidence)
+    ]
+
+
+def _prose(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
+    for where, cell in text(notebook):
+        prose, references, _ = cell.source.partition(HEADINGS[-1])
+        yield where, _NOT_PROSE.sub(" ", prose)
+        if references:
+            return
+
+
+def _numbers(words: str) -> Iterator[tuple[float, int, float]]:
+    """Yield each number without its sign, the decimals it is given with, and its unit's factor."""
+    for found in _NUMBER.finditer(words):
+        digits = re.sub(r"[,\u202f]", "", found.group())
+        unit = _UNIT.match(words, found.end())
+        mantissa, _, exponent = digits.lower().partition("e")
+        decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+        yield float(digits), decimals, _FACTORS[unit[1]] if unit else 1.0
+
+
+def _evidence(notebook: NotebookNode) -> list[float]:
+    found = []
+    for _, cell in code(notebook):
+        if CHECKED in tags(cell):
+            found += [
+                number for words in outputs(cell, html=False) for number, _, _ in _numbers(words)
+            ]
+        tree = ast.parse(cell.source) if "assert" in cell.source else ast.Module([], [])
+        if any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+            constants = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+            found += [float(value) for value in constants if type(value) in (int, float)]
+    return found
+
+
+def _is_free(number: float, decimals: int) -> bool:
+    if decimals > 0:
+        return number in (0.0, 0.5, 1.0)
+    whole = int(number)
+    return whole <= 16 or whole in _LIMITS | _ROUND or (whole & (whole - 1)) == 0
+
+
+def _is_backed(number: float, decimals: int, factor: float, evidence: list[float]) -> bool:
+    half = 0.5 * 10.0**-decimals * (1 + 1e-9)
+    return any(abs(abs(value) * f - number) <= half for value in evidence for f in (1.0, factor))
+
+
+LESSON_RULES = (headings_present, has_exercises, prose_numbers_are_backed)
+RULES = (
+    executed_in_order,
+    errors_are_expected,
+    no_stderr,
+    no_absolute_path,
+    no_memory_address,
+    tags_are_known,
+    checked_cells_have_output,
+    plain_python,
+    small_enough,
+)

@@ -1,0 +1,239 @@
+"""The lessons keep the rules of ``hygiene.py``, each rule finds what it is for, and nbval works."""
+
+import base64
+import subprocess
+import sys
+
+import hygiene
+import nbformat
+import pytest
+from builders import code, execute, markdown, notebook
+
+from lessons_lib import files, notebooks
+
+LESSONS = sorted(notebooks.FOLDER.glob("*.ipynb"))
+SOLUTIONS = sorted(notebooks.FOLDER.glob("solutions/*.ipynb"))
+
+
+def _named(paths):
+    return [pytest.param(path, id=path.relative_to(notebooks.FOLDER).as_posix()) for path in paths]
+
+
+def _complaints(path, rules):
+    content = notebooks.read(path)
+    return [f"{path.name}: {complaint}" for rule in rules for complaint in rule(content)]
+
+
+# The lessons themselves.
+
+
+def test_there_are_eight_lessons_and_their_solutions():
+    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(1, 9)]
+    assert [path.name for path in SOLUTIONS] == [path.name for path in LESSONS]
+
+
+@pytest.mark.parametrize("path", _named([*LESSONS, *SOLUTIONS]))
+def test_rules_of_every_notebook(path):
+    assert _complaints(path, hygiene.RULES) == []
+
+
+@pytest.mark.parametrize("path", _named(LESSONS))
+def test_rules_of_a_lesson(path):
+    assert _complaints(path, hygiene.LESSON_RULES) == []
+    assert hygiene.title_and_time(notebooks.read(path), path.name[:2]) == []
+
+
+@pytest.mark.parametrize("path", _named(LESSONS))
+def test_solutions_are_in_step(path):
+    solution = notebooks.read(path.parent / "solutions" / path.name)
+    assert hygiene.solutions_match(notebooks.read(path), solution) == []
+
+
+# Each rule has a notebook that breaks it.
+
+CHECKED, RAISES, VOLATILE = hygiene.CHECKED, hygiene.RAISES, hygiene.VOLATILE
+
+
+def _executed(source, stream="", *, tags=(), name="stdout", count=1):
+    cell = code(source, *tags)
+    cell.execution_count = count
+    if stream:
+        cell.outputs = [nbformat.v4.new_output("stream", name=name, text=stream)]
+    return cell
+
+
+def _raising(*tags):
+    cell = _executed("1 / 0", tags=tags)
+    frames = ["Traceback", "ZeroDivisionError: division by zero"]
+    cell.outputs = [
+        nbformat.v4.new_output(
+            "error", ename="ZeroDivisionError", evalue="division by zero", traceback=frames
+        )
+    ]
+    return cell
+
+
+def _picture(size):
+    cell = _executed("plt.show()")
+    data = {"image/png": base64.b64encode(bytes(size)).decode()}
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
+    return cell
+
+
+BROKEN = [
+    (hygiene.executed_in_order, _executed("x = 1", count=None), "number [None], expected [1]"),
+    (hygiene.executed_in_order, _executed("x = 1", count=3), "number [3], expected [1]"),
+    (hygiene.errors_are_expected, _raising(), "not tagged raises-exception"),
+    (hygiene.errors_are_expected, _executed("1", tags=[RAISES, CHECKED]), "stores no error"),
+    (hygiene.errors_are_expected, _raising(RAISES), "tag it nbval-check-output as well"),
+    (hygiene.no_stderr, _executed("f()", "W0000 careful\n", name="stderr"), "stderr"),
+    (hygiene.no_absolute_path, _executed("f()", "saved in /home/ada/m.tflite"), "/home/ada"),
+    (hygiene.no_absolute_path, _executed("f()", r"saved in C:\data\m.tflite"), "C:"),
+    (hygiene.no_absolute_path, _executed("open('/tmp/m.tflite')"), "/tmp/m.tflite"),
+    (hygiene.no_absolute_path, markdown("Look into /usr/share/doc."), "text cell 1"),
+    (hygiene.no_memory_address, _executed("f", "<function f at 0x7f00deadbeef>"), "0x7f00"),
+    (hygiene.tags_are_known, code("x", "nbval-check-ouput"), "nbval-check-ouput"),
+    (hygiene.tags_are_known, code("x", CHECKED, VOLATILE), "cannot be both"),
+    (hygiene.tags_are_known, code("# NBVAL_SKIP\nx"), "use a tag"),
+    (hygiene.checked_cells_have_output, _executed("x = 1", tags=[CHECKED]), "no output to check"),
+    (hygiene.plain_python, code(" "), "empty"),
+    (hygiene.plain_python, code("x = 1\n%timeit x"), "magic"),
+    (hygiene.plain_python, code("!ls"), "shell command"),
+    (hygiene.plain_python, code("plt.plot(x);"), "semicolon"),
+    (hygiene.small_enough, _picture(hygiene.MAX_PICTURE + 1), "100,001 bytes"),
+    (hygiene.small_enough, _executed("f()", "x" * hygiene.MAX_NOTEBOOK), "the notebook has"),
+    (hygiene.headings_present, markdown("## Quiz"), "## Key points"),
+    (hygiene.headings_present, markdown("\n".join(reversed(hygiene.HEADINGS))), "another order"),
+    (hygiene.has_exercises, code("answer = ...\nchecks.check_scale(answer)"), "1 exercises"),
+    (hygiene.prose_numbers_are_backed, markdown("The file has 64,648 bytes."), "64648"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "cell", "words"),
+    [pytest.param(*row, id=f"{row[0].__name__}-{row[2]}") for row in BROKEN],
+)
+def test_rule_finds_the_fault(rule, cell, words):
+    complaints = rule(notebook(cell))
+    assert len(complaints) >= 1
+    assert any(words in complaint for complaint in complaints)
+
+
+def test_every_rule_is_shown_to_find_a_fault():
+    assert {row[0] for row in BROKEN} == {*hygiene.RULES, *hygiene.LESSON_RULES}
+
+
+GOOD = notebook(
+    markdown(
+        "# 03. Quantize a tensor\n\n"
+        "*Time: 30 min · runs in about 20 s on two CPU cores · needs lesson 1.*"
+    ),
+    markdown("\n\n".join(hygiene.HEADINGS[:3])),
+    _executed("print(3.437)", "3.437\n", tags=[CHECKED], count=1),
+    markdown("It is 3.4 times smaller than https://example.com/home/page says."),
+    _executed("answer = ...\nchecks.check_a(answer)", count=2),
+    _executed("answer = ...\nchecks.check_b(answer)", count=3),
+    markdown("\n".join(hygiene.HEADINGS[3:])),
+)
+
+
+@pytest.mark.parametrize("rule", [*hygiene.RULES, *hygiene.LESSON_RULES], ids=lambda r: r.__name__)
+def test_rule_accepts_a_good_lesson(rule):
+    assert rule(GOOD) == []
+
+
+def test_title_and_time():
+    assert hygiene.title_and_time(GOOD, "03") == []
+    assert "# 04. Title" in hygiene.title_and_time(GOOD, "04")[0]
+    assert "*Time: N min" in hygiene.title_and_time(notebook(markdown("# 03. Title")), "03")[0]
+
+
+def test_solutions_match():
+    solved = notebook(code("checks.check_a(1)"), code("checks.check_b(2)"))
+    assert hygiene.solutions_match(GOOD, solved) == []
+    assert (
+        "the solutions have ['check_a']"
+        in hygiene.solutions_match(GOOD, notebook(code("checks.check_a(1)")))[0]
+    )
+    assert "code cell 2" in hygiene.solutions_match(GOOD, GOOD)[0]
+
+
+def _backed(prose, *cells):
+    return not hygiene.prose_numbers_are_backed(notebook(*cells, markdown(prose)))
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "It has 231,044 bytes, 231 kB, 0.231 MB.",
+        "Accuracy is 96.9 %, or 0.97.",
+        "About 3.44 times smaller.",
+        "It differs by 2e-7.",
+    ],
+)
+def test_number_from_a_checked_output_is_backed(prose):
+    shown = "231044 bytes, accuracy 0.9692, ratio 3.437, error 0.0000002"
+    assert _backed(prose, _executed("f()", shown, tags=[CHECKED]))
+    assert not _backed(prose, _executed("f()", shown))
+
+
+def test_number_from_an_asserted_cell_is_backed():
+    assert _backed("At least 96.5 %.", code("assert accuracy > 0.965"))
+    assert not _backed("At least 96.5 %.", code("accuracy > 0.965  # assert"))
+    assert not _backed("At least 96.5 %.", code("assert accuracy > 0.975"))
+
+
+def test_rounding_must_be_right():
+    shown = _executed("f()", "3.46", tags=[CHECKED])
+    assert _backed("3.5 times", shown)
+    assert not _backed("3.4 times", shown)
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Two of 16 bits, 1,024 numbers, from -128 to 127 or 255, up to 65,504; 95 % of 100.",
+        "`231044` and $231044 \\times 3.437$ and [part 231044](https://example.com/231044)",
+        "```python\nx = 231044\n```\nint8, float32, int16x8, 3x3",
+        "## The 77 ways\nText.",
+        "With TensorFlow 2.21 and version 1.22.3.",
+        "Text.\n\n## References\n\nA. Author, 2017, pages 2704-2713.",
+        "17. a list\n18. goes on",
+    ],
+)
+def test_number_that_states_nothing_measured_is_free(prose):
+    assert _backed(prose)
+
+
+# nbval: the stored outputs of checked cells are compared.
+
+
+def _nbval(path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
+    options = ["--nbval-current-env", f"--rootdir={path.parent}", "-c", "/dev/null"]
+    done = subprocess.run([*command, *options, str(path)], capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def test_changed_output_of_a_checked_cell_fails(tmp_path):
+    path = tmp_path / "lesson.ipynb"
+    execute(path, code("x = 6 * 7\nprint(x)"), code("print(x)", CHECKED))
+    assert _nbval(path)[0] == 0
+    content = notebooks.read(path)
+    unchecked, checked = (cell.outputs[0] for cell in content.cells)
+    unchecked.text = "43\n"
+    nbformat.write(content, path)
+    assert _nbval(path)[0] == 0
+    checked.text = "43\n"
+    nbformat.write(content, path)
+    status, report = _nbval(path)
+    assert status == 1
+    assert "Cell outputs differ" in report
+    assert "1 failed, 1 passed" in report
+
+
+def test_pytest_collects_the_notebooks():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, "notebooks"], cwd=files.ROOT, capture_output=True, text=True)
+    for path in LESSONS:
+        assert f"notebooks/{path.name}::Cell 0" in done.stdout
