@@ -61,7 +61,8 @@ def symmetric_scale(max_abs: ArrayLike, num_bits: int = 8) -> np.ndarray | float
     """Return ``max_abs / qmax``, the scale that puts 0 at integer 0; the way of weights.
 
     ``max_abs`` is the largest magnitude of the tensor, or an array of one for each channel; the
-    result has its shape. A channel of zeros has scale 1.0: any scale stores it exactly.
+    result has its shape. A channel of zeros has scale 1.0: any scale stores it exactly (the
+    converter's full integer paths write 5e-7 / qmax).
     Raises InputError when a magnitude is negative or not finite, or too small or too large for a
     float32 scale. Defined in lesson 03.
     """
@@ -82,12 +83,15 @@ def round_half_away(x: ArrayLike) -> np.ndarray:
 
     Takes and returns floats of any shape. NumPy's own ``np.round`` sends ties to the even
     neighbour (2.5 -> 2) and ``floor(x + 0.5)`` sends -2.5 to -2; C's ``std::round``, which TFLite
-    uses, does neither. Exact for every finite float: ``x - trunc(x)`` has no rounding error.
-    Defined in lesson 03.
+    uses, does neither. ``trunc(x ± h)`` where h is the float just below one half: with one half
+    itself, 0.49999997 would round to 1. Defined in lesson 03.
     """
     x = np.asarray(x)
-    whole = np.trunc(x)
-    return whole + np.where(np.abs(x - whole) >= 0.5, np.sign(x), 0).astype(whole.dtype)
+    x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
+    below_half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    rounded = np.asarray(np.copysign(below_half, x))
+    rounded += x  # in place: quantize spends most of its time here
+    return np.trunc(rounded, out=rounded)
 
 
 def quantize(
@@ -100,8 +104,10 @@ def quantize(
 ) -> np.ndarray:
     """Return ``clip(round_half_away(x / scale) + zero_point, qmin, qmax)`` as integers.
 
-    ``x``: real numbers of any shape, divided in float32 as TFLite does. ``scale`` and
-    ``zero_point``: numbers, or arrays that broadcast against ``x`` (per-channel).
+    ``x``: real numbers of any shape, taken as float32. ``scale`` and ``zero_point``: numbers, or
+    arrays that broadcast against ``x`` (per-channel). The division is in float32, as in TFLite's
+    QUANTIZE and in its converter's full integer paths; dynamic range divides in float64, which
+    differs at a tie, for one weight in 50,000.
     The result has dtype int8 or uint8 up to 8 bits, int16 or uint16 up to 16.
     Values outside the range saturate. (TFLite agrees while ``|x / scale| < 2**31``; beyond that its
     conversion to int32 is undefined in C++.)
@@ -110,12 +116,13 @@ def quantize(
     """
     qmin, qmax = integer_range(num_bits, signed, narrow_range)
     x, scale = _float32("x", x), _require_scale(scale)
-    zero_point = _require_zero_point(zero_point, qmin, qmax)
+    zero_point = _require_zero_point(zero_point, qmin, qmax).astype(np.float32)
     with np.errstate(over="ignore"):  # a quotient beyond float32 is inf, and saturates
         steps = round_half_away(x / scale)
-    # float64 holds every sum of a clipped step and a zero_point exactly
-    shifted = np.clip(steps, -(2.0**31), 2.0**31).astype(np.float64) + zero_point
-    return np.clip(shifted, qmin, qmax).astype(_container(num_bits, signed))
+    # Clipped before zero_point is added, all of these are whole numbers that float32 holds.
+    np.clip(steps, qmin - zero_point, qmax - zero_point, out=steps)
+    steps += zero_point
+    return steps.astype(_container(num_bits, signed))
 
 
 def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndarray:
@@ -199,10 +206,12 @@ def _float16(x: ArrayLike) -> np.ndarray:
 
 
 def _require_scale(scale: ArrayLike) -> np.ndarray:
+    """The scale in float32, as files hold it."""
     with np.errstate(over="ignore", under="ignore"):
-        scale = np.asarray(scale, dtype=np.float64).astype(np.float32)
-    if not np.all(np.isfinite(scale) & (scale > 0)):
-        bad = _first(scale, ~(np.isfinite(scale) & (scale > 0)))
+        scale = np.asarray(scale, dtype=np.float32)
+    good = np.isfinite(scale) & (scale > 0)
+    if not np.all(good):
+        bad = _first(scale, ~good)
         raise InputError(f"scale is {bad} in float32; expected a positive number (lesson 03)")
     return scale
 

@@ -3,7 +3,7 @@
 A ``.tflite`` file is a FlatBuffer; ``ai_edge_litert`` ships the classes generated from its schema
 (``tensorflow/lite/schema/schema.fbs``), so neither TensorFlow nor an interpreter is needed, and
 nothing in a stranger's file can crash the process. The interpreter's own list of tensors would
-not do: it shows INT4 as int8, and knows no subgraphs or fused activations.
+not do: it shows INT4 as int8, and knows no subgraphs and no fused activations.
 
 Every function takes a path or the file's bytes, and raises ModelFileError when the file cannot
 be read, is not a ``.tflite`` file, or is corrupted or truncated.
@@ -29,22 +29,31 @@ PARAMETERS = {
     "DEPTHWISE_CONV_2D": {1: "weight", 2: "bias"},
     "FULLY_CONNECTED": {1: "weight", 2: "bias"},
     "TRANSPOSE_CONV": {1: "weight", 3: "bias"},
-    "CONV_3D": {1: "weight", 2: "bias"},
-    "BATCH_MATMUL": {1: "weight"},
 }
-# Weight axes that are summed over for one output element (schema.fbs, comments on the filters).
+# The axes of the weights that are summed over for one element of the output.
 SUMMED_AXES = {
-    "CONV_2D": slice(1, 4),  # (out, height, width, in)
-    "DEPTHWISE_CONV_2D": slice(1, 3),  # (1, height, width, out)
-    "FULLY_CONNECTED": slice(1, 2),  # (out, in)
+    "CONV_2D": slice(1, 4),  # of (out, height, width, in)
+    "DEPTHWISE_CONV_2D": slice(1, 3),  # of (1, height, width, out)
+    "FULLY_CONNECTED": slice(1, 2),  # of (out, in)
 }
 PACKED_BITS = {"INT4": 4, "UINT4": 4, "INT2": 2}
 
 
-def read(source: Source) -> schema.ModelT:
-    """Return the whole file as the schema's ModelT; its lists are never None, its indices valid.
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
 
-    Raises ModelFileError as said above, and InputError when ``source`` is neither path nor bytes.
+
+OPERATORS = _names(schema.BuiltinOperator)
+DTYPES = _names(schema.TensorType)
+ACTIVATIONS = _names(schema.ActivationFunctionType)
+
+
+def read(source: Source) -> schema.ModelT:
+    """Return the whole file as the schema's ModelT, checked.
+
+    Its lists of subgraphs, operators, tensors, buffers, inputs, outputs and dimensions are never
+    None, and every index among them is valid. Raises ModelFileError as said above, and
+    InputError when ``source`` is neither a path nor bytes.
     """
     data = _bytes(source)
     if data[4:8] != b"TFL3":
@@ -52,12 +61,11 @@ def read(source: Source) -> schema.ModelT:
         raise ModelFileError(f"not a .tflite file: {found}; expected the identifier b'TFL3'")
     try:
         _require_room(data)
-        model = schema.ModelT.InitFromPackedBuf(data)
-        return _checked(model, data)
+        return _checked(schema.ModelT.InitFromPackedBuf(data), data)
     except LessonError:
         raise
     except Exception as error:  # the generated parser trusts the file: anything can be raised
-        raise _damaged(f"it ends or points astray ({type(error).__name__}: {error})") from error
+        raise _damaged(f"its offsets lead astray ({type(error).__name__}: {error})") from error
 
 
 def operators(source: Source) -> pd.DataFrame:
@@ -66,9 +74,13 @@ def operators(source: Source) -> pd.DataFrame:
     Columns: ``subgraph``, ``index``, ``operator`` (the schema's name, CONV_2D), ``inputs`` and
     ``outputs`` (tuples of tensor names, None for an optional input left out), ``dtypes``
     ("INT8, INT8, INT32 -> INT8"), ``float`` (has a float operand, float16 included),
-    ``activation`` (fused: RELU, RELU6 …, else NONE).
+    ``activation`` (fused: RELU, RELU6 and so on, else NONE).
     """
-    rows = [_operator_row(*entry) for entry in _walk(read(source))]
+    model = read(source)
+    rows = [
+        {"subgraph": number, "index": index, **_operator_row(model, graph, op)}
+        for number, graph, index, op in _walk(model)
+    ]
     names = ["subgraph", "index", "operator", "inputs", "outputs", "dtypes", "float", "activation"]
     return _frame(rows, names, subgraph=int, index=int, float=bool)
 
@@ -79,9 +91,10 @@ def tensors(source: Source) -> pd.DataFrame:
     Columns: ``subgraph``, ``index``, ``name``, ``role`` (input, output, weight, bias, constant or
     activation; in a float16 file the stored halves keep their role), ``shape`` (1 where the
     batch is dynamic), ``shape_signature`` (-1 there), ``dtype`` (the schema's name, INT8),
-    ``bytes`` (stored in the file; 0 for what is computed), ``granularity`` (none, per-tensor or
-    per-channel), ``scale`` and ``zero_point`` (None, a number, or an array with one value for
-    each channel) and ``quantized_dimension`` (None unless per-channel).
+    ``bytes`` (stored in the file; 0 for what is computed), ``buffer`` (where they are stored),
+    ``granularity`` (none, per-tensor or per-channel), ``scale`` and ``zero_point`` (None, a
+    number, or an array with one value for each channel) and ``quantized_dimension`` (None unless
+    per-channel).
     """
     model = read(source)
     rows = [
@@ -92,29 +105,24 @@ def tensors(source: Source) -> pd.DataFrame:
         )
     ]
     names = ["subgraph", "index", "name", "role", "shape", "shape_signature", "dtype", "bytes"]
-    names += ["granularity", "scale", "zero_point", "quantized_dimension"]
-    return _frame(rows, names, subgraph=int, index=int, bytes=int)
+    names += ["buffer", "granularity", "scale", "zero_point", "quantized_dimension"]
+    return _frame(rows, names, subgraph=int, index=int, bytes=int, buffer=int)
 
 
 def byte_budget(source: Source) -> pd.Series:
-    """Return where the bytes go: weights, biases, other constants, structure; in bytes.
+    """Return where the bytes go: weights, biases, other constants, structure; int64, in bytes.
 
     "structure" is the rest of the file: tensor names, shapes, scales and zero points, operators,
     metadata, padding. The four add up to the file's size; a buffer that several tensors share is
-    counted once.
+    counted once. Defined in lesson 02.
     """
     data = _bytes(source)
-    model = read(data)
-    labels = {"weight": "weights", "bias": "biases"}
-    budget = dict.fromkeys(("weights", "biases", "other constants", "structure"), 0)
-    owners = {}
-    for graph in model.subgraphs:
-        for tensor, role in zip(graph.tensors, _roles(model, graph), strict=True):
-            owners.setdefault(tensor.buffer, labels.get(role, "other constants"))
-    for buffer, label in owners.items():
-        budget[label] += len(_stored(model.buffers[buffer]))
-    budget["structure"] = len(data) - sum(budget.values())
-    return pd.Series(budget, name="bytes")
+    stored = tensors(data).drop_duplicates("buffer")
+    label = stored["role"].map({"weight": "weights", "bias": "biases"}).fillna("other constants")
+    budget = stored["bytes"].groupby(label).sum()
+    budget = budget.reindex(["weights", "biases", "other constants"], fill_value=0)
+    budget["structure"] = len(data) - budget.sum()
+    return budget.rename_axis(None)
 
 
 @dataclass(frozen=True)
@@ -130,37 +138,42 @@ class Audit:
 def audit(source: Source) -> Audit:
     """Tell whether a file is integer-only, and if not, which operators are to blame.
 
-    Integer-only: every input and output is an integer and no operator of any subgraph has a float
-    operand (float16 is float). Each float operator is given as "ELU -> name of its output".
+    Integer-only: no input, no output and no operand of an operator, in any subgraph, is a float
+    (float16 is a float). A float operator is given as "ELU -> name of its output".
     ``input_dtype`` and ``output_dtype`` are those of the first subgraph, joined by commas where
     there are several. Defined in lesson 07.
     """
-    model = read(source)
+    model, table = read(source), operators(source)
+    blamed = table.loc[table["float"], ["operator", "outputs"]]
     culprits = tuple(
-        f"{row['operator']} -> {', '.join(row['outputs'])}"
-        for row in (_operator_row(*entry) for entry in _walk(model))
-        if row["float"]
+        f"{name} -> {', '.join(outputs)}" for name, outputs in blamed.itertuples(index=False)
     )
     ends = [
-        [_dtype(graph.tensors[i]) for i in side]
+        [_dtype(graph.tensors[index]) for index in side]
         for graph in model.subgraphs
         for side in (graph.inputs, graph.outputs)
     ]
-    integer_ends = all("INT" in dtype for side in ends for dtype in side)
-    first_input, first_output = (", ".join(side).lower() for side in ends[:2])
-    return Audit(integer_ends and not culprits, culprits, first_input, first_output)
+    float_ends = any(_is_float(dtype) for side in ends for dtype in side)
+    input_dtype, output_dtype = (", ".join(side).lower() for side in ends[:2])
+    return Audit(not float_ends and not culprits, culprits, input_dtype, output_dtype)
 
 
 def multiply_accumulates(source: Source) -> pd.DataFrame:
     """Return the multiply-accumulates of each convolution and dense operator for one input.
 
-    Output elements times the length of the sum behind each: ``height * width * channels_in`` of
-    the filter for CONV_2D, ``height * width`` for DEPTHWISE_CONV_2D, the number of inputs for
-    FULLY_CONNECTED. A batch (the first dimension of the first input) is divided out; a dynamic
-    dimension counts as 1. Columns: ``subgraph``, ``index``, ``operator``, ``output``,
-    ``output_shape``, ``weight_shape``, ``macs``. Defined in lesson 02.
+    ``macs`` is the number of output elements times the length of the sum behind each:
+    ``height * width * channels_in`` of the filter for CONV_2D, ``height * width`` for
+    DEPTHWISE_CONV_2D, the number of inputs for FULLY_CONNECTED. A batch (the first dimension of
+    the first input) is divided out; a dynamic dimension counts as 1. Columns: ``subgraph``,
+    ``index``, ``operator``, ``output``, ``output_shape``, ``weight_shape``, ``macs``.
+    Defined in lesson 02.
     """
-    rows = [_arithmetic_row(*entry) for entry in _walk(read(source)) if _name(entry) in SUMMED_AXES]
+    model = read(source)
+    rows = [
+        {"subgraph": number, "index": index, **_arithmetic_row(model, graph, op)}
+        for number, graph, index, op in _walk(model)
+        if _operator_name(model, op) in SUMMED_AXES
+    ]
     names = ["subgraph", "index", "operator", "output", "output_shape", "weight_shape", "macs"]
     return _frame(rows, names, subgraph=int, index=int, macs=int)
 
@@ -176,14 +189,13 @@ def constant(source: Source, tensor_name: str) -> np.ndarray:
         _text(tensor.name): tensor
         for graph in model.subgraphs
         for tensor in graph.tensors
-        if len(_stored(model.buffers[tensor.buffer]))
+        if _stored(model, tensor).size
     }
     if tensor_name not in stored:
-        raise InputError(
-            f"no tensor {tensor_name!r} is stored here; these are: {', '.join(stored)}"
-        )
+        have = ", ".join(stored) or "none"
+        raise InputError(f"no tensor {tensor_name!r} is stored here; stored are: {have}")
     tensor = stored[tensor_name]
-    return _array(_stored(model.buffers[tensor.buffer]), _dtype(tensor), tensor.shape)
+    return _array(_stored(model, tensor), _dtype(tensor), tensor.shape)
 
 
 def _bytes(source: Source) -> bytes:
@@ -192,9 +204,8 @@ def _bytes(source: Source) -> bytes:
     try:
         return Path(source).read_bytes()
     except TypeError as error:
-        raise InputError(
-            f"expected the path or the bytes of a .tflite file, got {type(source).__name__}"
-        ) from error
+        given = type(source).__name__
+        raise InputError(f"expected a .tflite file's path or bytes, got {given}") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"cannot read {source}: {error}") from error
 
@@ -209,57 +220,58 @@ def _require_room(data: bytes) -> None:
     In an honest file every tensor and operator has at least an offset of four bytes of its own.
     """
     model = schema.Model.GetRootAs(data)
-    claimed = model.SubgraphsLength()
-    for number in range(claimed):
+    claimed = 0
+    for number in range(model.SubgraphsLength()):
         graph = model.Subgraphs(number)
-        claimed += graph.TensorsLength() + graph.OperatorsLength()
+        claimed += 1 + graph.TensorsLength() + graph.OperatorsLength()
         if 4 * claimed > len(data):
             raise _damaged("it claims more tensors and operators than it has room for")
 
 
 def _checked(model: schema.ModelT, data: bytes) -> schema.ModelT:
-    """Put empty lists in place of None, fetch buffers kept behind the FlatBuffer, check indices."""
+    """Put lists in place of None, fetch buffers kept behind the FlatBuffer, check every index."""
     model.subgraphs, model.buffers = model.subgraphs or [], model.buffers or []
     if not model.subgraphs:
         raise _damaged("it has no subgraph")
     for buffer in model.buffers:
-        if buffer.offset > 1:  # files beyond 2 GB keep their buffers there
+        if buffer.offset > 1:  # files of 2 GB and more keep their buffers there
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
     for graph in model.subgraphs:
         graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+        _require_indices([op.opcodeIndex for op in graph.operators], model.operatorCodes or [])
+        _require_indices([tensor.buffer for tensor in graph.tensors], model.buffers)
         for tensor in graph.tensors:
-            tensor.shape = _integers(tensor.shape)
-            _require_indices([tensor.buffer], len(model.buffers))
+            _check_tensor(tensor)
         for owner in (graph, *graph.operators):
             owner.inputs, owner.outputs = _integers(owner.inputs), _integers(owner.outputs)
-            optional = owner is not graph
-            _require_indices(owner.inputs, len(graph.tensors), least=-1 if optional else 0)
-            _require_indices(owner.outputs, len(graph.tensors))
-        _require_indices([op.opcodeIndex for op in graph.operators], len(model.operatorCodes or []))
+            optional = owner is not graph  # an operator's input may be left out: -1
+            _require_indices([i for i in owner.inputs if i != -1 or not optional], graph.tensors)
+            _require_indices(owner.outputs, graph.tensors)
     return model
 
 
-def _integers(vector) -> list[int]:
+def _check_tensor(tensor: schema.TensorT) -> None:
+    tensor.shape = _integers(tensor.shape)
+    if min(tensor.shape, default=0) < 0 or math.prod(tensor.shape) >= 2**31:
+        raise _damaged(f"a tensor has the shape {tensor.shape}")
+    if tensor.type not in DTYPES:
+        raise _damaged(f"a tensor has the dtype {tensor.type}, which the schema does not have")
+
+
+def _require_indices(indices: list[int], items: list) -> None:
+    wrong = [index for index in indices if not 0 <= index < len(items)]
+    if wrong:
+        raise _damaged(f"index {wrong[0]} points outside a list of {len(items)}")
+
+
+def _integers(vector: np.ndarray | None) -> list[int]:
     return [] if vector is None else [int(value) for value in vector]
 
 
-def _require_indices(indices: list[int], length: int, least: int = 0) -> None:
-    wrong = [index for index in indices if not least <= index < length]
-    if wrong:
-        raise _damaged(f"index {wrong[0]} points outside a list of {length}")
-
-
-Entry = tuple[schema.ModelT, int, schema.SubGraphT, int, schema.OperatorT]
-
-
-def _walk(model: schema.ModelT) -> Iterator[Entry]:
+def _walk(model: schema.ModelT) -> Iterator[tuple[int, schema.SubGraphT, int, schema.OperatorT]]:
     for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.operators):
-            yield model, number, graph, index, op
-
-
-def _name(entry: Entry) -> str:
-    return _operator_name(entry[0], entry[-1])
+            yield number, graph, index, op
 
 
 def _frame(rows: list[dict], columns: list[str], **types: type) -> pd.DataFrame:
@@ -267,69 +279,52 @@ def _frame(rows: list[dict], columns: list[str], **types: type) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns, dtype=object).astype(types)
 
 
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
-
-
-OPERATOR_NAMES = _names(schema.BuiltinOperator)
-DTYPE_NAMES = _names(schema.TensorType)
-ACTIVATION_NAMES = _names(schema.ActivationFunctionType)
-
-
 def _text(name: bytes | None) -> str:
     return (name or b"").decode("utf-8", errors="replace")
 
 
 def _dtype(tensor: schema.TensorT) -> str:
-    return DTYPE_NAMES.get(tensor.type, f"TYPE_{tensor.type}")
+    return DTYPES[tensor.type]
 
 
-def _stored(buffer: schema.BufferT) -> np.ndarray:
-    return np.empty(0, np.uint8) if buffer.data is None else np.asarray(buffer.data, np.uint8)
+def _is_float(dtype: str) -> bool:
+    return "FLOAT" in dtype or "COMPLEX" in dtype
+
+
+def _stored(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
+    """The bytes that the file holds for a tensor, none for one that is computed."""
+    data = model.buffers[tensor.buffer].data
+    return np.empty(0, np.uint8) if data is None else np.asarray(data, np.uint8)
 
 
 def _operator_name(model: schema.ModelT, op: schema.OperatorT) -> str:
     code = model.operatorCodes[op.opcodeIndex]
-    # Codes above 127 do not fit the field of old files.
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old files fill only the second
     if number == schema.BuiltinOperator.CUSTOM:
         return _text(code.customCode)
-    return OPERATOR_NAMES.get(number, f"OPERATOR_{number}")
+    return OPERATORS.get(number, f"OPERATOR_{number}")
 
 
-def _operator_row(model, number, graph, index, op) -> dict:
-    sides = [
-        [graph.tensors[i] if i >= 0 else None for i in side] for side in (op.inputs, op.outputs)
-    ]
-    dtypes = [[_dtype(tensor) for tensor in side if tensor] for side in sides]
+def _operator_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
+    sides = [[graph.tensors[i] if i >= 0 else None for i in s] for s in (op.inputs, op.outputs)]
     names = [tuple(tensor and _text(tensor.name) for tensor in side) for side in sides]
+    dtypes = [[_dtype(tensor) for tensor in side if tensor] for side in sides]
     fused = getattr(op.builtinOptions, "fusedActivationFunction", 0)
     return {
-        "subgraph": number,
-        "index": index,
         "operator": _operator_name(model, op),
         "inputs": names[0],
         "outputs": names[1],
         "dtypes": " -> ".join(", ".join(side) for side in dtypes),
-        "float": any("FLOAT" in dtype or "COMPLEX" in dtype for side in dtypes for dtype in side),
-        "activation": ACTIVATION_NAMES.get(fused, f"ACTIVATION_{fused}"),
+        "float": any(_is_float(dtype) for side in dtypes for dtype in side),
+        "activation": ACTIVATIONS.get(fused, f"ACTIVATION_{fused}"),
     }
 
 
 def _roles(model: schema.ModelT, graph: schema.SubGraphT) -> list[str]:
-    parameters = {}
-    for op in reversed(graph.operators):
-        name = _operator_name(model, op)
-        slots = PARAMETERS.get(name, {})
-        if name == "DEQUANTIZE":  # float16 files: what it unpacks has the role of its result
-            slots = {0: parameters.get(output) for output in op.outputs}
-        for position, tensor in enumerate(op.inputs):
-            if slots.get(position):
-                parameters.setdefault(tensor, slots[position])
+    """The role of each tensor of a subgraph."""
+    parameters = _parameters(model, graph)
     roles = [
-        parameters.get(index, "constant")
-        if len(_stored(model.buffers[tensor.buffer]))
-        else "activation"
+        parameters.get(index, "constant") if _stored(model, tensor).size else "activation"
         for index, tensor in enumerate(graph.tensors)
     ]
     for role, side in (("output", graph.outputs), ("input", graph.inputs)):
@@ -338,68 +333,84 @@ def _roles(model: schema.ModelT, graph: schema.SubGraphT) -> list[str]:
     return roles
 
 
+def _parameters(model: schema.ModelT, graph: schema.SubGraphT) -> dict[int, str]:
+    """Which tensors an operator takes as its weights or its bias."""
+    found = {}
+    for op in reversed(graph.operators):
+        name = _operator_name(model, op)
+        slots = PARAMETERS.get(name, {})
+        if name == "DEQUANTIZE":  # float16 files: what it unpacks has the role of its result
+            slots = dict(enumerate(found.get(output) for output in op.outputs))
+        for position, tensor in enumerate(op.inputs):
+            if slots.get(position):
+                found.setdefault(tensor, slots[position])
+    return found
+
+
 def _tensor_row(model: schema.ModelT, tensor: schema.TensorT) -> dict:
-    signature = _integers(tensor.shapeSignature)
     return {
         "name": _text(tensor.name),
         "shape": tuple(tensor.shape),
-        "shape_signature": tuple(signature or tensor.shape),
+        "shape_signature": tuple(_integers(tensor.shapeSignature) or tensor.shape),
         "dtype": _dtype(tensor),
-        "bytes": len(_stored(model.buffers[tensor.buffer])),
+        "bytes": _stored(model, tensor).size,
+        "buffer": tensor.buffer,
         **_quantization(tensor.quantization),
     }
 
 
 def _quantization(parameters: schema.QuantizationParametersT | None) -> dict:
-    names = ("granularity", "scale", "zero_point", "quantized_dimension")
     if parameters is None or parameters.scale is None or not len(parameters.scale):
-        return dict(zip(names, ("none", None, None, None), strict=True))
-    scale, zero_point = np.array(parameters.scale), parameters.zeroPoint
-    zero_point = np.zeros(len(scale), int) if zero_point is None else np.array(zero_point)
+        return {"granularity": "none"} | dict.fromkeys(
+            ("scale", "zero_point", "quantized_dimension")
+        )
+    scale, zero_point = np.array(parameters.scale), np.array(_integers(parameters.zeroPoint))
     if len(zero_point) != len(scale):
         raise _damaged(f"a tensor has {len(scale)} scales and {len(zero_point)} zero points")
-    if len(scale) == 1:
-        values = ("per-tensor", float(scale[0]), int(zero_point[0]), None)
-    else:
-        values = ("per-channel", scale, zero_point, parameters.quantizedDimension)
-    return dict(zip(names, values, strict=True))
+    one = len(scale) == 1
+    return {
+        "granularity": "per-tensor" if one else "per-channel",
+        "scale": float(scale[0]) if one else scale,
+        "zero_point": int(zero_point[0]) if one else zero_point,
+        "quantized_dimension": None if one else parameters.quantizedDimension,
+    }
 
 
-def _arithmetic_row(model, number, graph, index, op) -> dict:
-    if len(op.inputs) < 2 or not op.outputs:
-        raise _damaged(f"operator {index} has no weights or no output")
+def _arithmetic_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
+    if len(op.inputs) < 2 or op.inputs[1] < 0 or not op.outputs:
+        raise _damaged("a convolution or dense operator has no weights or no output")
     weight, output = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
     name = _operator_name(model, op)
-    first = graph.tensors[graph.inputs[0]].shape if graph.inputs else []
-    total = math.prod(output.shape) * math.prod(weight.shape[SUMMED_AXES[name]])
+    batch = graph.tensors[graph.inputs[0]].shape[:1] if graph.inputs else []
+    terms = math.prod(weight.shape[SUMMED_AXES[name]])
     return {
-        "subgraph": number,
-        "index": index,
         "operator": name,
         "output": _text(output.name),
         "output_shape": tuple(output.shape),
         "weight_shape": tuple(weight.shape),
-        "macs": total // max(first[0] if first else 1, 1),
+        "macs": math.prod(output.shape) * terms // max(math.prod(batch), 1),
     }
 
 
 def _array(data: np.ndarray, dtype: str, shape: list[int]) -> np.ndarray:
     if dtype in PACKED_BITS:
-        data, dtype = _unpacked(data, dtype, math.prod(shape))
+        data = _unpacked(data, dtype)[: math.prod(shape)]
+        dtype = "INT8" if dtype.startswith("INT") else "UINT8"
+    scalar = getattr(np, dtype.lower(), None)
+    if scalar is None:
+        raise InputError(f"the tensor has dtype {dtype}, which NumPy does not have")
     try:
-        values = data.view(dtype.lower())
-    except TypeError as error:
-        raise InputError(f"the tensor has dtype {dtype}, which NumPy does not have") from error
+        values = data.view(scalar)
     except ValueError as error:
-        raise _damaged(f"{len(data)} bytes are no whole number of {dtype}") from error
+        raise _damaged(f"{data.size} bytes are no whole number of {dtype}") from error
     if values.size != math.prod(shape):
         raise _damaged(f"a tensor of shape {shape} stores {values.size} values")
     return values.reshape(shape).copy()
 
 
-def _unpacked(data: np.ndarray, dtype: str, count: int) -> tuple[np.ndarray, str]:
-    bits, signed = PACKED_BITS[dtype], dtype.startswith("INT")
-    values = data[:, None] >> np.arange(0, 8, bits, dtype=np.uint8) & (2**bits - 1)
-    sign = 2 ** (bits - 1) if signed else 0
-    # (v ^ sign) - sign extends the sign of a two's complement number; uint8 wraps as int8 does.
-    return ((values ^ sign) - sign).astype(np.uint8).ravel()[:count], "INT8" if signed else "UINT8"
+def _unpacked(data: np.ndarray, dtype: str) -> np.ndarray:
+    """One byte for each packed value; ``(v ^ s) - s`` extends its sign bit ``s``."""
+    bits = PACKED_BITS[dtype]
+    values = (data[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & np.uint8(2**bits - 1)
+    sign = np.uint8(2 ** (bits - 1) if dtype.startswith("INT") else 0)
+    return ((values ^ sign) - sign).ravel()

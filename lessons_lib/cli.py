@@ -23,14 +23,13 @@ from lessons_lib.errors import LessonError
 
 if TYPE_CHECKING:
     from lessons_lib.notebooks import Run
-    from lessons_lib.scoreboard import Row
 
-out = Console()
-err = Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for the tables
+err = Console(stderr=True, highlight=False)
 
 
 class _Lessons(TyperGroup):
-    """Shows the course's own errors as one message; any other error keeps its traceback."""
+    """Shows the course's own errors as one message; others are bugs and keep their traceback."""
 
     def invoke(self, ctx):
         try:
@@ -38,6 +37,9 @@ class _Lessons(TyperGroup):
         except LessonError as error:
             err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            err.print("Interrupted.")
+            raise typer.Exit(130) from error
 
 
 app = typer.Typer(
@@ -123,24 +125,19 @@ def scoreboard(
     with err.status("Converting and measuring the seven paths, about a minute ..."):
         source = model if model is not None else training.reference("mnist_cnn")
         rows = board.build(source, files.artifacts("scoreboard"))
-    out.print(_scoreboard_table(rows))
+    out.print(_scoreboard_table(board.text(rows)))
     if json_file is not None:
         fields = [dataclasses.asdict(row) for row in rows]
         files.write_atomic(json_file, json.dumps(fields, indent=2, default=str) + "\n")
 
 
-def _scoreboard_table(rows: "list[Row]") -> Table:
-    """The rows as one looks at them; ``--json`` has them in full."""
-    table = Table("path", title="The seven paths, compared with float32")
-    for name in ("bytes", "smaller", "accuracy [95 % interval]", "agreement", "µs per image"):
-        table.add_column(name, justify="right")
-    table.add_column("integer only")
-    table.add_column("input, output")
-    for row in rows:
-        interval = f"{row.accuracy:.1%} [{row.accuracy_low:.1%}, {row.accuracy_high:.1%}]"
-        numbers = (f"{row.bytes:,}", f"{row.ratio:.2f}x", escape(interval), f"{row.agreement:.1%}")
-        kinds = ("yes" if row.integer_only else "no", f"{row.input_dtype}, {row.output_dtype}")
-        table.add_row(row.name, *numbers, f"{row.latency_us:.1f}", *kinds)
+def _scoreboard_table(lines: list[dict[str, str]]) -> Table:
+    table = Table(title="The seven paths, compared with float32")
+    for name in lines[0]:
+        words = name in ("path", "integer only", "input / output")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name == "path")
+    for line in lines:
+        table.add_row(*map(escape, line.values()))
     return table
 
 

@@ -33,11 +33,11 @@ class Proportion:
 
     @property
     def low(self) -> float:
-        return max(0.0, self._centre() - self._half_width())
+        return max(0.0, min(self.value, self._centre() - self._half_width()))
 
     @property
     def high(self) -> float:
-        return min(1.0, self._centre() + self._half_width())
+        return min(1.0, max(self.value, self._centre() + self._half_width()))
 
     def _centre(self) -> float:
         return (self.value + Z_95**2 / (2 * self.total)) / (1 + Z_95**2 / self.total)

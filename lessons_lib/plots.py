@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
 from lessons_lib import affine, paths
@@ -35,9 +36,13 @@ PATH_STYLES = dict(
 
 _PART_STYLES = ((BLUE, ""), (ORANGE, "///"), (GREEN, "..."), (PURPLE, "xx"), (GREY, "\\\\"))
 
+_LINE_STYLES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK), "osD^vP", strict=True))
+
 _RC = {
     "figure.dpi": 100,
     "figure.facecolor": "white",
+    "figure.constrained_layout.w_pad": 0.1,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
     "savefig.facecolor": "white",
     "axes.facecolor": "white",
     "axes.edgecolor": "#333333",
@@ -74,10 +79,10 @@ def _axes(width: float, height: float, rows: int = 1, columns: int = 1, **keywor
 
 # --- the decision tree -----------------------------------------------------------------------
 
-_ROW, _TOP = 0.72, 0.06  # inches
+_ROW, _TOP = 0.73, 0.02  # inches
 _QUESTION_COLUMNS = ((0.08, 2.45), (3.0, 2.0))  # left edge and width, in inches
 _LEAF_COLUMN = (5.55, 3.37)
-_BOX = 0.56
+_QUESTION_HEIGHT, _LEAF_HEIGHT = 0.46, 0.58
 
 
 @dataclass(frozen=True)
@@ -157,12 +162,20 @@ def _middle(row: int) -> float:
     return _TOP + (row + 0.5) * _ROW
 
 
-def _draw_box(axes: Axes, left: float, width: float, row: int, on_walk: bool, dashed: bool):
+def _draw_box(
+    axes: Axes,
+    left: float,
+    width: float,
+    height: float,
+    row: int,
+    on_walk: bool,
+    dashed: bool,
+) -> None:
     axes.add_patch(
         FancyBboxPatch(
-            (left, _middle(row) - _BOX / 2),
+            (left, _middle(row) - height / 2),
             width,
-            _BOX,
+            height,
             boxstyle="round,pad=0,rounding_size=0.08",
             facecolor="#DCEBF5" if on_walk else "white",
             edgecolor=BLUE if on_walk else "#333333",
@@ -174,43 +187,46 @@ def _draw_box(axes: Axes, left: float, width: float, row: int, on_walk: bool, da
 
 def _draw_question(axes: Axes, fork: _Fork, on_walk: bool) -> None:
     left, width = _QUESTION_COLUMNS[fork.column]
-    _draw_box(axes, left, width, fork.row, on_walk, dashed=not fork.question.in_article)
+    _draw_box(axes, left, width, _QUESTION_HEIGHT, fork.row, on_walk, not fork.question.in_article)
     text = textwrap.fill(fork.question.text, int(width * 10.5))
     axes.text(left + width / 2, _middle(fork.row), text, ha="center", va="center", fontsize=11)
 
 
 def _draw_exit(axes: Axes, fork: _Fork, way: _Exit, on_walk: bool) -> None:
-    left, width = _QUESTION_COLUMNS[fork.column]
-    target = (_LEAF_COLUMN if way.column is None else _QUESTION_COLUMNS[way.column])[0]
-    here, there = _middle(fork.row), _middle(way.row)
-    if way.row == fork.row:
-        points = [(left + width, here), (target, there)]
-        word = (left + width + 0.28, here)
-    else:
-        down = left + width / 2
-        word = (down, here + _BOX / 2 + (_ROW - _BOX) / 2 + 0.02)
-        points = [(down, here + _BOX / 2), (down, there - _BOX / 2)]
-        if way.column is None:
-            points = [points[0], (down, there), (target, there)]
+    points = _route(fork, way)
     look = {"color": BLUE if on_walk else "#333333", "linewidth": 3 if on_walk else 1.2}
     axes.plot(*zip(*points[:-1], strict=True), solid_joinstyle="miter", zorder=0, **look)
     arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 14, **look}
     axes.annotate("", points[-1], points[-2], arrowprops=arrow)
+    (x, y), aside = points[0], way.row == fork.row
     axes.text(
-        *word,
+        x + (0.2 if aside else 0.1),
+        y + (-0.05 if aside else 0.13),
         "yes" if way.answer else "no",
-        ha="center",
-        va="center",
+        ha="center" if aside else "left",
+        va="bottom" if aside else "center",
         fontsize=10,
         fontweight="bold" if on_walk else "normal",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
     )
+
+
+def _route(fork: _Fork, way: _Exit) -> list[tuple[float, float]]:
+    """The corners of the line from a question to where an answer leads."""
+    left, width = _QUESTION_COLUMNS[fork.column]
+    target = (_LEAF_COLUMN if way.column is None else _QUESTION_COLUMNS[way.column])[0]
+    here, there = _middle(fork.row), _middle(way.row)
+    if way.row == fork.row:
+        return [(left + width, here), (target, there)]
+    start = (left + width / 2, here + _QUESTION_HEIGHT / 2)
+    if way.column is None:
+        return [start, (start[0], there), (target, there)]
+    return [start, (start[0], there - _QUESTION_HEIGHT / 2)]
 
 
 def _draw_leaf(axes: Axes, fork: _Fork, way: _Exit, on_walk: bool, value: str) -> None:
     left, width = _LEAF_COLUMN
     path = paths.get(way.target)
-    _draw_box(axes, left, width, way.row, on_walk, dashed=not fork.question.in_article)
+    _draw_box(axes, left, width, _LEAF_HEIGHT, way.row, on_walk, not fork.question.in_article)
     upper, lower = _middle(way.row) - 0.12, _middle(way.row) + 0.14
     start, end = left + 0.1, left + width - 0.1
     axes.text(start, upper, path.name, fontweight="bold", fontsize=12, va="center")
@@ -284,14 +300,18 @@ def _mark_levels(axes: Axes, levels: np.ndarray) -> None:
     left, right = axes.get_xlim()
     left, right = min(left, levels.min()), max(right, levels.max())
     axes.vlines(
-        levels, -0.09, -0.02, transform=axes.get_xaxis_transform(), color=VERMILION,
-        linewidth=0.8, clip_on=False, label=f"{levels.size} levels",
-    )  # fmt: skip
+        levels,
+        -0.09,
+        -0.02,
+        transform=axes.get_xaxis_transform(),
+        color=VERMILION,
+        linewidth=0.8,
+        clip_on=False,
+    )
     axes.tick_params(axis="x", pad=16)
-    for start, end in ((left, levels.min()), (levels.max(), right)):
-        axes.axvspan(start, end, facecolor=PALE, edgecolor=GREY, hatch="//", zorder=0)
+    axes.set_title(f"{levels.size} levels", loc="right", color=VERMILION)
+    _mark_clipping(axes, levels.min(), levels.max(), left, right, height=0.88)
     axes.set_xlim(left, right)
-    axes.legend(loc="upper right")
 
 
 def staircase(scale: float, zero_point: int, num_bits: int = 8, signed: bool = True) -> Figure:
@@ -316,16 +336,18 @@ def staircase(scale: float, zero_point: int, num_bits: int = 8, signed: bool = T
         error.plot(x, y - x, color=VERMILION, linewidth=1.2)
         error.axhspan(-scale / 2, scale / 2, color=PALE, zorder=0, label="± scale / 2")
         for panel in (steps, error):
-            _mark_clipping(panel, low - scale / 2, high + scale / 2, x[0], x[-1])
-            panel.legend(loc="upper left")
+            panel.legend(loc="upper left", bbox_to_anchor=(0.15, 1))
+        _mark_clipping(steps, low - scale / 2, high + scale / 2, x[0], x[-1], height=0.5)
+        _mark_clipping(error, low - scale / 2, high + scale / 2, x[0], x[-1])
         steps.set(title=_grid_title(scale, zero_point, qmin, qmax), ylabel="result (real units)")
         error.set(xlabel="x (real units)", ylabel="error (real units)")
         error.set(xlim=(x[0], x[-1]), ylim=(-2 * scale, 2 * scale))
         codes = steps.secondary_yaxis(
             "right",
-            functions=(lambda r: r / scale + zero_point, lambda q: (q - zero_point) * scale),
+            functions=(lambda y: y / scale + zero_point, lambda q: (q - zero_point) * scale),
         )
         codes.set_ylabel("code (integer)")
+        codes.set_yticks(range(qmin, qmax + 1, 2 ** max(0, num_bits - 3)))
     return figure
 
 
@@ -333,13 +355,22 @@ def _grid_title(scale: float, zero_point: int, qmin: int, qmax: int) -> str:
     return f"scale {scale:.4g}, zero_point {zero_point}, codes {qmin} to {qmax}"
 
 
-def _mark_clipping(axes: Axes, low: float, high: float, left: float, right: float) -> None:
+def _mark_clipping(
+    axes: Axes, low: float, high: float, left: float, right: float, height: float | None = None
+) -> None:
+    """Hatch what lies beyond low..high; say so at ``height`` (0 to 1) where there is room."""
     for start, end in ((left, low), (high, right)):
         axes.axvspan(start, end, facecolor="white", edgecolor="#B0B0B0", hatch="//", zorder=0)
-        axes.text(
-            (start + end) / 2, 0.05, "clipped", transform=axes.get_xaxis_transform(),
-            ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
+        if height is not None and end - start > 0.09 * (right - left):
+            axes.text(
+                (start + end) / 2,
+                height,
+                "clipped",
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                fontsize=10,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
 
 
 def float16_bits(value: float) -> Figure:
@@ -360,17 +391,20 @@ def float16_bits(value: float) -> Figure:
         tints = ("#F6D5BF", "#BFE3D8", "#CFE8F7")
         for bits, name, tint in zip(parts, names, tints, strict=True):
             _draw_bits(axes, left, bits, f"{name} = {int(bits, 2)}", tint)
-            left += 0.45 * len(bits) + 0.2
+            left += _BIT * len(bits) + (0.5 if name == "sign" else 0.2)
         axes.text(0.15, 1.98, _float16_formula(value, *parts), fontsize=13, va="center")
     return figure
 
 
+_BIT = 0.43  # inches
+
+
 def _draw_bits(axes: Axes, left: float, bits: str, name: str, tint: str) -> None:
     for i, bit in enumerate(bits):
-        place = left + 0.45 * i
-        axes.add_patch(Rectangle((place, 0.6), 0.45, 0.6, facecolor=tint, edgecolor="black"))
+        place = left + _BIT * i
+        axes.add_patch(Rectangle((place, 0.6), _BIT, 0.6, facecolor=tint, edgecolor="black"))
         axes.text(
-            place + 0.225, 0.9, bit, ha="center", va="center", fontsize=17, family="monospace"
+            place + _BIT / 2, 0.9, bit, ha="center", va="center", fontsize=17, family="monospace"
         )
     axes.text(left, 1.42, name, va="center", fontsize=11)
 
@@ -378,12 +412,13 @@ def _draw_bits(axes: Axes, left: float, bits: str, name: str, tint: str) -> None
 def _float16_formula(value: float, sign: str, exponent: str, fraction: str) -> str:
     power, part = int(exponent, 2), int(fraction, 2)
     signed = "-" if sign == "1" else "+"
-    result = f"{float(np.float16(value)):.10g}"
+    with np.errstate(over="ignore"):  # above 65504 is infinity in float16: no surprise
+        result = f"{float(np.float16(value)):.10g}"
     if power == 31:
         return f"all exponent bits set: {result}"
     if power == 0:
-        return rf"${signed}\,2^{{-14}} \times {part}/1024 = {result}$"
-    return rf"${signed}\,2^{{{power} - 15}} \times (1 + {part}/1024) = {result}$"
+        return rf"${signed}\,2^{{-14}} \times {part}/1024$ = {result}"
+    return rf"${signed}\,2^{{{power} - 15}} \times (1 + {part}/1024)$ = {result}"
 
 
 # --- size, accuracy, speed -------------------------------------------------------------------
@@ -403,12 +438,18 @@ def byte_bars(budgets: Mapping[str, pd.Series]) -> Figure:
         left = np.zeros(table.shape[1])
         for (part, sizes), (colour, hatch) in zip(table.iterrows(), _PART_STYLES, strict=False):
             axes.barh(
-                table.columns, sizes, left=left, label=part, color=colour, hatch=hatch,
-                edgecolor="white", height=0.66,
-            )  # fmt: skip
+                table.columns,
+                sizes,
+                left=left,
+                label=part,
+                color=colour,
+                hatch=hatch,
+                edgecolor="white",
+                height=0.66,
+            )
             left += sizes.to_numpy()
         for row, total in enumerate(left):
-            axes.text(total, row, f"  {total:,.1f} kB", va="center")
+            _write_beside(axes, f"{total:,.1f} kB", total, row)
         axes.set(xlabel="size on disk (kB)", xlim=(0, 1.16 * left.max()))
         axes.invert_yaxis()
         axes.grid(axis="x")
@@ -430,35 +471,39 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
         for row, (name, line) in enumerate(frame.iterrows()):
             colour, marker = _path_style(name)
             size.barh(row, line["bytes"] / 1000, color=colour, height=0.6)
-            size.text(line["bytes"] / 1000, row, f" {line['bytes'] / 1000:,.1f}", va="center")
+            _write_beside(size, f"{line['bytes'] / 1000:,.1f}", line["bytes"] / 1000, row)
             _draw_interval(accuracy, row, line, colour, marker)
         size.set(title="Size", xlabel="size on disk (kB)")
         size.set_xlim(0, 1.2 * frame["bytes"].max() / 1000)
         size.set_yticks(range(len(frame)), frame.index)
         size.invert_yaxis()
-        _draw_reference(accuracy, frame)
-        accuracy.set(title="Accuracy, with its 95 % interval", xlabel="accuracy (%)")
+        if "float32" in frame.index:
+            reference = 100 * frame.loc["float32", "accuracy"]
+            accuracy.axvline(reference, color=GREY, linestyle=":", zorder=0)
+        accuracy.set(title="Accuracy (dotted: float32)", xlabel="accuracy (%), 95 % interval")
         accuracy.grid(axis="x")
+        accuracy.margins(x=0.12)
     return figure
 
 
 def _draw_interval(axes: Axes, row: int, line: pd.Series, colour: str, marker: str) -> None:
     share, low, high = 100 * line[["accuracy", "accuracy_low", "accuracy_high"]].astype(float)
     axes.errorbar(
-        share, row, xerr=[[share - low], [high - share]], fmt=marker, color=colour,
-        markersize=9, markeredgecolor="black", capsize=4, linewidth=1.8,
-    )  # fmt: skip
-    axes.annotate(
-        f"{share:.1f}", (share, row), xytext=(0, 7), textcoords="offset points",
-        ha="center", va="bottom", fontsize=9,
-    )  # fmt: skip
+        share,
+        row,
+        xerr=[[share - low], [high - share]],
+        fmt=marker,
+        color=colour,
+        markersize=9,
+        markeredgecolor="black",
+        capsize=4,
+        linewidth=1.8,
+    )
+    _write_beside(axes, f"{share:.1f}", high, row)
 
 
-def _draw_reference(axes: Axes, frame: pd.DataFrame) -> None:
-    if "float32" in frame.index:
-        share = 100 * frame.loc["float32", "accuracy"]
-        axes.axvline(share, color=GREY, linestyle=":", label="float32", zorder=0)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 0), fontsize=9)
+def _write_beside(axes: Axes, text: str, x: float, row: int) -> None:
+    axes.annotate(text, (x, row), xytext=(8, 0), textcoords="offset points", va="center")
 
 
 def latency_bars(frame: pd.DataFrame, log: bool = False) -> Figure:
@@ -480,7 +525,10 @@ def latency_bars(frame: pd.DataFrame, log: bool = False) -> Figure:
         axes.grid(axis="x")
         if log:
             axes.set_xscale("log")
-            axes.set_xlim(0.6 * frame["p25_us"].min(), 4 * frame["p75_us"].max())
+            axes.minorticks_off()
+            axes.set_xlim(0.6 * frame["p25_us"].min(), 3 * frame["p75_us"].max())
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,g}")
         else:
             axes.set_xlim(0, 1.2 * frame["p75_us"].max())
     return figure
@@ -491,15 +539,21 @@ def _draw_latency(
 ) -> None:
     median, low, high = line[["median_us", "p25_us", "p75_us"]].astype(float)
     if bar:
-        axes.barh(row, median, color=colour, height=0.6, alpha=0.75)
+        axes.barh(row, median, color=colour, height=0.6)
     axes.errorbar(
-        median, row, xerr=[[median - low], [high - median]], fmt=marker, color="black",
-        markerfacecolor=colour, markersize=8, capsize=5, linewidth=1.6,
-    )  # fmt: skip
-    axes.annotate(
-        f"{median:,.0f} µs" if median >= 10 else f"{median:.2g} µs", (max(high, median), row),
-        xytext=(9, 0), textcoords="offset points", va="center",
-    )  # fmt: skip
+        median,
+        row,
+        xerr=[[median - low], [high - median]],
+        fmt="none" if bar else marker,
+        color=colour,
+        ecolor=GREY if bar else colour,
+        markersize=9,
+        markeredgecolor="black",
+        capsize=5,
+        linewidth=1.8,
+    )
+    text = f"{median:,.0f} µs" if median >= 10 else f"{median:.2g} µs"
+    _write_beside(axes, text, max(high, median), row)
 
 
 def lines_with_intervals(
@@ -519,22 +573,22 @@ def lines_with_intervals(
 
     ``x``: (N,). ``values``, ``low``, ``high``: (N,), or (K, N) for K lines with K ``labels``; in
     the unit that ``ylabel`` names. ``reference``: a label and a level to compare with.
-    ``log_x`` spaces 1, 10, 100 … evenly and marks the given x. Up to six lines.
+    ``log_x`` spaces 1, 10, 100 … evenly and marks the given x.
     Raises InputError when the shapes differ. Defined in lesson 06.
     """
     x = np.asarray(x, dtype=float)
     lines, lows, highs = (np.atleast_2d(np.asarray(a, dtype=float)) for a in (values, low, high))
-    if not lines.shape == lows.shape == highs.shape == (len(labels), x.size) or len(labels) > 6:
+    if not lines.shape == lows.shape == highs.shape == (len(labels), x.size):
         raise InputError(
-            f"values, low and high must be (lines, points) with a label for each line, "
-            f"(1..6, {x.size}); given: {lines.shape}, {lows.shape}, {highs.shape} "
-            f"and {len(labels)} labels"
+            f"values, low and high must be (lines, points) = ({len(labels)}, {x.size}), one label "
+            f"for each line; given: {lines.shape}, {lows.shape} and {highs.shape}"
         )
     with style():
         figure, ((axes,),) = _axes(8, 3.8)
-        looks = zip((BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK), "osD^vP", strict=True)
-        for line, least, most, label, look in zip(lines, lows, highs, labels, looks, strict=False):
-            _draw_line(axes, x, line, least, most, label, *look)
+        for i, label in enumerate(labels):
+            _draw_line(
+                axes, x, lines[i], lows[i], highs[i], label, *_LINE_STYLES[i % len(_LINE_STYLES)]
+            )
         if reference:
             axes.axhline(reference[1], color=GREY, linestyle="--", label=reference[0], zorder=0)
         if log_x:
@@ -560,9 +614,16 @@ def _draw_line(
 ) -> None:
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.errorbar(
-        x, line, yerr=(line - low, high - line), fmt=f"-{marker}", color=colour, label=label,
-        markersize=7, capsize=4, linewidth=1.8,
-    )  # fmt: skip
+        x,
+        line,
+        yerr=(line - low, high - line),
+        fmt=f"-{marker}",
+        color=colour,
+        label=label,
+        markersize=7,
+        capsize=4,
+        linewidth=1.8,
+    )
 
 
 def _path_style(name: str) -> tuple[str, str]:

@@ -51,8 +51,8 @@ def _descriptors_to(sink) -> Iterator[None]:
 class _Relay(io.TextIOBase):
     """A stream that a logger may keep for ever: it follows ``target`` wherever that is set."""
 
-    def __init__(self, target):
-        self.target = target
+    def __init__(self):
+        self.target = None
 
     def write(self, text: str) -> int:
         return self.target.write(text)
@@ -61,22 +61,29 @@ class _Relay(io.TextIOBase):
         self.target.flush()
 
 
+# One pair for the whole process: a logger that met them in one block must be silent in the next.
+_RELAYS = _Relay(), _Relay()
+
+
 @contextlib.contextmanager
 def _streams_to(sink) -> Iterator[None]:
-    """Send sys.stdout and sys.stderr to ``sink``.
+    """Send sys.stdout and sys.stderr to ``sink``; blocks may be nested.
 
     TensorFlow's logger keeps the stream that it finds at import. A relay still works afterwards.
     """
-    out, err = sys.stdout, sys.stderr
-    relays = _Relay(sink), _Relay(sink)
-    out.flush()
-    err.flush()
-    sys.stdout, sys.stderr = relays
+    streams = sys.stdout, sys.stderr
+    outer = [relay.target for relay in _RELAYS]
+    for relay, stream in zip(_RELAYS, streams, strict=True):
+        stream.flush()
+        relay.target = sink
+    sys.stdout, sys.stderr = _RELAYS
     try:
         yield
     finally:
         sink.flush()
-        sys.stdout, sys.stderr = relays[0].target, relays[1].target = out, err
+        sys.stdout, sys.stderr = streams
+        for relay, stream, before in zip(_RELAYS, streams, outer, strict=True):
+            relay.target = before if stream is relay else stream
 
 
 def tensorflow() -> ModuleType:

@@ -1,7 +1,8 @@
 """The one place that touches an interpreter: float arrays in, float arrays out, for any path."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ KERNELS = {
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+_PIECE = 2**17  # bytes of float input that are quantized at once
 # Some damaged files crash the interpreter. Contents that are known to load are remembered here.
 _trusted: set[str] = set()
 
@@ -63,9 +65,26 @@ class Model:
         Raises InputError when ``x`` is not finite float32 of the model's shape.
         """
         self._check(x, np.dtype("float32"))
+        return self._encode(x)
+
+    def _encode(self, x: np.ndarray) -> np.ndarray:
+        """Quantize in pieces: for larger arrays NumPy asks the system for memory every time."""
         if self.input_dtype == np.float32:
+            _require_finite(x)
             return x
-        return _encode(x, self.input_scale, self.input_zero_point, self.input_dtype)
+        num_bits, signed = 8 * self.input_dtype.itemsize, self.input_dtype.kind == "i"
+        rows = max(1, _PIECE // x[0].nbytes)
+        pieces = [
+            affine.quantize(
+                x[start : start + rows],
+                self.input_scale,
+                self.input_zero_point,
+                num_bits=num_bits,
+                signed=signed,
+            )
+            for start in range(0, len(x), rows)
+        ]
+        return np.concatenate(pieces)
 
     def dequantize_output(self, q: np.ndarray) -> np.ndarray:
         """Return outputs (N, classes) of the model as float32: (q - zero_point) * scale."""
@@ -80,11 +99,26 @@ class Model:
         InputError when dtype or shape do not fit, or when ``batch_size`` is below 1.
         """
         self._check(x, self.input_dtype)
+        return self._batched(x, batch_size, lambda part: part)
+
+    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return float32 (N, classes) for float32 images (N, H, W, C): quantize, run, dequantize.
+
+        Raises InputError as ``quantize_input`` and ``run`` do.
+        """
+        self._check(images, np.dtype("float32"))
+        return self.dequantize_output(self._batched(images, batch_size, self._encode))
+
+    def classes(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return the most probable class of each image, int64 (N,)."""
+        return self.predict(images, batch_size).argmax(axis=1)
+
+    def _batched(self, x: np.ndarray, batch_size: int, encode: Callable) -> np.ndarray:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}; expected at least 1")
         size = min(batch_size, len(x)) if self._dynamic_batch else int(self._input["shape"][0])
-        parts = [self._invoke(x[start : start + size], size) for start in range(0, len(x), size)]
-        return np.concatenate(parts)
+        starts = range(0, len(x), size)
+        return np.concatenate([self._invoke(encode(x[s : s + size]), size) for s in starts])
 
     def _invoke(self, part: np.ndarray, size: int) -> np.ndarray:
         """Run one batch; the last one may be short: it is padded, and the padding cut off."""
@@ -110,17 +144,6 @@ class Model:
     def _batch(self) -> int:
         return int(self._interpreter.get_input_details()[0]["shape"][0])
 
-    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
-        """Return float32 (N, classes) for float32 images (N, H, W, C): quantize, run, dequantize.
-
-        Raises InputError as ``quantize_input`` and ``run`` do.
-        """
-        return self.dequantize_output(self.run(self.quantize_input(images), batch_size))
-
-    def classes(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
-        """Return the most probable class of each image, int64 (N,)."""
-        return self.predict(images, batch_size).argmax(axis=1)
-
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
         x = np.asarray(x)
         if x.dtype != dtype:
@@ -128,14 +151,11 @@ class Model:
         if x.ndim == 0 or x.shape[1:] != self.input_shape or len(x) == 0:
             expected = ("N", *self.input_shape)
             raise InputError(f"expected input of shape {expected}, got {x.shape}")
-        if dtype == np.float32 and not np.isfinite(x).all():
-            raise InputError("the input holds NaN or inf; every value must be a finite number")
 
 
-def _encode(x: np.ndarray, scale: float, zero_point: int, dtype: np.dtype) -> np.ndarray:
-    return affine.quantize(
-        x, scale, zero_point, num_bits=8 * dtype.itemsize, signed=dtype.kind == "i"
-    )
+def _require_finite(x: np.ndarray) -> None:
+    if not np.isfinite(x).all():
+        raise InputError("x holds NaN or inf; every value must be a finite number (lesson 03)")
 
 
 def _content(source: str | os.PathLike | bytes) -> bytes:
@@ -167,28 +187,36 @@ def _probe_once(content: bytes, source) -> None:
 def _probe(content: bytes) -> None:
     """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
     interpreter = _interpreter(content, 1, "xnnpack")
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
-    interpreter.invoke()
+    with _loading():
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
+        interpreter.invoke()
 
 
 def _interpreter(content: bytes, num_threads: int, kernels: str):
     with quiet():
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        try:
+        with _loading():
             interpreter = Interpreter(
                 model_content=content,
                 num_threads=num_threads,
                 experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
             )
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelFileError(
-                f"not a model that the runtime can load ({error}): it is corrupted, truncated, or "
-                "no .tflite at all (lesson 01)"
-            ) from error
     return interpreter
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Turn the runtime's complaint about a model into a ModelFileError."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise ModelFileError(
+            f"not a model that the runtime can run ({' '.join(str(error).split())}): it is "
+            "corrupted, truncated, or no .tflite at all (lesson 01)"
+        ) from error
 
 
 def _only_tensors(interpreter) -> tuple[dict, dict]:

@@ -180,7 +180,8 @@ def affine_slider(values: Sequence[float], num_bits: int = 8) -> HTML:
 
 def _require_values(values: Sequence[float]) -> np.ndarray:
     try:
-        x = np.asarray(values, dtype=np.float32).astype(float)
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+            x = np.asarray(values, dtype=np.float32).astype(float)
     except (TypeError, ValueError) as error:
         raise InputError(f"the slider takes a list of floats (lesson 03); {error}") from error
     if x.ndim != 1 or not 1 <= x.size <= 8 or not np.isfinite(x).all():

@@ -224,6 +224,7 @@ _NOT_PROSE = re.compile(
     r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"  # code and LaTeX
     r"|!?\[[^\]]*\]\([^)]*\)|https?://\S+|<!--.*?-->|</?\w[^>]*>"  # links and HTML
     r"|^#+ [^\n]*|^\*Time: [^\n]*|^\s*\d+\. "  # headings, the line of times, numbered lists
+    r"|\*\*(?:Exercise )?\d\d?\.\d\.?\*\*|\b(?:Exercise|Section|Figure|Table) \d[\d.]*"  # labels
     r"|\b(?:Python|TensorFlow|TF|Keras|LiteRT|NumPy|IEEE|CC BY(?:-SA)?) v?\d[\d.-]*"
     r"|\b\d+\.\d+\.\d+\b",  # versions
     re.DOTALL | re.MULTILINE,
@@ -253,7 +254,7 @@ def prose_numbers_are_backed(notebook: NotebookNode) -> list[str]:
     """
     evidence = _evidence(notebook)
     return [
-        f"{where}: nothing checked or asserted gives {number!r} (an exercise's given numbers "
+        f"{where}: nothing checked or asserted gives {number:.15g} (an exercise's given numbers "
         "belong in code spans)"
         for where, prose in _prose(notebook)
         for number, decimals, factor in _numbers(prose)

@@ -4,11 +4,11 @@ import base64
 import subprocess
 import sys
 
-import hygiene
 import nbformat
 import pytest
-from builders import code, execute, markdown, notebook
 
+import hygiene
+from builders import code, execute, markdown, notebook
 from lessons_lib import files, notebooks
 
 LESSONS = sorted(notebooks.FOLDER.glob("*.ipynb"))
@@ -199,6 +199,7 @@ def test_rounding_must_be_right():
         "With TensorFlow 2.21 and version 1.22.3.",
         "Text.\n\n## References\n\nA. Author, 2017, pages 2704-2713.",
         "17. a list\n18. goes on",
+        "**4.1** Do it. **Exercise 4.2.** As in Exercise 4.1 and Section 2.3.",
     ],
 )
 def test_number_that_states_nothing_measured_is_free(prose):

@@ -3,7 +3,10 @@
 import functools
 import tempfile
 
+import flatbuffers
 import numpy as np
+from ai_edge_litert import interpreter as litert
+from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.quiet import quiet, tensorflow
 
@@ -39,6 +42,15 @@ def depthwise_with_elu():
             keras.layers.Dense(3),
         ]
     )
+
+
+def depthwise():
+    """Only a depthwise convolution, its first channel all zeros."""
+    keras = _fresh_keras()
+    layer = keras.layers.DepthwiseConv2D(3)
+    model = keras.Sequential([keras.layers.Input((8, 8, 4), name="image"), layer])
+    layer.kernel.assign(layer.kernel * np.float32([0, 1, 1, 1])[:, None])
+    return model
 
 
 def _fresh_keras():
@@ -96,3 +108,77 @@ def configure(converter, path, calibration):
 def converted(name, path, batch=None):
     """The bytes of a model of this module, by name, after one of the seven paths."""
     return convert(globals()[name](), path, batch)
+
+
+@functools.cache
+def loop(offset=False):
+    """Integers in and out, with float arithmetic only in the body of a loop (a subgraph).
+
+    ``offset`` stores the constants behind the FlatBuffer, as files of 2 GB and more do.
+    """
+    tf = tensorflow()
+
+    @tf.function(input_signature=[tf.TensorSpec((4,), tf.int32)])
+    def halve(x):
+        kept = tf.constant([0.5, 0.25, 0.125, 0.0625])
+
+        def body(x):
+            return (tf.cast(tf.cast(x, tf.float32) * kept, tf.int32),)
+
+        return tf.while_loop(lambda x: tf.reduce_sum(x) > 100, body, (x,))[0]
+
+    with quiet():
+        concrete = halve.get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], halve)
+        converter._experimental_use_buffer_offset = offset
+        return converter.convert()
+
+
+def tensor(name, dtype, shape, scale=None, zero_point=None, axis=0, data=None):
+    """A tensor for ``assemble``: its schema object and the bytes that the file stores for it."""
+    quantization = None
+    if scale is not None:
+        scale = np.atleast_1d(np.asarray(scale, np.float32))
+        zero_point = np.broadcast_to(np.asarray(zero_point, np.int64), scale.shape).copy()
+        quantization = schema.QuantizationParametersT(
+            scale=scale, zeroPoint=zero_point, quantizedDimension=axis
+        )
+    code = getattr(schema.TensorType, dtype)
+    stored = None if data is None else np.frombuffer(np.ascontiguousarray(data), np.uint8)
+    return schema.TensorT(list(shape), code, name=name, quantization=quantization), stored
+
+
+def assemble(tensors, operators, inputs, outputs):
+    """Return a ``.tflite`` made by hand of ``tensors`` and (name, options, inputs, outputs)."""
+    buffers = [schema.BufferT(), *(schema.BufferT(data=data) for _, data in tensors)]
+    for number, (item, _) in enumerate(tensors, start=1):
+        item.buffer = number
+    codes = [getattr(schema.BuiltinOperator, name) for name, *_ in operators]
+    kinds = [getattr(schema.BuiltinOptions, type(o).__name__[:-1]) for _, o, *_ in operators]
+    graph = schema.SubGraphT([item for item, _ in tensors], inputs, outputs)
+    graph.operators = [
+        schema.OperatorT(i, ins, outs, builtinOptionsType=kinds[i], builtinOptions=options)
+        for i, (_, options, ins, outs) in enumerate(operators)
+    ]
+    versions = [schema.OperatorCodeT(min(code, 127), builtinCode=code) for code in codes]
+    return pack(schema.ModelT(3, versions, [graph], "by hand", buffers))
+
+
+def pack(model):
+    """Return a schema ModelT as the bytes of a file."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def run(content, x, resolver="BUILTIN_REF"):
+    """Run one batch through LiteRT's reference kernels; return the interpreter, tensors kept."""
+    interpreter = litert.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=getattr(litert.OpResolverType, resolver),
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return interpreter

@@ -1,0 +1,13 @@
+"""Fixtures that every test module may use."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifacts folder of the test's own, also for the processes that it starts."""
+    folder = tmp_path / "artifacts"
+    monkeypatch.setenv("LESSONS_ARTIFACTS", str(folder))
+    return folder

@@ -1,0 +1,314 @@
+"""affine: against TFLite's own QUANTIZE and DEQUANTIZE, its converter, and NumPy's float16."""
+
+import struct
+import subprocess
+import sys
+from decimal import ROUND_HALF_UP, Decimal
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+import tiny_models
+from lessons_lib import affine, anatomy
+from lessons_lib.errors import InputError
+
+RNG = np.random.default_rng(3)
+TYPES = [("INT8", 8, True), ("UINT8", 8, False), ("INT16", 16, True)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, (-128, 127)),
+        ({"narrow_range": True}, (-127, 127)),
+        ({"signed": False}, (0, 255)),
+        ({"signed": False, "narrow_range": True}, (1, 255)),
+        ({"num_bits": 16}, (-32768, 32767)),
+        ({"num_bits": 16, "signed": False}, (0, 65535)),
+        ({"num_bits": 4}, (-8, 7)),
+        ({"num_bits": 2}, (-2, 1)),
+    ],
+)
+def test_integer_range(arguments, expected):
+    assert affine.integer_range(**arguments) == expected
+
+
+@pytest.mark.parametrize("num_bits", [1, 0, 17, 8.0, "8", None])
+def test_num_bits_is_a_whole_number_from_2_to_16(num_bits):
+    with pytest.raises(InputError, match="num_bits"):
+        affine.integer_range(num_bits)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "signed", "expected"),
+    [
+        (0.0, 1.0, True, (1 / 255, -128)),
+        (0.0, 1.0, False, (1 / 255, 0)),
+        (-1.0, 1.0, True, (2 / 255, -1)),  # -0.5, rounded half away from zero
+        (0.5, 2.0, False, (2 / 255, 0)),  # widened to hold 0
+        (-3.0, -1.0, False, (3 / 255, 255)),
+        (0.0, 0.0, True, (1.0, -128)),  # zeros only: any scale would do
+    ],
+)
+def test_scale_zero_point_by_hand(low, high, signed, expected):
+    scale, zero_point = affine.scale_zero_point(low, high, signed=signed)
+    assert scale == pytest.approx(expected[0], rel=1e-15)
+    assert zero_point == expected[1]
+
+
+@pytest.mark.parametrize("num_bits", range(2, 17))
+@pytest.mark.parametrize("signed", [True, False])
+def test_every_range_holds_zero_exactly_and_its_ends_to_half_a_step(num_bits, signed):
+    qmin, qmax = affine.integer_range(num_bits, signed)
+    for low, high in np.sort(RNG.normal(scale=RNG.uniform(1e-3, 1e3), size=(50, 2))):
+        scale, zero_point = affine.scale_zero_point(low, high, num_bits, signed)
+        assert qmin <= zero_point <= qmax
+        q = affine.quantize([0.0, low, high], scale, zero_point, num_bits, signed)
+        error = affine.dequantize(q, scale, zero_point) - [0.0, low, high]
+        assert error[0] == 0
+        assert np.all(np.abs(error) <= 0.5001 * scale)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.0, 0.0), (np.nan, 1.0), (0.0, np.inf), (-np.inf, 0.0), (0.0, 1e-44), (-1.7e308, 1.7e308)],
+)
+def test_a_range_without_a_scale_is_an_error(low, high):
+    with pytest.raises(InputError, match=r"has no scale|scale is"):
+        affine.scale_zero_point(low, high)
+
+
+def test_scale_zero_point_of_the_input_equals_the_converters():
+    content = tiny_models.converted("cnn", "int8_float_fallback")
+    seen = np.stack([image for (image,) in tiny_models.representative_dataset((28, 28, 1))()])
+    scale, zero_point = affine.scale_zero_point(seen.min(), seen.max())
+    row = anatomy.tensors(content).query("name == 'tfl.quantize'").iloc[0]
+    assert row["scale"] == pytest.approx(scale, rel=2e-7)
+    assert row["zero_point"] == zero_point
+
+
+def test_symmetric_scale_of_numbers_channels_and_zeros():
+    assert affine.symmetric_scale(1.27) == pytest.approx(0.01, rel=1e-15)
+    assert affine.symmetric_scale(7.0, num_bits=4) == 1.0
+    per_channel = affine.symmetric_scale(np.array([0.0, 127.0, 254.0]))
+    assert np.array_equal(per_channel, [1.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("max_abs", [-1.0, np.nan, np.inf, [1.0, -2.0], 1e-50, 1e300])
+def test_symmetric_scale_refuses_what_is_no_magnitude(max_abs):
+    with pytest.raises(InputError, match=r"max_abs holds|scale is"):
+        affine.symmetric_scale(max_abs)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_round_half_away_is_exact_at_ties_and_beside_them(dtype):
+    ties = np.arange(-300, 301, dtype=dtype) / 2
+    x = np.concatenate([ties, np.nextafter(ties, dtype(6e4)), np.nextafter(ties, dtype(-6e4))])
+    x = np.concatenate([x, RNG.normal(scale=40, size=500).astype(dtype), dtype([2001, -2047.0])])
+    exact = [int(Decimal(float(v)).quantize(Decimal(1), ROUND_HALF_UP)) for v in x]
+    rounded = affine.round_half_away(x)
+    assert rounded.dtype == dtype
+    assert np.array_equal(rounded, exact)
+
+
+def test_round_half_away_takes_integers_and_large_floats():
+    assert np.array_equal(affine.round_half_away([3, -4]), [3.0, -4.0])
+    large = np.float32([4194304.5, 8388609.0, 16777217.0, -3e38])
+    assert np.array_equal(affine.round_half_away(large), np.float32([4194305, *large[1:]]))
+
+
+@pytest.mark.parametrize(("dtype", "num_bits", "signed"), TYPES)
+@pytest.mark.parametrize("scale", [0.5, 1 / 255, 0.0235294122248888, 3.0e-5, 17.0, 1e-38])
+def test_quantize_and_dequantize_equal_tflites_operators(dtype, num_bits, signed, scale):
+    qmin, qmax = affine.integer_range(num_bits, signed)
+    for zero_point in [0] if dtype == "INT16" else [qmin, 3, 100, qmax]:
+        x = _values_around(scale, qmin, qmax)
+        content = _round_trip(dtype, len(x), scale, zero_point)
+        interpreter = tiny_models.run(content, x)
+        q = affine.quantize(x, scale, zero_point, num_bits, signed)
+        assert q.dtype == np.dtype(dtype.lower())
+        assert np.array_equal(q, interpreter.get_tensor(1))
+        back = affine.dequantize(q, scale, zero_point)
+        assert back.dtype == np.float32
+        assert np.array_equal(back, interpreter.get_tensor(2))
+
+
+def _values_around(scale, qmin, qmax):
+    """Random values, ties, the floats beside ties, the ends and far beyond them."""
+    steps = np.concatenate([np.arange(-300, 300) + 0.5, [qmin - 0.5, qmax + 0.5]])
+    ties = (steps * np.float32(scale)).astype(np.float32)
+    beside = [np.nextafter(ties, np.float32(sign) * np.float32(3e38)) for sign in (-1, 1)]
+    spread = RNG.normal(scale=(qmax - qmin) * scale, size=2000).astype(np.float32)
+    far = np.float32(scale) * np.float32([-2e9, 2e9, -1e5, 1e5, 0.0, -0.0])
+    return np.concatenate([ties, *beside, spread, far])
+
+
+def _round_trip(dtype, count, scale, zero_point):
+    """A file with a QUANTIZE and a DEQUANTIZE."""
+    tensors = [
+        tiny_models.tensor("x", "FLOAT32", [count]),
+        tiny_models.tensor("q", dtype, [count], scale, zero_point),
+        tiny_models.tensor("y", "FLOAT32", [count]),
+    ]
+    operators = [
+        ("QUANTIZE", schema.QuantizeOptionsT(), [0], [1]),
+        ("DEQUANTIZE", schema.DequantizeOptionsT(), [1], [2]),
+    ]
+    return tiny_models.assemble(tensors, operators, [0], [2])
+
+
+def test_quantize_equals_the_first_operator_of_a_converted_model():
+    content = tiny_models.converted("cnn", "int8_float_fallback")
+    first = anatomy.operators(content).iloc[0]
+    assert (first["operator"], first["dtypes"]) == ("QUANTIZE", "FLOAT32 -> INT8")
+    row = anatomy.tensors(content).query("name == @first.outputs[0]").iloc[0]
+    image = tiny_models.images((1, 28, 28, 1), count=1)[0] * 1.2 - 0.1
+    ran = tiny_models.run(content, image).get_tensor(row["index"])
+    assert np.array_equal(affine.quantize(image, row["scale"], row["zero_point"]), ran)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "operator", "layer", "order"),
+    [
+        ("cnn", "int8", "CONV_2D", 2, (3, 0, 1, 2)),
+        ("cnn", "int8", "FULLY_CONNECTED", 5, (1, 0)),
+        ("cnn", "uint8", "FULLY_CONNECTED", 5, (1, 0)),
+        ("cnn", "int16x8", "CONV_2D", 2, (3, 0, 1, 2)),
+        ("depthwise", "int8", "DEPTHWISE_CONV_2D", 0, (3, 0, 1, 2)),  # one channel holds zeros
+    ],
+)
+def test_weights_equal_the_converters(name, path, operator, layer, order):
+    weights = _kernel(name, layer, order)
+    stored, row = _stored_weights(tiny_models.converted(name, path), weights.shape)
+    max_abs = _magnitude_per_channel(weights, row["quantized_dimension"])
+    scale = affine.symmetric_scale(max_abs)
+    q = affine.quantize(weights, scale, 0, narrow_range=True)
+    assert np.array_equal(q, stored)
+    used = max_abs.ravel() > 0
+    assert used.sum() == len(used) - (name == "depthwise")
+    np.testing.assert_allclose(scale.ravel()[used], row["scale"][used], rtol=2e-7)
+    assert row["zero_point"].tolist() == [0] * len(used)
+
+
+def test_dynamic_range_divides_in_float64():
+    weights = _kernel("cnn", 5, (1, 0))
+    stored, row = _stored_weights(tiny_models.converted("cnn", "dynamic_range"), weights.shape)
+    scale = affine.symmetric_scale(_magnitude_per_channel(weights, 0))
+    assert np.array_equal(affine.round_half_away(weights.astype(np.float64) / scale), stored)
+    q = affine.quantize(weights, scale, 0, narrow_range=True)
+    assert np.mean(q != stored) < 1e-4
+    np.testing.assert_allclose(scale.ravel(), row["scale"], rtol=2e-7)
+
+
+def _kernel(name, layer, order):
+    """A layer's weights in the axis order of TFLite."""
+    return getattr(tiny_models, name)().layers[layer].kernel.numpy().transpose(order)
+
+
+def _stored_weights(content, shape):
+    """The stored array of that shape, and its row in the table of tensors."""
+    table = anatomy.tensors(content)
+    row = table[(table["shape"] == shape) & (table["role"] == "weight")].iloc[0]
+    return anatomy.constant(content, row["name"]), row
+
+
+def _magnitude_per_channel(weights, channel_axis):
+    others = tuple(axis for axis in range(weights.ndim) if axis != channel_axis)
+    return np.abs(weights).max(axis=others, keepdims=True)
+
+
+@pytest.mark.parametrize(("num_bits", "signed"), [(b, s) for b in range(2, 17) for s in (1, 0)])
+def test_quantize_saturates_in_the_smallest_container(num_bits, signed):
+    qmin, qmax = affine.integer_range(num_bits, signed)
+    q = affine.quantize(np.float32([-3e38, 3e38]), 1e-3, qmin, num_bits, signed)
+    assert q.tolist() == [qmin, qmax]
+    assert q.dtype == f"{'int' if signed else 'uint'}{8 if num_bits <= 8 else 16}"
+
+
+def test_quantize_keeps_the_shape_and_broadcasts_per_channel():
+    assert affine.quantize(0.5, 0.1, 0) == 5
+    x = np.float32([[1, 2], [-3, 400]])
+    scale, zero_point = np.float32([[0.5], [1.0]]), np.array([[0], [10]])
+    q = affine.quantize(x, scale, zero_point)
+    assert q.tolist() == [[2, 4], [7, 127]]
+    assert affine.dequantize(q, scale, zero_point).tolist() == [[1, 2], [-3, 117]]
+
+
+def test_dequantize_rounds_a_32_bit_product_once():
+    q, scale = np.int32([2**31 - 1, -(2**31), 16777217]), np.float32(1 / 3)
+    exact = q.astype(np.longdouble) * np.longdouble(scale)
+    assert np.array_equal(affine.dequantize(q, scale, 0), exact.astype(np.float32))
+
+
+@pytest.mark.parametrize("x", [np.nan, [1.0, np.inf], np.float64(1e39)])
+def test_quantize_refuses_what_is_not_finite_in_float32(x):
+    with pytest.raises(InputError, match="x holds"):
+        affine.quantize(x, 0.1, 0)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, [0.1, 0.0], 1e-60])
+def test_a_scale_is_positive_and_finite(scale):
+    with pytest.raises(InputError, match="scale is"):
+        affine.quantize([1.0, 2.0], scale, 0)
+    with pytest.raises(InputError, match="scale is"):
+        affine.dequantize(np.int8([1, 2]), scale, 0)
+
+
+def test_integers_are_integers():
+    with pytest.raises(InputError, match="zero_point is 128"):
+        affine.quantize(1.0, 0.1, 128)
+    with pytest.raises(InputError, match="zero_point has dtype float64"):
+        affine.quantize(1.0, 0.1, 0.5)
+    with pytest.raises(InputError, match="q has dtype float32"):
+        affine.dequantize(np.float32([1]), 0.1, 0)
+    with pytest.raises(InputError, match="zero_point has dtype float64"):
+        affine.dequantize(np.int8([1]), 0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "bits"),
+    [
+        (1.0, ("0", "01111", "0000000000")),
+        (-2.0, ("1", "10000", "0000000000")),
+        (0.1, ("0", "01011", "1001100110")),
+        (65504, ("0", "11110", "1111111111")),
+        (65520, ("0", "11111", "0000000000")),
+        (2.0**-24, ("0", "00000", "0000000001")),
+        (-0.0, ("1", "00000", "0000000000")),
+    ],
+)
+def test_float16_bits_by_hand(x, bits):
+    assert affine.float16_bits(x) == bits
+
+
+def test_float16_bits_and_spacing_of_every_finite_half():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    for half in halves[::37]:
+        written = int("".join(affine.float16_bits(half)), 2)
+        assert struct.pack(">e", float(half)) == written.to_bytes(2, "big")
+    spacing = affine.float16_spacing(halves)
+    # Not below 0, where NumPy's own looks the other way, and not at the last, where it is inf.
+    usual = (halves >= 0) & (halves < 65504)
+    assert np.array_equal(spacing[usual], np.spacing(halves[usual]))
+    assert np.array_equal(spacing, affine.float16_spacing(-halves))
+    assert affine.float16_spacing(65504) == 32.0
+
+
+@pytest.mark.parametrize("x", [np.nan, np.inf, 65520.0, [1.0, 1e6]])
+def test_float16_spacing_refuses_what_float16_cannot_hold(x):
+    with pytest.raises(InputError, match="float16"):
+        affine.float16_spacing(x)
+
+
+def test_float16_bits_takes_one_number():
+    with pytest.raises(InputError, match="one number"):
+        affine.float16_bits([1.0, 2.0])
+
+
+def test_tensorflow_is_not_imported():
+    code = (
+        "import sys; from lessons_lib import affine, anatomy; sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from lessons_lib import benchmark
+from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.runtime import Model
+from reference import converted, digits
+
+
+def test_latency_gives_ordered_positive_microseconds_for_each_model():
+    models = {name: Model(converted()[name]) for name in ("float32", "int16x8")}
+    table = benchmark.latency(models, digits().test.images, rounds=30)
+    assert list(table.index) == ["float32", "int16x8"]
+    columns = table[["best_us", "p25_us", "median_us", "p75_us"]].to_numpy()
+    assert (np.diff(columns, axis=1) >= 0).all()
+    assert (columns > 0).all()
+    # The 16x8 path runs on reference kernels, tens of times slower than float.
+    assert table.median_us["int16x8"] > 3 * table.median_us["float32"]
+
+
+def test_a_bigger_batch_needs_more_memory():
+    small, large = (benchmark.peak_memory(converted()["float32"], batch) for batch in (1, 500))
+    # One image's largest activation is conv1's 26 x 26 x 16 floats.
+    assert large - small > 0.5 * 499 * 26 * 26 * 16 * 4
+    assert small < 100e6
+
+
+def test_a_damaged_model_is_refused_before_it_is_measured():
+    with pytest.raises(ModelFileError):
+        benchmark.peak_memory(converted()["float32"][:1000])
+
+
+def test_nothing_to_time_is_refused():
+    with pytest.raises(InputError):
+        benchmark.latency({}, digits().test.images)
+    with pytest.raises(InputError):
+        benchmark.latency({"m": Model(converted()["float32"])}, digits().test.images, rounds=0)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from lessons_lib import calibration, convert, training
+from lessons_lib.errors import CalibrationError
+from reference import digits
+
+GOOD = np.linspace(0, 1, 28 * 28, dtype=np.float32).reshape(1, 28, 28, 1)
+ONE_INF, ONE_NAN = GOOD.copy(), GOOD.copy()
+ONE_INF[0, 3, 3, 0] = np.inf
+ONE_NAN[0, 3, 3, 0] = np.nan
+STRIKING = GOOD * 255
+
+
+def yields(*samples):
+    return lambda: iter(samples)
+
+
+BAD = {
+    "nothing yielded": (yields(), "yields nothing"),
+    "all NaN": (yields([np.full_like(GOOD, np.nan)]), "NaN"),
+    "one NaN": (yields([GOOD], [ONE_NAN]), "sample 1 holds NaN"),
+    "one inf": (yields([ONE_INF]), "holds inf"),
+    "wrong rank": (yields([GOOD[0]]), r"shape \(28, 28, 1\)"),
+    "14x14": (yields([GOOD[:, ::2, ::2]]), r"shape \(1, 14, 14, 1\)"),
+    "a batch": (yields([np.repeat(GOOD, 2, axis=0)]), r"shape \(2, 28, 28, 1\)"),
+    "float64": (yields([GOOD.astype("float64")]), "float64"),
+    "uint8": (yields([(GOOD * 255).astype("uint8")]), "uint8"),
+    "python lists": (yields([GOOD.tolist()]), r"list of \['list'\]"),
+    "bare array": (yields(GOOD), "bare ndarray"),
+    "(x,)": (yields((GOOD,)), "a tuple of"),
+    "(x, y)": (yields((GOOD, 7)), "a tuple of"),
+    "[x, x]": (yields([GOOD, GOOD]), "a list of"),
+    "a dictionary": (yields({"wrong": GOOD}), "a dict of"),
+    "a list, not a function": ([[GOOD]], "is a list, not a function"),
+    "a generator object": ((s for s in [[GOOD]]), "is a generator, not a function"),
+    "a function that returns None": (lambda: None, "gave NoneType"),
+    "0..255": (yields([STRIKING]), "spans 0 to 255"),
+    "one unscaled image": (yields(*[[GOOD]] * 9, [STRIKING]), "sample 9 spans"),
+    "scaled twice": (yields([GOOD / 255]), "applied twice"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_every_bad_representative_dataset_is_refused(name):
+    dataset, message = BAD[name]
+    with pytest.raises(CalibrationError, match=message) as caught:
+        calibration.guard(dataset)
+    assert "Lesson 06" in str(caught.value)
+
+
+def test_every_path_that_calibrates_is_guarded():
+    with pytest.raises(CalibrationError, match="holds inf"):
+        convert.convert(training.reference(), "int8", yields([ONE_INF]))
+
+
+def test_a_good_dataset_comes_out_as_it_went_in_and_more_than_once():
+    checked = calibration.guard(yields([GOOD], [GOOD / 2]))
+    for _ in range(2):
+        first, second = checked()
+        assert np.array_equal(first[0], GOOD)
+        assert np.array_equal(second[0], GOOD / 2)
+
+
+def test_another_range_can_be_promised():
+    calibration.guard(yields([2 * GOOD - 1]), value_range=(-1.0, 1.0))
+    calibration.guard(yields([STRIKING]), value_range=None)
+
+
+def test_the_test_split_is_refused():
+    with pytest.raises(CalibrationError, match="test split"):
+        calibration.representative_dataset(digits().test)
+
+
+@pytest.mark.parametrize("samples", [0, 501])
+def test_as_many_samples_as_there_are_images(samples):
+    with pytest.raises(CalibrationError, match=f"asked for {samples}"):
+        calibration.representative_dataset(digits().calibration, samples)
+
+
+def test_samples_are_drawn_from_the_split_without_repeats_and_by_seed():
+    split = digits().calibration
+    first = [s[0] for s in calibration.representative_dataset(split, 50, seed=3)()]
+    again = [s[0] for s in calibration.representative_dataset(split, 50, seed=3)()]
+    other = [s[0] for s in calibration.representative_dataset(split, 50, seed=4)()]
+    source = {image.tobytes() for image in split.images}
+    drawn = {image.tobytes() for image in first}
+    assert len(drawn) == 50
+    assert drawn <= source
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first[0].shape == (1, 28, 28, 1)
+    assert first[0].dtype == np.float32

@@ -1,0 +1,96 @@
+"""``tools/refresh.py`` stores outputs, always the same ones, or nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import refresh
+from builders import code, markdown, write
+from lessons_lib import files, notebooks
+
+CLOCK = "import time\nprint(time.time_ns())"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write(
+        tmp_path / "01_small.ipynb",
+        markdown("# 01. Small"),
+        code("x = 6 * 7\nx", "nbval-check-output"),
+        code("1 / 0", "raises-exception"),
+        code(CLOCK, "volatile"),
+        code("import json\njson.loads('no')", "raises-exception"),
+    )
+
+
+def test_second_refresh_changes_nothing(path):
+    assert refresh.refresh(path) is None
+    first, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    assert refresh.refresh(path) is None
+    assert path.read_bytes() == first
+    assert path.stat().st_mtime_ns == stamp
+
+
+def test_metadata_and_ids_are_fixed(path):
+    content = notebooks.read(path)
+    content.metadata = {"widgets": {}, "language_info": {"name": "python", "version": "3.9"}}
+    content.cells[1].metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
+    write(path, *content.cells)
+    refresh.refresh(path)
+    content = notebooks.read(path)
+    assert content.metadata["language_info"] == {"name": "python"}
+    assert content.metadata["kernelspec"]["name"] == "python3"
+    assert [cell.id for cell in content.cells] == [f"01_small-{n:03d}" for n in range(1, 6)]
+    assert [cell.execution_count for cell in notebooks.code_cells(content)] == [1, 2, 3, 4]
+    assert "execution" not in content.cells[1].metadata
+
+
+def test_volatile_output_stays_until_its_source_changes(path):
+    def output():
+        return notebooks.read(path).cells[3].outputs[0].text
+
+    refresh.refresh(path)
+    first = output()
+    refresh.refresh(path, volatile=True)
+    second = output()
+    assert second != first
+    content = notebooks.read(path)
+    content.cells[3].source += "  # changed"
+    write(path, *content.cells)
+    refresh.refresh(path)
+    assert output() not in (first, second)
+
+
+def test_traceback_keeps_the_lesson_and_loses_the_libraries(path):
+    refresh.refresh(path)
+    own, foreign = (notebooks.read(path).cells[n].outputs[0] for n in (2, 4))
+    assert len(own.traceback) == 3
+    assert foreign.ename == "JSONDecodeError"
+    assert "JSONDecodeError" in foreign.traceback[-1]
+    assert "decoder.py" not in "\n".join(foreign.traceback)
+
+
+def test_failing_notebook_stays_as_it_was(path):
+    content = notebooks.read(path)
+    write(path, *content.cells, code("undefined"))
+    before = path.read_bytes()
+    assert str(refresh.refresh(path)).startswith("code cell 5, `undefined`: NameError")
+    assert path.read_bytes() == before
+
+
+def test_cpp_messages_are_not_stored(path):
+    write(path, code("import os\nos.write(2, b'W0000 from C++');"))
+    refresh.refresh(path)
+    assert notebooks.read(path).cells[0].outputs == []
+
+
+def test_command_reports_each_notebook(path):
+    write(path.with_name("02_bad.ipynb"), code("undefined"))
+    command = [sys.executable, files.ROOT / "tools" / "refresh.py", "--folder", path.parent]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{path}: refreshed\n" in done.stdout
+    assert "02_bad.ipynb: code cell 1, `undefined`: NameError" in done.stdout
+    done = subprocess.run([*command, "07"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: no lesson 07; there are: 01, 02\n")

@@ -1,0 +1,102 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lessons_lib import evaluate, files, models, runtime, training
+from lessons_lib.errors import InputError, ModelFileError, StorageError
+from reference import converted, digits
+
+
+def test_the_reference_is_what_its_card_says():
+    card, content = training.card(), converted()["float32"]
+    predicted = runtime.Model(content).classes(digits().test.images)
+    found = evaluate.accuracy(predicted, digits().test.labels)
+    assert (len(content), files.sha256(content)) == (
+        card["float32_tflite_bytes"],
+        card["float32_tflite_sha256"],
+    )
+    # Float sums depend on the processor: a digit on the edge may fall to either side.
+    assert found.value == pytest.approx(card["accuracy"], abs=0.002)
+    said = evaluate.Proportion(round(1000 * card["accuracy"]), 1000)
+    assert card["accuracy_low"] == pytest.approx(said.low)
+    assert card["accuracy_high"] == pytest.approx(said.high)
+    assert card["recipe"] == training.RECIPE
+
+
+def test_the_reference_was_not_trained_on_calibration_or_test_images():
+    parts = [digits().train, digits().calibration, digits().test]
+    ids = [set(part.ids.tolist()) for part in parts]
+    assert sum(map(len, ids)) == len(set.union(*ids)) == 5000
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    def weights(seed):
+        model = models.build("mnist_cnn", seed)
+        history = training.fit(model, digits(), epochs=1, seed=seed)
+        assert len(history["loss"]) == len(history["accuracy"]) == 1
+        return np.concatenate([w.ravel() for w in model.get_weights()])
+
+    first, again, other = weights(3), weights(3), weights(4)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_model_saved_and_loaded_has_the_same_weights(tmp_path):
+    model = models.build("mnist_cnn", 5)
+    folder = training.save(model, tmp_path / "saved")
+    for saved, loaded in zip(
+        model.get_weights(), training.load_keras("mnist_cnn", folder).get_weights(), strict=True
+    ):
+        assert np.array_equal(saved, loaded)
+
+
+def test_another_architecture_is_refused():
+    with pytest.raises(ModelFileError, match="does not fit wide_mlp"):
+        training.load_keras("wide_mlp", training.reference())
+
+
+def test_saving_where_one_cannot_write_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        training.save(models.build("mnist_cnn"), tmp_path / "file" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_save_that_fails_keeps_the_old_model(tmp_path, monkeypatch):
+    folder = shutil.copytree(training.reference(), tmp_path / "model")
+    before = files.sha256(folder / "saved_model.pb")
+    model = models.build("mnist_cnn")
+
+    def interrupted(self, folder, **options):
+        (folder / "half").write_text("of a model")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(model), "export", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.save(model, folder)
+    assert files.sha256(folder / "saved_model.pb") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(InputError, match="no model 'resnet'"):
+        models.build("resnet")
+    with pytest.raises(InputError, match="no reference model 'wide_mlp'"):
+        training.reference("wide_mlp")
+    with pytest.raises(InputError, match="no reference model 'resnet'"):
+        training.card("resnet")
+
+
+def test_the_models_have_the_parameters_that_the_course_says():
+    assert models.build("mnist_cnn").count_params() == 56_714
+    wide = models.build("wide_mlp")
+    hidden = 784 * 2048 + 2048 + 3 * (2048 * 2048 + 2048)
+    assert wide.count_params() == hidden + 2048 * 10 + 10
+
+
+def test_the_card_is_plain_json_without_a_machines_paths():
+    text = (training.MODELS_FOLDER / "mnist_cnn" / "card.json").read_text()
+    assert json.loads(text)["name"] == "mnist_cnn"
+    assert "/" not in text.replace("CC BY-SA 3.0)", "")

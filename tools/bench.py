@@ -1,0 +1,226 @@
+"""Measure what the course promises about speed and memory: ``make bench``, on a quiet machine.
+
+Prints a table: what was measured, the promise, and how it was taken. Exits with 1 when a promise
+is not kept. ``--part`` measures only some parts.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from lessons_lib import calibration, convert, data, files, notebooks, training
+from lessons_lib.runtime import Model
+
+ROUNDS = 7
+TUNED_BATCHES = (25, 40, 50, 100, 250)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured figure beside its promise; ``at_least`` tells which way the promise goes."""
+
+    what: str
+    measured: float
+    unit: str
+    promise: float
+    at_least: bool
+    how: str
+
+    @property
+    def kept(self) -> bool:
+        return self.measured >= self.promise if self.at_least else self.measured <= self.promise
+
+
+# ---- evaluating 10,000 digits
+
+
+def tutorial_loop(content: bytes, images: np.ndarray) -> np.ndarray:
+    """The per-image loop of the official post-training quantization tutorials."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    classes = np.zeros(len(images), int)
+    for i, image in enumerate(images):
+        if inputs["dtype"] != np.float32:
+            scale, zero_point = inputs["quantization"]
+            image = image / scale + zero_point
+        interpreter.set_tensor(inputs["index"], image[np.newaxis].astype(inputs["dtype"]))
+        interpreter.invoke()
+        classes[i] = interpreter.get_tensor(outputs["index"])[0].argmax()
+    return classes
+
+
+def hand_tuned(content: bytes, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The shortest code for whole batches: no check, and nothing that the data does not need."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    inputs, outputs = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    interpreter.resize_tensor_input(inputs["index"], [batch, *inputs["shape"][1:]])
+    interpreter.allocate_tensors()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        scale, zero_point = map(np.float32, inputs["quantization"])
+        classes = []
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            if inputs["dtype"] == np.int8:
+                part = np.rint(part / scale + zero_point).clip(-128, 127).astype(np.int8)
+            interpreter.set_tensor(inputs["index"], part)
+            interpreter.invoke()
+            classes.append(interpreter.get_tensor(outputs["index"]).argmax(axis=1))
+        return np.concatenate(classes)
+
+    return run
+
+
+def evaluation(name: str, content: bytes, images: np.ndarray) -> list[Result]:
+    """Time the course's ``Model.classes`` against the tutorials' loop and hand-tuned batches."""
+    model = Model(content)
+    ways = {
+        "tutorial": lambda: tutorial_loop(content, images),
+        "course": lambda: model.classes(images),
+        **{f"tuned {n}": partial(hand_tuned(content, n), images) for n in TUNED_BATCHES},
+    }
+    seconds = interleaved(ways)
+    tuned = min(seconds[way] for way in seconds if way.startswith("tuned"))
+    how = f"{len(images):,} digits, {name}, median of {ROUNDS} interleaved rounds"
+    return [
+        Result(
+            f"{name}: faster than the tutorials' loop",
+            seconds["tutorial"] / seconds["course"],
+            "x",
+            1.5,
+            True,
+            f"{how}; loop {seconds['tutorial']:.2f} s, course {seconds['course']:.2f} s",
+        ),
+        Result(
+            f"{name}: time against hand-tuned batches",
+            seconds["course"] / tuned,
+            "x",
+            1.15,
+            False,
+            f"{how}; the best of batches of 25 to 250: {tuned:.2f} s",
+        ),
+    ]
+
+
+def interleaved(ways: dict[str, Callable]) -> dict[str, float]:
+    """Median seconds of each function, called in turns, after one call that is not counted."""
+    times = {name: [] for name in ways}
+    for turn in range(ROUNDS + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def evaluations() -> list[Result]:
+    dataset = data.load("mnist")
+    parts = (dataset.train, dataset.calibration, dataset.test)
+    images = np.concatenate([part.images for part in parts] * 2)
+    samples = calibration.representative_dataset(dataset.calibration)
+    with tempfile.TemporaryDirectory() as folder:
+        written = convert.convert_all_in_child(
+            training.reference(), samples, folder, names=("float32", "int8")
+        )
+        contents = {name: file.read_bytes() for name, file in written.items()}
+    return [r for name, content in contents.items() for r in evaluation(name, content, images)]
+
+
+# ---- whole commands
+
+
+def watched(command: list[str]) -> tuple[float, int]:
+    """Run a command; return its seconds and the highest memory of one of its processes, bytes."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=files.ROOT, stdout=subprocess.PIPE, text=True)
+    peak, done = [0], threading.Event()
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
+    watcher.start()
+    output, _ = process.communicate()
+    done.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{output[-3000:]}")
+    return time.perf_counter() - start, peak[0]
+
+
+def _watch(pid: int, peak: list[int], done: threading.Event) -> None:
+    while not done.wait(0.1):
+        try:
+            family = psutil.Process(pid).children(recursive=True)
+            peak[0] = max([peak[0], *(process.memory_info().rss for process in family)])
+        except psutil.Error:  # a process may end while it is looked at
+            continue
+
+
+def scoreboard_command() -> list[Result]:
+    seconds, _ = watched([sys.executable, "-m", "lessons_lib.cli", "scoreboard"])
+    how = "lessons scoreboard, wall time of the whole process"
+    return [Result("scoreboard of the reference model", seconds, "s", 60, False, how)]
+
+
+def lessons() -> list[Result]:
+    paths = notebooks.find()
+    taken = []
+    for path in paths:
+        taken.append(watched([sys.executable, "-m", "pytest", "-q", str(path)]))
+        print(f"{path.stem}: {taken[-1][0]:.1f} s, {taken[-1][1] / 1e9:.2f} GB", file=sys.stderr)
+    how = f"pytest of {len(paths)} notebooks through nbval, one after the other"
+    return [
+        Result("all lessons through nbval", sum(s for s, _ in taken) / 60, "min", 6, False, how),
+        Result(
+            "largest process of a lesson",
+            max(peak for _, peak in taken) / 1e9,
+            "GB",
+            0.8,
+            False,
+            "resident memory, looked at every 0.1 s",
+        ),
+    ]
+
+
+PARTS = {"evaluate": evaluations, "scoreboard": scoreboard_command, "lessons": lessons}
+
+
+def table(results: list[Result]) -> Table:
+    shown = Table("measured", title="What was promised, and what was measured")
+    for column in ("figure", "promise"):
+        shown.add_column(column, justify="right")
+    shown.add_column("kept")
+    shown.add_column("how it was taken")
+    for r in results:
+        bound = f"{'at least' if r.at_least else 'at most'} {r.promise:g} {r.unit}"
+        figure = f"{r.measured:.2f} {r.unit}"
+        shown.add_row(r.what, figure, bound, "yes" if r.kept else "[red]no[/]", r.how)
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    results = [result for part in parser.parse_args().part for result in PARTS[part]()]
+    Console(width=None if sys.stdout.isatty() else 160).print(table(results))
+    if not all(result.kept for result in results):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
