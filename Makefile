@@ -17,7 +17,7 @@ help:
 	@echo "make lab        open JupyterLab at lesson 1"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these)"
 	@echo "make test       run the unit tests, and every notebook as a test"
-	@echo "make refresh    run the notebooks and store their outputs (NN=\"3 4\": only these)"
+	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
 	@echo "make lint       check style and format"
 	@echo "make bench      measure speed and memory"
 
@@ -33,6 +33,7 @@ test: setup
 
 refresh: setup
 	$(BIN)/python tools/refresh.py $(NN)
+	$(if $(NN),,$(BIN)/python tools/readme.py)
 
 lint: setup
 	$(BIN)/ruff check

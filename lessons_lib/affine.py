@@ -81,17 +81,18 @@ def symmetric_scale(max_abs: ArrayLike, num_bits: int = 8) -> np.ndarray | float
 def round_half_away(x: ArrayLike) -> np.ndarray:
     """Round to the nearest whole number, ties away from zero: 0.5 -> 1, -2.5 -> -3.
 
-    Takes and returns floats of any shape. NumPy's own ``np.round`` sends ties to the even
-    neighbour (2.5 -> 2) and ``floor(x + 0.5)`` sends -2.5 to -2; C's ``std::round``, which TFLite
-    uses, does neither. ``trunc(x ± h)`` where h is the float just below one half: with one half
-    itself, 0.49999997 would round to 1. Defined in lesson 03.
+    Takes and returns floats of any shape. NumPy's own ``np.rint`` sends ties to the even
+    neighbour (2.5 -> 2) and ``floor(x + 0.5)`` sends -2.5 to -2 and 0.49999997 to 1; C's
+    ``std::round``, which TFLite uses, does neither. Defined in lesson 03.
     """
     x = np.asarray(x)
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
-    below_half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
-    rounded = np.asarray(np.copysign(below_half, x))
-    rounded += x  # in place: quantize spends most of its time here
-    return np.trunc(rounded, out=rounded)
+    nearest = np.asarray(np.rint(x))
+    with np.errstate(invalid="ignore"):  # infinity - infinity is no tie
+        ties = np.abs(x - nearest) == 0.5
+    if np.any(ties):
+        nearest[ties] = x[ties] + np.copysign(x.dtype.type(0.5), x[ties])
+    return nearest
 
 
 def quantize(

@@ -71,7 +71,7 @@ def guard(
 
 def _samples(representative_dataset: Any) -> list:
     if not callable(representative_dataset):
-        hint = "pass the function itself, without (): the converter calls it, more than once"
+        hint = "pass the function itself, without (): the converter calls it itself"
         raise _bad(f"it is a {type(representative_dataset).__name__}, not a function; {hint}")
     produced = representative_dataset()
     try:

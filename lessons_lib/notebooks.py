@@ -111,7 +111,12 @@ def execute(
     """
     _forget_outputs(notebook)
     client = NotebookClient(
-        notebook, kernel_name="python3", timeout=CELL_TIMEOUT, record_timing=False, log=_log
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_TIMEOUT,
+        record_timing=False,
+        coalesce_streams=True,  # else the machine's speed decides where a text is cut
+        log=_log,
     )
     with _kernel(client, folder, {**os.environ, **(environment or {})}):
         return _run_cells(client, progress or (lambda done, total: None))

@@ -97,7 +97,7 @@ def test_a_crash_of_the_converter_is_an_error_and_leaves_no_file(tmp_path):
         model.export(tmp_path / "lstm", input_signature=fixed, verbose=False)
     sequences = np.random.default_rng(0).random((10, 8, 3), np.float32)
     dataset = calibration.representative_dataset(sequences, 10)
-    with pytest.raises(ConversionError, match="converter died on .*SIGSEGV"):
+    with pytest.raises(ConversionError, match=r"converter died on .*SIGSEGV"):
         convert.convert_all_in_child(tmp_path / "lstm", dataset, tmp_path / "out", names=["int8"])
     assert not (tmp_path / "out").exists()
 

@@ -85,6 +85,13 @@ def test_cpp_messages_are_not_stored(path):
     assert notebooks.read(path).cells[0].outputs == []
 
 
+def test_pieces_of_a_stream_are_joined(path):
+    """Where Jupyter cuts a stream depends on the machine's speed."""
+    write(path, code("print('one', flush=True)\nprint('two')"))
+    refresh.refresh(path)
+    assert [output.text for output in notebooks.read(path).cells[0].outputs] == ["one\ntwo\n"]
+
+
 def test_command_reports_each_notebook(path):
     write(path.with_name("02_bad.ipynb"), code("undefined"))
     command = [sys.executable, files.ROOT / "tools" / "refresh.py", "--folder", path.parent]

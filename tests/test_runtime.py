@@ -110,12 +110,12 @@ def endless_loop() -> bytes:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_a_file_that_crashes_the_runtime_does_not_crash_the_caller():
-    with pytest.raises(ModelFileError, match="crashed the runtime .*SIGSEGV"):
+    with pytest.raises(ModelFileError, match=r"crashed the runtime .*SIGSEGV"):
         runtime.Model(endless_loop())
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(ModelFileError, match="no .tflite at all"):
+    with pytest.raises(ModelFileError, match=r"no \.tflite at all"):
         runtime.Model(b"this is no model")
     with pytest.raises(ModelFileError, match="No such file"):
         runtime.Model(tmp_path / "missing.tflite")

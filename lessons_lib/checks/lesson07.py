@@ -1,0 +1,59 @@
+"""The checks of lesson 07, Go fully integer: int8 and uint8."""
+
+from typing import Any
+
+import numpy as np
+
+from lessons_lib import affine, anatomy
+from lessons_lib.checks._verdict import Verdict, report
+
+
+def check_requantize(answer: Any) -> Verdict:
+    """Check exercise 7.1: the int8 codes of the accumulators 12345 and 90000, two integers."""
+    real = np.array([12_345, 90_000]) * (0.02 * 0.005)
+    expected = affine.quantize(real, 0.05, -30)
+    return report(
+        "7.1",
+        answer,
+        lambda codes: len(codes) == 2 and np.array_equal(np.asarray(codes), expected),
+        "M = 0.02 * 0.005 / 0.05; multiply, round, add the zero point, and clip to -128..127.",
+        "The second one is clipped: the output's range ends at 7.85, and the value was 9.",
+    )
+
+
+def check_camera_codes(answer: Any) -> Verdict:
+    """Check exercise 7.2: a function from uint8 pixels to int8 codes, any shape."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1)
+    expected = affine.quantize(np.divide(pixels, 255, dtype=np.float32), 1 / 255, -128)
+
+    def passed(camera_codes):
+        codes = camera_codes(pixels.copy())
+        return codes.dtype == np.int8 and np.array_equal(codes, expected)
+
+    return report(
+        "7.2",
+        answer,
+        passed,
+        "the code is the pixel minus 128, as int8. uint8 cannot go below 0: subtract in a wider "
+        "integer type before you cast.",
+        "The same bits but the highest: `(pixels ^ 0x80).view(np.int8)` does it too.",
+    )
+
+
+def check_integer_activation(answer: Any) -> Verdict:
+    """Check exercise 7.3: an integer-only model, uint8 ends, no ReLU in its dense layers; bytes."""
+
+    def passed(content):
+        found, table = anatomy.audit(content), anatomy.operators(content)
+        dense = table.loc[table["operator"] == "FULLY_CONNECTED", "activation"]
+        ends = (found.input_dtype, found.output_dtype)
+        return found.integer_only and ends == ("uint8", "uint8") and not (dense == "RELU").any()
+
+    return report(
+        "7.3",
+        answer,
+        passed,
+        "try relu6, leaky_relu, tanh, sigmoid or gelu in place of elu; convert with tf.uint8, look "
+        "at float_operators(answer), and give the bytes.",
+        "It is integer-only. How well it reads digits is another question: train it again.",
+    )

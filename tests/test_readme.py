@@ -1,0 +1,66 @@
+import re
+
+import pytest
+
+import readme
+from lessons_lib import files, notebooks, paths, scoreboard
+from reference import converted, digits
+
+LESSON = re.compile(r"^\| (\d+) \| \[([^\]]+)\]\(([^)]+)\) \|[^|]+\| (\d+) \| (\d+) \|$", re.M)
+TIME = re.compile(r"\*Time: (\d+) min · runs in about (\d+) s ")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scoreboard")
+    written = {
+        name: files.write_atomic(folder / f"{name}.tflite", content)
+        for name, content in converted().items()
+    }
+    return scoreboard.measure(written, digits().test)
+
+
+def share(text: str) -> float:
+    return float(text.rstrip("%")) / 100
+
+
+def test_the_readmes_scoreboard_is_up_to_date(rows):
+    """Sizes to the byte; shares to 0.3 points: float sums depend on the processor."""
+    for row, said in zip(rows, readme.stored(), strict=True):
+        expected = dict(zip(said, scoreboard.text([row])[0].values(), strict=True))
+        for column in ("path", "bytes", "smaller", "integer only", "input / output"):
+            assert said[column] == expected[column], f"{row.name}: run make refresh"
+        assert share(said["accuracy"]) == pytest.approx(row.accuracy, abs=0.003)
+        assert share(said["agreement"]) == pytest.approx(row.agreement, abs=0.003)
+
+
+def test_the_decision_trees_figure_is_up_to_date(rows):
+    for name, text in readme.leaf_texts(rows).items():
+        size, accuracy = text.split(" · ")
+        said_size, said_accuracy = readme.figure_texts()[name].split(" · ")
+        assert said_size == size, "run make refresh"
+        assert share(said_accuracy) == pytest.approx(share(accuracy), abs=0.003)
+
+
+def test_a_change_of_a_size_would_be_noticed():
+    rows = readme.stored()
+    assert [row["path"] for row in rows] == list(paths.PATHS)
+    assert readme.TIMED in rows[0]
+    assert readme.TIMED not in readme.untimed(rows)[0]
+
+
+def test_the_table_of_lessons_is_that_of_the_notebooks():
+    lessons = LESSON.findall(readme.README.read_text(encoding="utf-8"))
+    found = []
+    for path in notebooks.find():
+        first = notebooks.read(path).cells[0].source
+        number, title = re.match(r"# (\d\d)\. (.+)", first).groups()
+        minutes, seconds = TIME.search(first).groups()
+        found.append((str(int(number)), title, f"notebooks/{path.name}", minutes, seconds))
+    assert lessons == found
+
+
+def test_every_file_that_the_readme_links_exists():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.README.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (files.ROOT / link).exists()] == []

@@ -1,0 +1,77 @@
+"""Write the README's measured parts: the scoreboard and the figure of the decision tree.
+
+``make refresh`` runs it after the notebooks. What is measured in time is kept as long as nothing
+else has changed, so that a second run changes nothing.
+"""
+
+import io
+import json
+import platform
+from collections.abc import Mapping
+
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from lessons_lib import files, plots, scoreboard, training
+
+README = files.ROOT / "README.md"
+FIGURE = files.ROOT / "notebooks" / "figures" / "decision_tree.png"
+BEGIN, END = "<!-- scoreboard: written by make refresh -->", "<!-- end of scoreboard -->"
+TIMED = "µs an image"
+
+
+def stored() -> list[dict[str, str]]:
+    """Return the README's scoreboard: a dictionary of column and text for each path."""
+    part = README.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def untimed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows without the column that differs at each run."""
+    return [{head: cell for head, cell in row.items() if head != TIMED} for row in rows]
+
+
+def leaf_texts(rows: list[scoreboard.Row]) -> dict[str, str]:
+    """Return what the figure says on each leaf: size and accuracy."""
+    return {row.name: f"{row.bytes / 1000:.0f} kB · {row.accuracy:.1%}" for row in rows}
+
+
+def figure_texts() -> dict[str, str]:
+    """Return what the stored figure says on its leaves: they are kept in the PNG's description."""
+    with Image.open(FIGURE) as image:
+        return json.loads(image.text["Description"])
+
+
+def write_scoreboard(rows: list[scoreboard.Row]) -> None:
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    versions = training.card()["versions"]
+    taken = (
+        f"The course's trained `mnist_cnn` on its 1,000 test digits; TensorFlow "
+        f"{versions['tensorflow']}; latency: median for one image on one thread of "
+        f"{platform.system()} {platform.machine()}. Yours will differ: `make lessons` measures it."
+    )
+    table = scoreboard.markdown(rows)
+    files.write_atomic(README, f"{before}{BEGIN}\n{table}\n\n{taken}\n{END}{after}")
+
+
+def write_figure(texts: Mapping[str, str]) -> None:
+    picture = io.BytesIO()
+    figure = plots.decision_tree(values=texts)
+    figure.savefig(picture, dpi=100, metadata={"Description": json.dumps(texts)})
+    plt.close(figure)
+    files.write_atomic(FIGURE, picture.getvalue())
+
+
+def main() -> None:
+    rows = scoreboard.build(training.reference(), files.artifacts("scoreboard"))
+    if untimed(scoreboard.text(rows)) != untimed(stored()):
+        write_scoreboard(rows)
+    if not FIGURE.exists() or leaf_texts(rows) != figure_texts():
+        write_figure(leaf_texts(rows))
+
+
+if __name__ == "__main__":
+    main()
