@@ -163,7 +163,7 @@ def convert_all_in_child(
             "GRU layers do that on the integer paths (lesson 07)"
         ) from error
     for file in written.values():
-        runtime.trust(file.read_bytes())
+        runtime.trust(file)
     return written
 
 

@@ -90,8 +90,10 @@ def _cannot_write(path: Path, error: OSError) -> StorageError:
 
 def sha256(source: str | os.PathLike | bytes) -> str:
     """Return the SHA-256 of bytes, or of a file's content, as 64 hexadecimal digits."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return hashlib.sha256(data).hexdigest()
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with open(source, "rb") as file:  # read in pieces: a model may be large
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def display_path(path: str | os.PathLike) -> str:

@@ -22,8 +22,8 @@ _PIECE = 2**17  # bytes of float input that are quantized at once
 _trusted: set[str] = set()
 
 
-def trust(model: bytes) -> None:
-    """Remember ``model`` as safe to load in this process: it comes from our own converter."""
+def trust(model: str | os.PathLike | bytes) -> None:
+    """Remember a file or bytes as safe to load in this process: our own converter made them."""
     _trusted.add(files.sha256(model))
 
 

@@ -64,6 +64,16 @@ def save(model, directory: str | os.PathLike) -> Path:
     return Path(directory)
 
 
+def save_untrained(name: str, directory: str | os.PathLike, seed: int = 0) -> Path:
+    """Write the model ``name`` with random weights as a SavedModel and return its folder.
+
+    For measurements of speed, which random weights do not change. Large models go through
+    ``children.call("lessons_lib.training:save_untrained", ...)``, to spare the caller's memory.
+    Raises InputError for an unknown name, StorageError when the folder cannot be written.
+    """
+    return save(models.build(name, seed), directory)
+
+
 def require_saved_model(directory: str | os.PathLike) -> Path:
     """Return ``directory`` as a Path if it is a SavedModel; raise ModelFileError otherwise."""
     directory = Path(directory)

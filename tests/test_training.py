@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lessons_lib import evaluate, files, models, runtime, training
+from lessons_lib import children, evaluate, files, models, runtime, training
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from reference import converted, digits
 
@@ -50,6 +50,17 @@ def test_a_model_saved_and_loaded_has_the_same_weights(tmp_path):
         model.get_weights(), training.load_keras("mnist_cnn", folder).get_weights(), strict=True
     ):
         assert np.array_equal(saved, loaded)
+
+
+def test_an_untrained_model_is_saved_in_a_child(tmp_path):
+    function = "lessons_lib.training:save_untrained"
+    folder = children.call(function, "mnist_cnn", tmp_path / "untrained", 5)
+    loaded = training.load_keras("mnist_cnn", folder).get_weights()
+    for built, saved in zip(models.build("mnist_cnn", 5).get_weights(), loaded, strict=True):
+        assert np.array_equal(built, saved)
+    with pytest.raises(InputError, match="no model 'resnet'"):
+        children.call(function, "resnet", tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["untrained"]
 
 
 def test_another_architecture_is_refused():
