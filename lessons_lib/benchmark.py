@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib.children import call
-from lessons_lib.errors import InputError
+from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.runtime import Model
 
 
@@ -56,8 +56,10 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
     zeros. Raises ModelFileError for a damaged model. Defined in lesson 02.
     """
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    Model(content)  # a damaged one is reported here, not as a dead measurement
-    return call("lessons_lib.benchmark:_measure_memory", content, batch_size)
+    try:
+        return call("lessons_lib.benchmark:_measure_memory", content, batch_size)
+    except ChildDied as error:
+        raise ModelFileError(f"the model crashed the runtime: {error} (lesson 01)") from error
 
 
 def _measure_memory(content: bytes, batch_size: int) -> int:

@@ -147,7 +147,8 @@ class Model:
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
         x = np.asarray(x)
         if x.dtype != dtype:
-            raise InputError(f"expected {dtype} input, got {x.dtype} (lesson 07)")
+            lesson = "01" if dtype == np.float32 else "07"
+            raise InputError(f"expected {dtype} input, got {x.dtype} (lesson {lesson})")
         if x.ndim == 0 or x.shape[1:] != self.input_shape or len(x) == 0:
             expected = ("N", *self.input_shape)
             raise InputError(f"expected input of shape {expected}, got {x.shape}")
