@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from lessons_lib import files
-from lessons_lib.errors import DataError, InputError, StorageError
+from lessons_lib.children import call
+from lessons_lib.errors import ChildDied, DataError, InputError, StorageError
 from lessons_lib.quiet import quiet, tensorflow
 
 NAMES = ("mnist", "fashion_mnist", "cifar10")
@@ -170,11 +171,10 @@ def _arrays(folder: Path, repair: str) -> dict[str, np.ndarray]:
     # Any damage at all, to whatever byte, means no more than decoding again.
     with contextlib.suppress(Exception), np.load(_cache_folder() / cache) as stored:
         return dict(stored)
-    # Outside the next block: a missing package is not a damaged dataset.
-    tensorflow()
     try:
-        arrays = _decode(folder)
-    except Exception as error:
+        # In a child: TensorFlow would stay in the caller's memory for the rest of the lesson.
+        arrays = call("lessons_lib.data:_decode", folder)
+    except (ChildDied, DataError) as error:
         raise _unreadable(folder, error, repair) from error
     _store(arrays, cache)
     return arrays
