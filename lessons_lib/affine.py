@@ -112,12 +112,13 @@ def quantize(
     The result has dtype int8 or uint8 up to 8 bits, int16 or uint16 up to 16.
     Values outside the range saturate. (TFLite agrees while ``|x / scale| < 2**31``; beyond that its
     conversion to int32 is undefined in C++.)
-    Raises InputError when ``x`` holds NaN or inf, a scale is not positive and finite, or a
-    zero_point is not an integer in qmin..qmax. Defined in lesson 03.
+    Raises InputError when ``x`` holds NaN or inf, a scale is not positive and finite, a zero_point
+    is not an integer in qmin..qmax, or their shapes do not broadcast. Defined in lesson 03.
     """
     qmin, qmax = integer_range(num_bits, signed, narrow_range)
     x, scale = _float32("x", x), _require_scale(scale)
     zero_point = _require_zero_point(zero_point, qmin, qmax).astype(np.float32)
+    _require_shapes("x", x, scale, zero_point)
     with np.errstate(over="ignore"):  # a quotient beyond float32 is inf, and saturates
         steps = round_half_away(x / scale)
     # Clipped before zero_point is added, all of these are whole numbers that float32 holds.
@@ -131,11 +132,12 @@ def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndar
 
     ``q``: integers of any shape, up to 32 bits; ``scale`` and ``zero_point`` broadcast against it.
     The product is rounded once, to float32.
-    Raises InputError when ``q`` or a zero_point is not an integer, or a scale is not positive and
-    finite. Defined in lesson 03.
+    Raises InputError when ``q`` or a zero_point is not an integer, a scale is not positive and
+    finite, or their shapes do not broadcast. Defined in lesson 03.
     """
-    q, scale = _integers("q", q), _require_scale(scale)
-    real = (q - _integers("zero_point", zero_point)) * scale.astype(np.float64)
+    q, scale, zero_point = _integers("q", q), _require_scale(scale), _integers("zero_point", zero_point)
+    _require_shapes("q", q, scale, zero_point)
+    real = (q - zero_point) * scale.astype(np.float64)
     return np.asarray(real, dtype=np.float32)
 
 
@@ -230,3 +232,19 @@ def _require_zero_point(zero_point: ArrayLike, qmin: int, qmax: int) -> np.ndarr
         bad = _first(zero_point, (zero_point < qmin) | (zero_point > qmax))
         raise InputError(f"zero_point is {bad}; expected an integer in {qmin}..{qmax} (lesson 03)")
     return zero_point
+
+
+def _require_shapes(
+    name: str, values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray
+) -> None:
+    """Refuse scales and zero points that do not broadcast to the values' own shape."""
+    try:
+        fits = np.broadcast_shapes(values.shape, scale.shape, zero_point.shape) == values.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(
+            f"{name} has shape {values.shape}, scale {scale.shape}, zero_point {zero_point.shape}; "
+            "expected one number, or one for each channel along its axis: "
+            "shape (channels, 1) for the rows of a matrix (lesson 03)"
+        )

@@ -58,7 +58,7 @@ def read(source: Source) -> schema.ModelT:
     data = _bytes(source)
     if data[4:8] != b"TFL3":
         found = f"bytes 4 to 8 are {data[4:8]!r}" if data else "it is empty"
-        raise ModelFileError(f"not a .tflite file: {found}; expected the identifier b'TFL3'")
+        raise ModelFileError(f"not a .tflite file: {found}; expected the identifier b'TFL3' (lesson 01)")
     try:
         _require_room(data)
         return _checked(schema.ModelT.InitFromPackedBuf(data), data)
@@ -193,7 +193,7 @@ def constant(source: Source, tensor_name: str) -> np.ndarray:
     }
     if tensor_name not in stored:
         have = ", ".join(stored) or "none"
-        raise InputError(f"no tensor {tensor_name!r} is stored here; stored are: {have}")
+        raise InputError(f"no tensor {tensor_name!r} is stored here; stored are: {have} (lesson 03)")
     tensor = stored[tensor_name]
     return _array(_stored(model, tensor), _dtype(tensor), tensor.shape)
 
@@ -205,13 +205,15 @@ def _bytes(source: Source) -> bytes:
         return Path(source).read_bytes()
     except TypeError as error:
         given = type(source).__name__
-        raise InputError(f"expected a .tflite file's path or bytes, got {given}") from error
+        raise InputError(
+            f"expected a .tflite file's path or bytes, got {given} (lesson 02)"
+        ) from error
     except (OSError, ValueError) as error:
-        raise ModelFileError(f"cannot read {source}: {error}") from error
+        raise ModelFileError(f"cannot read {source}: {error} (lesson 02)") from error
 
 
 def _damaged(what: str) -> ModelFileError:
-    return ModelFileError(f"the .tflite file is corrupted or truncated: {what}")
+    return ModelFileError(f"the .tflite file is corrupted or truncated: {what} (lesson 02)")
 
 
 def _require_room(data: bytes) -> None:
@@ -398,7 +400,7 @@ def _array(data: np.ndarray, dtype: str, shape: list[int]) -> np.ndarray:
         dtype = "INT8" if dtype.startswith("INT") else "UINT8"
     scalar = getattr(np, dtype.lower(), None)
     if scalar is None:
-        raise InputError(f"the tensor has dtype {dtype}, which NumPy does not have")
+        raise InputError(f"the tensor has dtype {dtype}, which NumPy does not have (lesson 03)")
     try:
         values = data.view(scalar)
     except ValueError as error:

@@ -46,7 +46,8 @@ class Model:
         kernels: str = "xnnpack",
     ):
         if kernels not in KERNELS:
-            raise InputError(f"kernels={kernels!r}; expected one of {', '.join(KERNELS)}")
+            known = ", ".join(KERNELS)
+            raise InputError(f"kernels={kernels!r}; expected one of {known} (lesson 04)")
         content = _content(source)
         _probe_once(content, source)
         self._interpreter = _interpreter(content, num_threads, kernels)
@@ -115,7 +116,7 @@ class Model:
 
     def _batched(self, x: np.ndarray, batch_size: int, encode: Callable) -> np.ndarray:
         if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}; expected at least 1")
+            raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
         size = min(batch_size, len(x)) if self._dynamic_batch else int(self._input["shape"][0])
         starts = range(0, len(x), size)
         return np.concatenate([self._invoke(encode(x[s : s + size]), size) for s in starts])
@@ -147,11 +148,19 @@ class Model:
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
         x = np.asarray(x)
         if x.dtype != dtype:
-            lesson = "01" if dtype == np.float32 else "07"
-            raise InputError(f"expected {dtype} input, got {x.dtype} (lesson {lesson})")
+            raise InputError(f"expected {dtype} input, got {x.dtype}{_dtype_cure(x, dtype)}")
         if x.ndim == 0 or x.shape[1:] != self.input_shape or len(x) == 0:
             expected = ("N", *self.input_shape)
-            raise InputError(f"expected input of shape {expected}, got {x.shape}")
+            cure = ": add the batch axis, x[np.newaxis]" if x.shape == self.input_shape else ""
+            raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
+
+
+def _dtype_cure(x: np.ndarray, wanted: np.dtype) -> str:
+    if wanted != np.float32:
+        return ": Model.quantize_input makes it from floats (lesson 07)"
+    if x.dtype.kind in "iu":
+        return ": images are floats from 0 to 1, np.float32(pixels / 255) (lesson 01)"
+    return ": np.float32(x) converts it (lesson 01)"
 
 
 def _require_finite(x: np.ndarray) -> None:
@@ -225,6 +234,6 @@ def _only_tensors(interpreter) -> tuple[dict, dict]:
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelFileError(
             f"the model has {len(inputs)} inputs and {len(outputs)} outputs; the course's helpers "
-            "take models with one of each"
+            "take models with one of each (lesson 01)"
         )
     return inputs[0], outputs[0]

@@ -278,6 +278,7 @@ _QUIZ_SCRIPT = """
 function ask(question, why) {
   const feedback = question.querySelector(".feedback");
   const button = question.querySelector("button");
+  let wrong = 0;
   const say = (kind, text) => {
     feedback.className = "feedback " + kind;
     feedback.innerHTML = text;
@@ -287,7 +288,11 @@ function ask(question, why) {
     const chosen = question.querySelector("input:checked");
     if (!chosen) say("", "Choose an answer first.");
     else if (chosen.value === question.dataset.correct) say("right", "✓ Correct. " + why);
-    else say("wrong", "✗ Not yet. Choose another answer and check again.");
+    else {
+      wrong += 1;
+      const given = "✗ Not yet: not “" + chosen.parentElement.querySelector("span").innerHTML + "”. ";
+      say("wrong", given + (wrong > 1 ? "Think of this: " + why : "Choose another answer."));
+    }
   });
   button.hidden = false;
 }
@@ -328,7 +333,7 @@ class Question:
     """One question of a quiz with one right answer.
 
     ``correct`` is the index, from 0, of the right one of the 2 to 6 ``options``; ``why`` is shown
-    after the right answer. Text between backticks is set as code.
+    after the right answer, and from the second wrong one on. Text between backticks is set as code.
 
     Raises InputError when a text is empty, options repeat, or ``correct`` is not an index.
     """

@@ -1,4 +1,4 @@
-"""Write the README's measured parts: the scoreboard and the figure of the decision tree.
+"""Write the README's measured parts: the scoreboard, the decision tree, the lessons' times.
 
 ``make refresh`` runs it after the notebooks. What is measured in time is kept as long as nothing
 else has changed, so that a second run changes nothing.
@@ -7,17 +7,20 @@ else has changed, so that a second run changes nothing.
 import io
 import json
 import platform
+import re
 from collections.abc import Mapping
 
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from lessons_lib import files, plots, scoreboard, training
+from lessons_lib import files, notebooks, plots, scoreboard, training
 
 README = files.ROOT / "README.md"
 FIGURE = files.ROOT / "notebooks" / "figures" / "decision_tree.png"
 BEGIN, END = "<!-- scoreboard: written by make refresh -->", "<!-- end of scoreboard -->"
 TIMED = "µs an image"
+TITLE = re.compile(r"# \d\d\. (.+)")
+TIMES = re.compile(r"\*Time: (\d+) min · runs in about (\d+) s ")
 
 
 def stored() -> list[dict[str, str]]:
@@ -42,6 +45,17 @@ def figure_texts() -> dict[str, str]:
     """Return what the stored figure says on its leaves: they are kept in the PNG's description."""
     with Image.open(FIGURE) as image:
         return json.loads(image.text["Description"])
+
+
+def lesson_rows(text: str) -> str:
+    """Return the README with each lesson's title, minutes and seconds as its notebook has them."""
+    for path in notebooks.find():
+        first = notebooks.read(path).cells[0].source
+        title = TITLE.search(first).group(1)
+        minutes, seconds = TIMES.search(first).groups()
+        row = re.compile(rf"\[[^\]]*\]\((notebooks/{path.name})\) \|([^|]+)\| \d+ \| \d+ \|")
+        text = row.sub(rf"[{title}](\1) |\2| {minutes} | {seconds} |", text)
+    return text
 
 
 def write_scoreboard(rows: list[scoreboard.Row]) -> None:
@@ -71,6 +85,9 @@ def main() -> None:
         write_scoreboard(rows)
     if not FIGURE.exists() or leaf_texts(rows) != figure_texts():
         write_figure(leaf_texts(rows))
+    text = README.read_text(encoding="utf-8")
+    if text != lesson_rows(text):
+        files.write_atomic(README, lesson_rows(text))
 
 
 if __name__ == "__main__":
