@@ -135,7 +135,8 @@ def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndar
     Raises InputError when ``q`` or a zero_point is not an integer, a scale is not positive and
     finite, or their shapes do not broadcast. Defined in lesson 03.
     """
-    q, scale, zero_point = _integers("q", q), _require_scale(scale), _integers("zero_point", zero_point)
+    q, scale = _integers("q", q), _require_scale(scale)
+    zero_point = _integers("zero_point", zero_point)
     _require_shapes("q", q, scale, zero_point)
     real = (q - zero_point) * scale.astype(np.float64)
     return np.asarray(real, dtype=np.float32)

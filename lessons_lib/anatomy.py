@@ -13,12 +13,12 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from ai_edge_litert import schema_py_generated as schema
 
+from lessons_lib import files
 from lessons_lib.errors import InputError, LessonError, ModelFileError
 
 Source = str | os.PathLike | bytes
@@ -55,10 +55,12 @@ def read(source: Source) -> schema.ModelT:
     None, and every index among them is valid. Raises ModelFileError as said above, and
     InputError when ``source`` is neither a path nor bytes.
     """
-    data = _bytes(source)
+    data = files.content(source)
     if data[4:8] != b"TFL3":
         found = f"bytes 4 to 8 are {data[4:8]!r}" if data else "it is empty"
-        raise ModelFileError(f"not a .tflite file: {found}; expected the identifier b'TFL3' (lesson 01)")
+        raise ModelFileError(
+            f"not a .tflite file: {found}; expected the identifier b'TFL3' (lesson 01)"
+        )
     try:
         _require_room(data)
         return _checked(schema.ModelT.InitFromPackedBuf(data), data)
@@ -116,7 +118,7 @@ def byte_budget(source: Source) -> pd.Series:
     metadata, padding. The four add up to the file's size; a buffer that several tensors share is
     counted once. Defined in lesson 02.
     """
-    data = _bytes(source)
+    data = files.content(source)
     stored = tensors(data).drop_duplicates("buffer")
     label = stored["role"].map({"weight": "weights", "bias": "biases"}).fillna("other constants")
     budget = stored["bytes"].groupby(label).sum()
@@ -193,23 +195,11 @@ def constant(source: Source, tensor_name: str) -> np.ndarray:
     }
     if tensor_name not in stored:
         have = ", ".join(stored) or "none"
-        raise InputError(f"no tensor {tensor_name!r} is stored here; stored are: {have} (lesson 03)")
+        raise InputError(
+            f"no tensor {tensor_name!r} is stored here; stored are: {have} (lesson 03)"
+        )
     tensor = stored[tensor_name]
     return _array(_stored(model, tensor), _dtype(tensor), tensor.shape)
-
-
-def _bytes(source: Source) -> bytes:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    try:
-        return Path(source).read_bytes()
-    except TypeError as error:
-        given = type(source).__name__
-        raise InputError(
-            f"expected a .tflite file's path or bytes, got {given} (lesson 02)"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"cannot read {source}: {error} (lesson 02)") from error
 
 
 def _damaged(what: str) -> ModelFileError:

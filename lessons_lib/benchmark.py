@@ -15,6 +15,7 @@ from lessons_lib import files
 from lessons_lib.children import call
 from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.runtime import Model
+from lessons_lib.trusted import trust
 
 
 def latency(
@@ -64,9 +65,12 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
     the runtime makes of them, and one batch of zeros. Raises ModelFileError for a damaged model.
     Defined in lesson 02.
     """
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
-            return peak_memory(files.write_atomic(Path(folder, "model.tflite"), source), batch_size)
+            return peak_memory(
+                files.write_atomic(Path(folder, "model.tflite"), bytes(source)), batch_size
+            )
+    files.content(source)
     try:
         return call("lessons_lib.benchmark:_measure_memory", source, batch_size)
     except ChildDied as error:
@@ -76,9 +80,7 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
 def _measure_memory(source: str | os.PathLike, batch_size: int) -> int:
     from ai_edge_litert.interpreter import Interpreter  # noqa: F401  (imported before the baseline)
 
-    from lessons_lib import runtime
-
-    runtime.trust(source)  # this process is the child in which it may crash
+    trust(source)  # this process is the child in which it may crash
     before = _restarted_peak()
     model = Model(source)
     model.run(np.zeros((batch_size, *model.input_shape), model.input_dtype), batch_size)

@@ -5,6 +5,7 @@ value. It checks nothing: no sample at all gives a float model, NaN a broken one
 process. So every sample is checked here first.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ RepresentativeDataset = Callable[[], Iterator[list[np.ndarray]]]
 
 # A calibration whose values span less of the promised range than this was surely scaled wrongly.
 _SMALLEST_SPAN = 0.1
+_MOST_SAMPLES = 10_000
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
 
@@ -58,7 +60,7 @@ def guard(
     function, yields nothing, or yields anything but lists of one finite float32 array of shape
     (1, *input_shape) inside ``value_range``. Defined in lesson 06.
     """
-    samples = _samples(representative_dataset)
+    samples = collect(representative_dataset)
     for number, sample in enumerate(samples):
         _check_structure(number, sample)
         _check_array(number, sample[0], tuple(input_shape))
@@ -69,18 +71,31 @@ def guard(
     return lambda: iter(samples)
 
 
-def _samples(representative_dataset: Any) -> list:
+def collect(representative_dataset: Any) -> list:
+    """Return all samples, each copied, for a generator may use one array again and again.
+
+    Raises CalibrationError when the dataset is not a function without arguments, yields nothing,
+    or does not end.
+    """
     if not callable(representative_dataset):
-        hint = "pass the function itself, without (): the converter calls it itself"
-        raise _bad(f"it is a {type(representative_dataset).__name__}, not a function; {hint}")
-    produced = representative_dataset()
+        what = type(representative_dataset).__name__
+        raise _bad(f"it is a {what}, not a function; write a function that yields the samples")
     try:
-        samples = list(produced)
+        samples = iter(representative_dataset())
     except TypeError as error:
-        raise _bad(f"calling it gave {type(produced).__name__}; it should yield samples") from error
-    if not samples:
+        raise _bad(f"calling it, without arguments, gave nothing that yields ({error})") from error
+    collected = [_copy(sample) for sample in itertools.islice(samples, _MOST_SAMPLES + 1)]
+    if not collected:
         raise _bad("it yields nothing; the converter would silently leave the model in float")
-    return samples
+    if len(collected) > _MOST_SAMPLES:
+        raise _bad(f"it yields more than {_MOST_SAMPLES:,} samples; does it ever end?")
+    return collected
+
+
+def _copy(sample: Any) -> Any:
+    if not isinstance(sample, list):
+        return sample
+    return [array.copy() if isinstance(array, np.ndarray) else array for array in sample]
 
 
 def _check_structure(number: int, sample: Any) -> None:

@@ -4,6 +4,7 @@ A damaged ``.tflite`` or an unlucky conversion ends the process with a segmentat
 In a child process that is an error message; in the learner's kernel it is lost work.
 """
 
+import contextlib
 import importlib
 import os
 import pickle
@@ -11,10 +12,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lessons_lib.errors import ChildDied, LessonError
+from lessons_lib.errors import ChildDied, LessonError, StorageError
+
+_NO_ROOM = 73  # the exit code of a child that cannot write its answer (sysexits.h: EX_CANTCREAT)
 
 
 def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
@@ -22,12 +26,14 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
 
     ``function`` is ``"module:name"``; the arguments and the result must be picklable.
     A LessonError raised there is raised here. Raises ChildDied when the child crashes, fails
-    otherwise, or needs more than ``timeout`` seconds. (Not ``multiprocessing``: its *spawn* runs
+    otherwise, or needs more than ``timeout`` seconds, and StorageError when there is no room for
+    the temporary files through which they talk. (Not ``multiprocessing``: its *spawn* runs
     the caller's script again where that has no ``if __name__ == "__main__"``.)
     """
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with _temporary_folder() as folder:
         request, answer = Path(folder, "request"), Path(folder, "answer")
-        request.write_bytes(pickle.dumps((sys.path, function, args)))
+        # The arguments are packed by themselves: unpacking them may need the path.
+        _write(request, (sys.path, function, pickle.dumps(args)))
         command = [sys.executable, "-m", "lessons_lib.children", str(request), str(answer)]
         try:
             done = subprocess.run(
@@ -35,12 +41,38 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
             )
         except subprocess.TimeoutExpired as error:
             raise ChildDied(f"{function} did not answer within {timeout:g} s") from error
+        if done.returncode == _NO_ROOM:
+            raise _no_room(done.stderr.strip())
         if not answer.exists():
             raise _death(function, done)
         ok, result = pickle.loads(answer.read_bytes())
     if ok:
         return result
     raise result
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="lessons-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _no_room(error) from error
+    with folder as name:
+        yield name
+
+
+def _write(path: Path, content: Any) -> None:
+    try:
+        path.write_bytes(pickle.dumps(content))
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(reason: object) -> StorageError:
+    return StorageError(
+        f"no room for temporary files in {tempfile.gettempdir()} ({reason}): free some space, or "
+        "set TMPDIR to another folder"
+    )
 
 
 def _death(function: str, done: subprocess.CompletedProcess) -> ChildDied:
@@ -52,15 +84,20 @@ def _death(function: str, done: subprocess.CompletedProcess) -> ChildDied:
 
 
 def _main(request: str, answer: str) -> None:
-    path, function, args = pickle.loads(Path(request).read_bytes())
+    path, function, packed = pickle.loads(Path(request).read_bytes())
     sys.path[:] = path
+    args = pickle.loads(packed)
     module, name = function.split(":")
     try:
         result = True, getattr(importlib.import_module(module), name)(*args)
     except LessonError as error:
         result = False, error
-    temporary = answer + ".tmp"
-    Path(temporary).write_bytes(pickle.dumps(result))
+    temporary = Path(answer + ".tmp")
+    try:
+        temporary.write_bytes(pickle.dumps(result))
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(_NO_ROOM)
     os.replace(temporary, answer)
 
 

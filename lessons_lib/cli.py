@@ -128,7 +128,7 @@ def scoreboard(
     out.print(_scoreboard_table(board.text(rows)))
     if json_file is not None:
         fields = [dataclasses.asdict(row) for row in rows]
-        files.write_atomic(json_file, json.dumps(fields, indent=2, default=str) + "\n")
+        files.write_atomic(json_file, json.dumps(fields, indent=2) + "\n")
 
 
 def _scoreboard_table(lines: list[dict[str, str]]) -> Table:

@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lessons_lib import anatomy, calibration, files, paths, runtime
+from lessons_lib import anatomy, calibration, files, paths
 from lessons_lib.children import call
 from lessons_lib.errors import ChildDied, ConversionError
 from lessons_lib.quiet import quiet, tensorflow
 from lessons_lib.training import require_saved_model
+from lessons_lib.trusted import trust
 
 
 def convert(
@@ -43,7 +44,7 @@ def convert(
     _configure(converter, path)
     model = _run(converter, path)
     audit(model, path.name)
-    runtime.trust(model)
+    trust(model)
     return model
 
 
@@ -111,7 +112,12 @@ def _input_shape(directory: Path) -> tuple[int, ...]:
     """One input's shape without the batch, read from the SavedModel's signature."""
     tf = tensorflow()
     with quiet():
-        signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+        signature = tf.saved_model.load(str(directory)).signatures.get("serving_default")
+    if signature is None:
+        raise ConversionError(
+            f"{files.display_path(directory)} has no signature serving_default, which says what "
+            "the model takes; save it with training.save (lesson 01)"
+        )
     inputs = list(signature.structured_input_signature[1].values())
     if len(inputs) != 1:
         raise ConversionError(
@@ -153,17 +159,18 @@ def convert_all_in_child(
 
     The caller needs no TensorFlow. A crash of the converter becomes a ConversionError.
     """
-    samples = None if representative_dataset is None else list(representative_dataset())
+    samples = representative_dataset and calibration.collect(representative_dataset)
     arguments = (saved_model, samples, directory, tuple(names), value_range)
     try:
         written = call("lessons_lib.convert:_convert_samples", *arguments)
     except ChildDied as error:
+        hint = " Rolled LSTM and GRU layers do that on the integer paths (lesson 07)."
         raise ConversionError(
-            f"the converter died on {files.display_path(saved_model)}: {error}. Rolled LSTM and "
-            "GRU layers do that on the integer paths (lesson 07)"
+            f"the converter died on {files.display_path(saved_model)}: {error}."
+            f"{hint if error.signal else ''}"
         ) from error
     for file in written.values():
-        runtime.trust(file)
+        trust(file)
     return written
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from lessons_lib import files
 from lessons_lib.children import call
-from lessons_lib.errors import ChildDied, DataError, InputError, StorageError
+from lessons_lib.errors import DataError, InputError, StorageError
 from lessons_lib.quiet import quiet, tensorflow
 
 NAMES = ("mnist", "fashion_mnist", "cifar10")
@@ -173,8 +173,8 @@ def _arrays(folder: Path, repair: str) -> dict[str, np.ndarray]:
         return dict(stored)
     try:
         # In a child: TensorFlow would stay in the caller's memory for the rest of the lesson.
-        arrays = call("lessons_lib.data:_decode", folder)
-    except (ChildDied, DataError) as error:
+        arrays = call("lessons_lib.data:_decode_in_child", folder)
+    except DataError as error:
         raise _unreadable(folder, error, repair) from error
     _store(arrays, cache)
     return arrays
@@ -200,6 +200,16 @@ def _store(arrays: dict[str, np.ndarray], cache: str) -> None:
     np.savez(buffer, **arrays)
     with contextlib.suppress(StorageError):
         files.write_atomic(files.artifacts("cache") / cache, buffer.getbuffer())
+
+
+def _decode_in_child(folder: Path) -> dict[str, np.ndarray]:
+    """Decode, or raise DataError; a missing package is not a damaged dataset."""
+    with quiet():
+        import tensorflow_datasets  # noqa: F401
+    try:
+        return _decode(folder)
+    except Exception as error:  # TFDS and TensorFlow raise many kinds
+        raise DataError(f"{type(error).__name__}: {error}") from error
 
 
 def _decode(folder: Path) -> dict[str, np.ndarray]:

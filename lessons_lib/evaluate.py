@@ -72,12 +72,17 @@ class Flips:
     """Inputs that turned right (``gained``) or wrong (``lost``), and McNemar's exact p-value.
 
     If the two models were equally good, each flip would be a fair coin: p is the two-sided
-    binomial probability of a split at least this uneven. Source: Q. McNemar, Psychometrika 12
+    binomial probability of a split at least this uneven. Raises InputError for a negative count.
+    Source: Q. McNemar, Psychometrika 12
     (1947). Defined in lesson 08.
     """
 
     gained: int
     lost: int
+
+    def __post_init__(self):
+        if min(self.gained, self.lost) < 0:
+            raise InputError(f"{self.gained} gained and {self.lost} lost: counts are not negative")
 
     @property
     def p_value(self) -> float:

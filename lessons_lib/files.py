@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lessons_lib.errors import StorageError
+from lessons_lib.errors import InputError, ModelFileError, StorageError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def artifacts_root() -> Path:
-    """Return the folder of what lessons make: ``$LESSONS_ARTIFACTS``, else ``artifacts/``."""
-    return Path(os.environ.get("LESSONS_ARTIFACTS", ROOT / "artifacts"))
+    """Return the folder of what lessons make: ``$LESSONS_ARTIFACTS``, else ``artifacts``."""
+    return ROOT / Path(os.environ.get("LESSONS_ARTIFACTS") or "artifacts").expanduser()
 
 
 def artifacts(*parts: str) -> Path:
@@ -52,13 +52,17 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises StorageError when the folder cannot be written; on any error ``path`` stays as it was.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     with _temporary_beside(path, directory=True) as temporary:
         yield temporary
         old = temporary.with_name(temporary.name + ".old")
         if path.exists():
             os.replace(path, old)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(old, path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -86,6 +90,25 @@ def _cannot_write(path: Path, error: OSError) -> StorageError:
         "or set LESSONS_ARTIFACTS to a folder that you can write to; then run again. "
         "Nothing half-written was left."
     )
+
+
+def content(source: str | os.PathLike | bytes) -> bytes:
+    """Return the bytes of a model that is given as a path or as bytes.
+
+    Raises InputError when ``source`` is neither, ModelFileError when the file cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    try:
+        return Path(source).read_bytes()
+    except TypeError as error:
+        given = type(source).__name__
+        raise InputError(
+            f"expected a .tflite file's path or bytes, got {given} (lesson 01)"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"cannot read {source}: {reason} (lesson 01)") from error
 
 
 def sha256(source: str | os.PathLike | bytes) -> str:

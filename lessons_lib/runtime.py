@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -11,31 +10,27 @@ from lessons_lib import affine, files
 from lessons_lib.children import call
 from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.quiet import quiet
+from lessons_lib.trusted import is_trusted, trust
 
 KERNELS = {
     "xnnpack": "AUTO",
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+_DTYPES = tuple(np.dtype(name) for name in ("float32", "int8", "uint8", "int16"))
 _PIECE = 2**17  # bytes of float input that are quantized at once
-# Some damaged files crash the interpreter. Contents that are known to load are remembered here.
-_trusted: set[str] = set()
-
-
-def trust(model: str | os.PathLike | bytes) -> None:
-    """Remember a file or bytes as safe to load in this process: our own converter made them."""
-    _trusted.add(files.sha256(model))
 
 
 class Model:
     """A ``.tflite`` model, from a file or bytes, ready to run.
 
-    ``input_shape`` is one input's shape without the batch; ``input_dtype`` and ``output_dtype``
+    ``input_shape`` and ``output_shape`` leave out the batch; ``input_dtype`` and ``output_dtype``
     are NumPy dtypes; the scales and zero points are those of the input and the output tensor
     (scale 0.0 where the tensor is float). ``kernels`` is ``xnnpack`` (the default of the runtime),
     ``builtin`` or ``reference``. A content that was not seen before is first loaded in a child
-    process. Raises ModelFileError when it is damaged or has more than one input or output, and
-    InputError for unknown kernels. Defined in lessons 01 and 07.
+    process. Raises ModelFileError when it is damaged or not a model with one input and one output
+    of numbers in batches, and InputError for unknown kernels or fewer than one thread.
+    Defined in lessons 01 and 07.
     """
 
     def __init__(
@@ -48,11 +43,14 @@ class Model:
         if kernels not in KERNELS:
             known = ", ".join(KERNELS)
             raise InputError(f"kernels={kernels!r}; expected one of {known} (lesson 04)")
-        content = _content(source)
-        _probe_once(content, source)
+        if num_threads < 1:
+            raise InputError(f"num_threads={num_threads}; expected at least 1")
+        content = files.content(source)
+        _probe_once(content, source, kernels)
         self._interpreter = _interpreter(content, num_threads, kernels)
         self._input, self._output = _only_tensors(self._interpreter)
         self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
+        self.output_shape = tuple(int(n) for n in self._output["shape"][1:])
         self.input_dtype = np.dtype(self._input["dtype"])
         self.output_dtype = np.dtype(self._output["dtype"])
         self.input_scale, self.input_zero_point = self._input["quantization"]
@@ -127,11 +125,12 @@ class Model:
         if count < size:
             part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
         index = self._input["index"]
-        if self._batch() != size:
-            self._interpreter.resize_tensor_input(index, [size, *self.input_shape])
-            self._interpreter.allocate_tensors()
-        self._interpreter.set_tensor(index, part)
-        self._interpreter.invoke()
+        with _loading():
+            if self._batch() != size:
+                self._interpreter.resize_tensor_input(index, [size, *self.input_shape])
+                self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(index, part)
+            self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output["index"])[:count]
 
     def invoker(self, image: np.ndarray) -> Callable[[], None]:
@@ -168,22 +167,13 @@ def _require_finite(x: np.ndarray) -> None:
         raise InputError("x holds NaN or inf; every value must be a finite number (lesson 03)")
 
 
-def _content(source: str | os.PathLike | bytes) -> bytes:
-    if isinstance(source, bytes | bytearray):
-        return bytes(source)
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"cannot read {source}: {error.strerror} (lesson 01)") from error
-
-
-def _probe_once(content: bytes, source) -> None:
+def _probe_once(content: bytes, source: object, kernels: str) -> None:
     """Load and run an unknown content in a child process, where a crash does no harm."""
-    if files.sha256(content) in _trusted:
+    if is_trusted(content, kernels):
         return
-    name = "these bytes" if isinstance(source, bytes | bytearray) else source
+    name = source if isinstance(source, str | os.PathLike) else "these bytes"
     try:
-        call("lessons_lib.runtime:_probe", content, timeout=60.0)
+        call("lessons_lib.runtime:_probe", content, kernels, timeout=60.0)
     except ChildDied as error:
         raise ModelFileError(
             f"{name} crashed the runtime ({error}): the model is corrupted or truncated; "
@@ -191,12 +181,12 @@ def _probe_once(content: bytes, source) -> None:
         ) from error
     except ModelFileError as error:
         raise ModelFileError(f"{name}: {error}") from error
-    trust(content)
+    trust(content, kernels)
 
 
-def _probe(content: bytes) -> None:
+def _probe(content: bytes, kernels: str) -> None:
     """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
-    interpreter = _interpreter(content, 1, "xnnpack")
+    interpreter = _interpreter(content, 1, kernels)
     with _loading():
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
@@ -236,4 +226,10 @@ def _only_tensors(interpreter) -> tuple[dict, dict]:
             f"the model has {len(inputs)} inputs and {len(outputs)} outputs; the course's helpers "
             "take models with one of each (lesson 01)"
         )
+    for tensor in (inputs[0], outputs[0]):
+        if len(tensor["shape"]) == 0 or np.dtype(tensor["dtype"]) not in _DTYPES:
+            raise ModelFileError(
+                f"{tensor['name']} is {np.dtype(tensor['dtype'])} of shape {tensor['shape']}; "
+                f"the course's helpers take batches of {', '.join(map(str, _DTYPES))}"
+            )
     return inputs[0], outputs[0]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib import anatomy, benchmark, calibration, convert, data, evaluate, files
+from lessons_lib.errors import CalibrationError, InputError
 from lessons_lib.runtime import Model
 
 
@@ -46,16 +47,36 @@ def build(
     """Convert ``saved_model`` along all paths into ``out_dir``, run each, and return the rows.
 
     ``dataset`` (default: the embedded digits) gives ``samples`` calibration images and the
-    test split. Raises what ``convert.convert_all_in_child`` raises. Defined in lesson 08.
+    test split. Raises InputError when the model does not fit the dataset, and what
+    ``convert.convert_all_in_child`` raises. Defined in lesson 08.
     """
     dataset = dataset or data.load("mnist")
     samples_of = calibration.representative_dataset(dataset.calibration, samples)
-    written = convert.convert_all_in_child(saved_model, samples_of, out_dir)
+    try:
+        written = convert.convert_all_in_child(saved_model, samples_of, out_dir)
+    except CalibrationError as error:  # the samples are ours, so it is the model that differs
+        raise _unfit(saved_model, dataset, str(error)) from error
+    outputs = Model(written["float32"]).output_shape
+    if outputs != (len(dataset.class_names),):
+        raise _unfit(saved_model, dataset, f"it has outputs of shape {outputs}")
     return measure(written, dataset.test)
 
 
+def _unfit(saved_model: str | os.PathLike, dataset: data.Dataset, reason: str) -> InputError:
+    shape = "x".join(map(str, dataset.test.pixels.shape[1:]))
+    return InputError(
+        f"{files.display_path(saved_model)} cannot be measured on {dataset.name}: the model must "
+        f"take {shape} images and give {len(dataset.class_names)} probabilities; {reason}"
+    )
+
+
 def measure(written: dict[str, Path], test: data.Split) -> list[Row]:
-    """Return a row for each converted file; ``written`` must hold ``float32``, to compare with."""
+    """Return a row for each converted file, compared with that of ``float32``.
+
+    Raises InputError when ``written`` has no ``float32``.
+    """
+    if "float32" not in written:
+        raise InputError(f"no float32 among {', '.join(written)}: it is what all are compared with")
     models = {name: Model(file) for name, file in written.items()}
     classes = {name: model.classes(test.images) for name, model in models.items()}
     latency = benchmark.latency(models, test.images)["median_us"]
@@ -75,7 +96,7 @@ def _row(
     found = anatomy.audit(written[name])
     return Row(
         name=name,
-        file=files.display_path(written[name]),
+        file=str(Path(written[name]).absolute()),
         bytes=size[name],
         ratio=size["float32"] / size[name],
         accuracy=accuracy.value,

@@ -21,8 +21,10 @@ def fit(model, dataset, *, epochs: int = RECIPE["epochs"], seed: int = 0, callba
     Adam with a cosine-decayed learning rate; images are shifted by up to 8 % and turned by up to
     3 % of a full turn while training, never afterwards. The same seed, machine and number of
     threads give the same weights. The result maps ``loss`` and ``accuracy`` to lists of floats.
-    Defined in lesson 01.
+    Raises InputError when ``epochs`` is below 1. Defined in lesson 01.
     """
+    if epochs < 1:
+        raise InputError(f"epochs={epochs}; expected at least 1 (lesson 01)")
     keras = tensorflow().keras
     train = dataset.train
     keras.utils.set_random_seed(seed)
@@ -57,11 +59,23 @@ def _augmented(keras, model):
 def save(model, directory: str | os.PathLike) -> Path:
     """Write ``model`` as a SavedModel, whole or not at all, and return its folder.
 
-    Raises StorageError when the folder cannot be written. Defined in lesson 01.
+    Raises InputError when the folder holds anything but a SavedModel, which this one would replace,
+    and StorageError when it cannot be written. Defined in lesson 01.
     """
+    _require_replaceable(Path(directory))
     with quiet(), atomic_directory(directory) as temporary:
         model.export(temporary, verbose=False)
     return Path(directory)
+
+
+def _require_replaceable(directory: Path) -> None:
+    """Nothing but an older SavedModel may be overwritten."""
+    if not directory.exists() or (directory / "saved_model.pb").is_file():
+        return
+    if not directory.is_dir() or any(directory.iterdir()):
+        raise InputError(
+            f"{display_path(directory)} exists and is no SavedModel; name a new folder (lesson 01)"
+        )
 
 
 def save_untrained(name: str, directory: str | os.PathLike, seed: int = 0) -> Path:
@@ -101,7 +115,7 @@ def card(name: str = "mnist_cnn") -> dict[str, Any]:
     Raises InputError for an unknown name.
     """
     _require_reference(name)
-    return json.loads((MODELS_FOLDER / name / "card.json").read_text())
+    return json.loads((MODELS_FOLDER / name / "card.json").read_text(encoding="utf-8"))
 
 
 def _require_reference(name: str) -> None:
@@ -118,8 +132,13 @@ def load_keras(name: str, directory: str | os.PathLike | None = None):
     tf = tensorflow()
     directory = reference(name) if directory is None else require_saved_model(directory)
     model = models.build(name)
-    with quiet():
-        variables = tf.saved_model.load(str(directory)).variables
+    try:
+        with quiet():
+            variables = tf.saved_model.load(str(directory)).variables
+    except Exception as error:  # the loader raises many kinds, all about its insides
+        raise ModelFileError(
+            f"{display_path(directory)} is damaged: {error} (lesson 01)"
+        ) from error
     try:
         model.set_weights([variable.numpy() for variable in variables])
     except ValueError as error:

@@ -290,8 +290,9 @@ function ask(question, why) {
     else if (chosen.value === question.dataset.correct) say("right", "✓ Correct. " + why);
     else {
       wrong += 1;
-      const given = "✗ Not yet: not “" + chosen.parentElement.querySelector("span").innerHTML + "”. ";
-      say("wrong", given + (wrong > 1 ? "Think of this: " + why : "Choose another answer."));
+      const given = chosen.parentElement.querySelector("span").innerHTML;
+      const help = wrong > 1 ? "A hint: " + why : "Choose another answer.";
+      say("wrong", "✗ Not yet: it is not “" + given + "”. " + help);
     }
   });
   button.hidden = false;

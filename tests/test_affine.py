@@ -226,6 +226,22 @@ def test_quantize_saturates_in_the_smallest_container(num_bits, signed):
     assert q.dtype == f"{'int' if signed else 'uint'}{8 if num_bits <= 8 else 16}"
 
 
+@pytest.mark.parametrize(
+    ("x", "scale", "zero_point"),
+    [
+        (np.zeros((2, 4)), [0.1, 0.2], 0),  # a scale for each row needs the shape (2, 1)
+        (np.zeros((2, 4)), 0.1, [0, 1, 2]),
+        (np.zeros(4), [[0.1], [0.2]], 0),
+        (0.5, 0.1, [0, 1]),
+    ],
+)
+def test_scales_and_zero_points_that_do_not_fit_are_refused(x, scale, zero_point):
+    with pytest.raises(InputError, match=r"x has shape .*\(channels, 1\)"):
+        affine.quantize(x, scale, zero_point)
+    with pytest.raises(InputError, match=r"q has shape .*\(channels, 1\)"):
+        affine.dequantize(np.zeros(np.shape(x), np.int8), scale, zero_point)
+
+
 def test_quantize_keeps_the_shape_and_broadcasts_per_channel():
     assert affine.quantize(0.5, 0.1, 0) == 5
     x = np.float32([[1, 2], [-3, 400]])

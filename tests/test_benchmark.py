@@ -30,6 +30,11 @@ def test_a_damaged_model_is_refused_before_it_is_measured():
         benchmark.peak_memory(converted()["float32"][:1000])
 
 
+def test_a_file_is_no_model_yet():
+    with pytest.raises(InputError, match=r"'a' is a str; expected runtime\.Model"):
+        benchmark.latency({"a": "file.tflite"}, digits().test.images)
+
+
 def test_nothing_to_time_is_refused():
     with pytest.raises(InputError):
         benchmark.latency({}, digits().test.images)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,9 @@ BAD = {
     "a dictionary": (yields({"wrong": GOOD}), "a dict of"),
     "a list, not a function": ([[GOOD]], "is a list, not a function"),
     "a generator object": ((s for s in [[GOOD]]), "is a generator, not a function"),
-    "a function that returns None": (lambda: None, "gave NoneType"),
+    "a function that returns None": (lambda: None, "gave nothing that yields"),
+    "the factory itself": (calibration.representative_dataset, "gave nothing that yields"),
+    "endless": (lambda: itertools.repeat([GOOD]), "does it ever end"),
     "0..255": (yields([STRIKING]), "spans 0 to 255"),
     "one unscaled image": (yields(*[[GOOD]] * 9, [STRIKING]), "sample 9 spans"),
     "scaled twice": (yields([GOOD / 255]), "applied twice"),
@@ -47,6 +51,37 @@ def test_every_bad_representative_dataset_is_refused(name):
     with pytest.raises(CalibrationError, match=message) as caught:
         calibration.guard(dataset)
     assert "Lesson 06" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing yielded", "a list, not a function", "the factory itself"]
+)
+def test_a_conversion_in_a_child_is_guarded_as_well(name, tmp_path):
+    dataset, message = BAD[name]
+    with pytest.raises(CalibrationError, match=message):
+        convert.convert_all_in_child(training.reference(), dataset, tmp_path, names=["int8"])
+
+
+def test_a_generator_may_use_one_array_again_and_again():
+    def generate():
+        buffer = np.empty_like(GOOD)
+        for factor in (1.0, 0.5):
+            np.multiply(GOOD, factor, out=buffer)
+            yield [buffer]
+
+    first, second = calibration.guard(generate)()
+    assert np.array_equal(first[0], GOOD)
+    assert np.array_equal(second[0], GOOD / 2)
+
+
+def test_an_error_in_the_learners_generator_stays_what_it_is():
+    def generate():
+        yield [GOOD]
+        for _ in 5:
+            yield [GOOD]
+
+    with pytest.raises(TypeError, match="'int' object is not iterable"):
+        calibration.guard(generate)
 
 
 def test_every_path_that_calibrates_is_guarded():

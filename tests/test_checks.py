@@ -5,6 +5,7 @@ import pytest
 
 from lessons_lib import checks
 from lessons_lib.checks import Verdict, report
+from lessons_lib.checks._verdict import number_in
 from lessons_lib.errors import InputError
 
 
@@ -46,6 +47,24 @@ def test_a_learners_function_may_fail_in_any_way():
     verdict = report("3.2", endless, lambda function: function(1) == 1, hint="Return x.")
     assert repr(verdict).startswith("Exercise 3.2: not yet. Your answer, a function, could not be")
     assert "\n" not in repr(verdict)
+
+
+def test_a_remark_stands_before_the_hint():
+    verdict = report("3.1", 2, lambda a: "Too small." if a < 3 else a == 3, hint="Count again.")
+    assert repr(verdict) == "Exercise 3.1: not yet. Too small. Hint: Count again."
+    assert not report("3.1", 4, lambda a: "", hint="Count again.")
+
+
+@pytest.mark.parametrize("answer", [3, 3.0, np.int8(3), [[3]], np.float32([3]), "3", "3.0"])
+def test_one_number_may_come_in_many_forms(answer):
+    assert number_in(answer) == 3.0
+    assert number_in("470,400") == 470_400
+
+
+@pytest.mark.parametrize("answer", ["three", [3, 3], [], object()])
+def test_what_holds_no_number_or_several_is_an_error_that_report_catches(answer):
+    with pytest.raises((ValueError, TypeError)):
+        number_in(answer)
 
 
 def test_numpy_booleans_count():

@@ -6,11 +6,13 @@ from lessons_lib import checks
 CASES = [
     (checks.check_macs, 470_400, "correct"),
     (checks.check_macs, np.int64(470_400), "correct"),
+    (checks.check_macs, "470,400", "correct"),
     (checks.check_macs, 614_400, "not yet"),
     (checks.check_macs, None, "not yet"),
     (checks.check_macs, ..., "not attempted"),
     (checks.check_latency_report, 61, "correct"),
     (checks.check_latency_report, np.median([62, 60, 61, 64, 59, 61, 983]), "correct"),
+    (checks.check_latency_report, np.array([61]), "correct"),
     (checks.check_latency_report, 192.9, "not yet"),
     (checks.check_latency_report, 59, "not yet"),
     (checks.check_latency_report, "the median", "not yet"),

@@ -31,6 +31,14 @@ def wait():
     time.sleep(60)
 
 
+class Own:
+    """A class that a child can only find on the caller's path."""
+
+
+def kind(thing):
+    return type(thing).__name__
+
+
 def pid():
     return os.getpid()
 
@@ -38,6 +46,10 @@ def pid():
 def test_the_result_comes_back_from_another_process():
     assert call("test_children:double", [1, 2]) == [1, 2, 1, 2]
     assert call("test_children:pid") != os.getpid()
+
+
+def test_arguments_may_be_of_the_callers_own_classes():
+    assert call("test_children:kind", Own()) == "Own"
 
 
 def test_the_courses_own_errors_come_back_as_they_are():

@@ -110,6 +110,16 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
     assert in_the_way.read_text() == ""
 
 
+def test_a_saved_model_without_the_usual_signature_is_a_clear_error(tmp_path):
+    tf = tensorflow()
+    module = tf.Module()
+    module.f = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec((None, 28, 28, 1))])
+    with quiet():
+        tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
+    with pytest.raises(ConversionError, match="no signature serving_default"):
+        convert.convert(tmp_path, "int8", samples(10))
+
+
 def test_the_codes_settings_are_those_that_the_lessons_write_out():
     """The article's four conversions, written as in its code, give the same bytes."""
     tf = tensorflow()

@@ -59,3 +59,8 @@ def test_an_impossible_proportion_is_refused(k, n):
 def test_what_is_no_list_of_classes_is_refused(predicted, labels, message):
     with pytest.raises(InputError, match=message):
         evaluate.accuracy(predicted, labels)
+
+
+def test_counts_of_flips_are_not_negative():
+    with pytest.raises(InputError, match="not negative"):
+        evaluate.Flips(-1, 3)

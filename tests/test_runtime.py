@@ -134,9 +134,10 @@ def test_two_outputs_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((2, 28, 28, 1)), "expected float32 input, got float64"),
-        (np.zeros((2, 28, 28, 1), np.uint8), "got uint8"),
-        (np.zeros((2, 28, 28), np.float32), r"got \(2, 28, 28\)"),
+        (np.zeros((2, 28, 28, 1)), r"expected float32 input, got float64: np.float32\(x\)"),
+        (np.zeros((2, 28, 28, 1), np.uint8), r"got uint8: images are .*pixels / 255.*lesson 01"),
+        (np.zeros((2, 28, 28), np.float32), r"got \(2, 28, 28\) \(lesson 01"),
+        (np.zeros((28, 28, 1), np.float32), r"add the batch axis, x\[np.newaxis\] \(lesson 01"),
         (np.zeros((0, 28, 28, 1), np.float32), r"got \(0, 28, 28, 1\)"),
         (np.full((1, 28, 28, 1), np.nan, np.float32), "holds (NaN or inf|nan)"),
     ],
@@ -148,7 +149,9 @@ def test_an_input_that_does_not_fit_is_refused(name, x, message):
 
 
 def test_integers_are_wanted_where_the_model_has_integers():
-    with pytest.raises(InputError, match="expected int8 input, got float32"):
+    with pytest.raises(
+        InputError, match=r"expected int8 input, got float32: Model\.quantize_input"
+    ):
         runtime.Model(converted()["int8"]).run(images(1))
 
 
@@ -160,3 +163,18 @@ def test_the_batch_size_is_at_least_one():
 def test_unknown_kernels_are_refused():
     with pytest.raises(InputError, match="xnnpack, builtin, reference"):
         runtime.Model(converted()["float32"], kernels="gpu")
+
+
+def test_at_least_one_thread():
+    with pytest.raises(InputError, match="num_threads=0"):
+        runtime.Model(converted()["float32"], num_threads=0)
+
+
+def test_tokens_are_not_images(tmp_path):
+    keras = tensorflow().keras
+    tokens = keras.Input((5,), dtype="int32")
+    with quiet():
+        keras.Model(tokens, keras.layers.Embedding(9, 2)(tokens)).export(tmp_path, verbose=False)
+        content = tensorflow().lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
+    with pytest.raises(ModelFileError, match="is int32 of shape"):
+        runtime.Model(content)

@@ -1,11 +1,13 @@
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from lessons_lib import anatomy, evaluate, files, paths, runtime, scoreboard, training
-from lessons_lib.errors import ModelFileError
-from reference import digits
+from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.quiet import tensorflow
+from reference import converted, digits
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def test_each_row_is_true_of_the_file_it_names(rows):
     test = digits().test
     reference = runtime.Model(rows[0].file).classes(test.images)
     for row in rows:
-        content = (files.ROOT / row.file).read_bytes()
+        content = Path(row.file).read_bytes()
         classes = runtime.Model(content).classes(test.images)
         accuracy = evaluate.accuracy(classes, test.labels)
         assert row.bytes == len(content)
@@ -52,3 +54,28 @@ def test_a_folder_that_is_no_saved_model_is_refused_and_nothing_is_written(tmp_p
     with pytest.raises(ModelFileError, match="is not a SavedModel"):
         scoreboard.build(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def saved(folder, shape, outputs):
+    keras = tensorflow().keras
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(outputs)]
+    return training.save(keras.Sequential(layers), folder)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "message"),
+    [
+        ((14, 14, 1), 10, r"sample 0 has shape \(1, 28, 28, 1\)"),
+        ((28, 28, 1), 3, r"outputs of shape \(3,\)"),
+    ],
+)
+def test_a_model_of_something_else_is_refused(shape, outputs, message, tmp_path):
+    folder = saved(tmp_path / "model", shape, outputs)
+    with pytest.raises(InputError, match=f"must take 28x28x1 images and give 10 .*{message}"):
+        scoreboard.build(folder, tmp_path / "out")
+
+
+def test_all_are_compared_with_float32(tmp_path):
+    file = files.write_atomic(tmp_path / "int8.tflite", converted()["int8"])
+    with pytest.raises(InputError, match="no float32 among int8"):
+        scoreboard.measure({"int8": file}, digits().test)

@@ -91,6 +91,27 @@ def test_a_save_that_fails_keeps_the_old_model(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_folder_with_other_files_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    for target in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(InputError, match="exists and is no SavedModel"):
+            training.save(models.build("mnist_cnn"), target)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("part", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
+def test_damaged_weights_are_a_clear_error(part, tmp_path):
+    folder = shutil.copytree(training.reference(), tmp_path / "damaged")
+    (folder / part).write_bytes((folder / part).read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match="is damaged"):
+        training.load_keras("mnist_cnn", folder)
+
+
+def test_at_least_one_epoch():
+    with pytest.raises(InputError, match="epochs=0"):
+        training.fit(models.build("mnist_cnn"), digits(), epochs=0)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="no model 'resnet'"):
         models.build("resnet")

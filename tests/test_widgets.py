@@ -244,6 +244,7 @@ def test_two_copies_of_a_quiz_answer_for_themselves(tmp_path):
     choose(0, 1);
     choose(1, 1);
     choose(2, 0);
+    choose(2, 0);
     asked[3].querySelector("button").click();
     const chosen = document.querySelectorAll("input:checked").length;
     document.body.append(`chosen: ${chosen}`);
@@ -251,8 +252,8 @@ def test_two_copies_of_a_quiz_answer_for_themselves(tmp_path):
     page = rendered(tmp_path, quiz + quiz + answer)
     said = re.findall(r'<p class="feedback[^>]*>(.*?)</p>', page)
     assert said[0] == "✓ Correct. Symmetric: 0 is 0."
-    assert said[1].startswith("✗ Not yet.")
-    assert said[2].startswith("✗ Not yet.")
+    assert said[1] == "✗ Not yet: it is not “A quarter”. Choose another answer."
+    assert said[2] == ("✗ Not yet: it is not “<code>-128</code>”. A hint: Symmetric: 0 is 0.")
     assert said[3] == "Choose an answer first."
     assert "chosen: 3" in page.split("</script>")[-1]
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from lessons_lib.errors import InputError
 
 State = Literal["correct", "not yet", "not attempted"]
@@ -36,9 +38,9 @@ def report(
 
     ``number``: "lesson.exercise", such as "3.1". ``answer``: whatever the learner wrote;
     three dots (alone or inside a list, tuple or dict) mean that it is not attempted.
-    ``passed``: a function of the answer that returns whether it is right; an exception inside it
-    means that the answer has the wrong type or shape. ``hint`` is shown for a wrong answer,
-    ``explain`` for a right one.
+    ``passed``: a function of the answer that returns whether it is right, or a sentence that says
+    what is wrong with it; an exception inside it means that the answer has the wrong type or
+    shape. ``hint`` is shown for a wrong answer, ``explain`` for a right one.
 
     Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
     """
@@ -46,12 +48,25 @@ def report(
     if _holds_ellipsis(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
     try:
-        correct = bool(passed(answer))
+        outcome = passed(answer)
+        remark = outcome if isinstance(outcome, str) else ""
+        correct = not remark and bool(outcome)
     except Exception as error:
-        return Verdict(number, "not yet", f"{_describe(answer, error)} Hint: {hint}")
+        remark, correct = _describe(answer, error), False
     if correct:
         return Verdict(number, "correct", explain)
-    return Verdict(number, "not yet", f"Hint: {hint}")
+    return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
+
+
+def number_in(answer: Any) -> float:
+    """Return the one number that an answer holds, for use inside ``passed``.
+
+    ``answer``: a number, an array or list with one element, or a text such as "470,400".
+    Raises ValueError or TypeError for anything else; ``report`` tells the learner.
+    """
+    if isinstance(answer, str):
+        return float(answer.replace(",", ""))
+    return np.asarray(answer, dtype=float).item()
 
 
 def _require_exercise(number: str, passed: Callable[[Any], bool], hint: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import Verdict, number_in, report
 
 
 def check_macs(answer: Any) -> Verdict:
@@ -12,7 +12,7 @@ def check_macs(answer: Any) -> Verdict:
     return report(
         "2.1",
         answer,
-        lambda macs: macs == 28 * 28 * 8 * 5 * 5 * 3,
+        lambda macs: number_in(macs) == 28 * 28 * 8 * 5 * 5 * 3,
         "a window of 5 fits 28 times into 32, so the output is 28 by 28 by 8; behind each of its "
         "numbers there are 5 * 5 * 3 products.",
         "Numbers in the output, times the products behind each.",
@@ -24,7 +24,7 @@ def check_latency_report(answer: Any) -> Verdict:
     return report(
         "2.2",
         answer,
-        lambda us: bool(np.isclose(float(us), 61)),
+        lambda us: np.isclose(number_in(us), 61),
         "one call was disturbed. Sort the seven times and take the one in the middle.",
         "The median: the disturbed call could have taken any time at all without changing it.",
     )
@@ -35,7 +35,7 @@ def check_read_energy(answer: Any) -> Verdict:
     return report(
         "2.3",
         answer,
-        lambda microjoules: bool(np.isclose(float(microjoules), 2_000_000 / 4 * 640 / 1e6)),
+        lambda microjoules: np.isclose(number_in(microjoules), 2_000_000 / 4 * 640 / 1e6),
         "one read of 32 bits brings four int8 weights and costs 640 pJ; a microjoule is a million "
         "picojoules.",
         "As float32 the same weights would take four times as many reads.",
