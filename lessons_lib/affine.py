@@ -107,8 +107,8 @@ def quantize(
 
     ``x``: real numbers of any shape, taken as float32. ``scale`` and ``zero_point``: numbers, or
     arrays that broadcast against ``x`` (per-channel). The division is in float32, as in TFLite's
-    QUANTIZE and in its converter's full integer paths; dynamic range divides in float64, which
-    differs at a tie, for one weight in 50,000.
+    QUANTIZE. The converter calculates weights otherwise, and rounds a few in a million, those at a
+    tie, the other way.
     The result has dtype int8 or uint8 up to 8 bits, int16 or uint16 up to 16.
     Values outside the range saturate. (TFLite agrees while ``|x / scale| < 2**31``; beyond that its
     conversion to int32 is undefined in C++.)

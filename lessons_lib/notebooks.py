@@ -85,12 +85,14 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def run(path: Path, progress: Progress | None = None) -> Run:
-    """Execute a notebook and write its executed copy to ``artifacts/runs/``, also when it failed.
+    """Execute a notebook and write its executed copy, also when it failed.
 
+    The copy goes to ``artifacts/runs/`` and there into a folder named like the notebook's own, so
+    that a lesson and its solution do not overwrite each other.
     Raises InputError when ``path`` is not a notebook, StorageError when the copy cannot be written.
     """
     notebook = read(path)
-    copy = files.artifacts("runs") / path.name
+    copy = files.artifacts("runs", path.resolve().parent.name) / path.name
     start = time.perf_counter()
     failure = execute(notebook, path.parent, progress)
     seconds = time.perf_counter() - start

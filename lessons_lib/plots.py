@@ -321,37 +321,55 @@ def staircase(scale: float, zero_point: int, num_bits: int = 8, signed: bool = T
     the error stays within half a step; outside, the result stands still: it saturates.
     Raises what ``affine.quantize`` raises. Defined in lesson 03.
     """
-    qmin, qmax = affine.integer_range(num_bits, signed)
-    low, high = affine.dequantize(np.array([qmin, qmax]), scale, zero_point).astype(float)
+    low, high = _range_of_grid(scale, zero_point, num_bits, signed)
     margin = 0.2 * (high - low)
     x = np.linspace(low - margin, high + margin, 4001)
-    y = affine.dequantize(
-        affine.quantize(x, scale, zero_point, num_bits, signed), scale, zero_point
-    )
+    q = affine.quantize(x, scale, zero_point, num_bits, signed)
+    y = affine.dequantize(q, scale, zero_point)
     with style():
         figure, axes = _axes(8, 5, rows=2, sharex=True, height_ratios=(2.4, 1))
         steps, error = axes[:, 0]
-        steps.plot(x, x, color=GREY, linestyle="--", label="x itself")
-        steps.plot(x, y, color=BLUE, linewidth=2, label="dequantize(quantize(x))")
-        error.plot(x, y - x, color=VERMILION, linewidth=1.2)
-        error.axhspan(-scale / 2, scale / 2, color=PALE, zorder=0, label="± scale / 2")
-        for panel in (steps, error):
+        _draw_steps(steps, x, y, _grid_title(scale, zero_point, num_bits, signed))
+        _draw_error(error, x, y - x, scale)
+        for panel, height in ((steps, 0.5), (error, None)):
             panel.legend(loc="upper left", bbox_to_anchor=(0.15, 1))
-        _mark_clipping(steps, low - scale / 2, high + scale / 2, x[0], x[-1], height=0.5)
-        _mark_clipping(error, low - scale / 2, high + scale / 2, x[0], x[-1])
-        steps.set(title=_grid_title(scale, zero_point, qmin, qmax), ylabel="result (real units)")
-        error.set(xlabel="x (real units)", ylabel="error (real units)")
-        error.set(xlim=(x[0], x[-1]), ylim=(-2 * scale, 2 * scale))
-        codes = steps.secondary_yaxis(
-            "right",
-            functions=(lambda y: y / scale + zero_point, lambda q: (q - zero_point) * scale),
-        )
-        codes.set_ylabel("code (integer)")
-        codes.set_yticks(range(qmin, qmax + 1, 2 ** max(0, num_bits - 3)))
+            _mark_clipping(panel, low - scale / 2, high + scale / 2, x[0], x[-1], height)
+        error.set_xlim(x[0], x[-1])
+        _add_code_axis(steps, scale, zero_point, num_bits, signed)
     return figure
 
 
-def _grid_title(scale: float, zero_point: int, qmin: int, qmax: int) -> str:
+def _range_of_grid(
+    scale: float, zero_point: int, num_bits: int, signed: bool
+) -> tuple[float, float]:
+    ends = affine.integer_range(num_bits, signed)
+    low, high = affine.dequantize(np.array(ends), scale, zero_point).astype(float)
+    return low, high
+
+
+def _draw_steps(axes: Axes, x: np.ndarray, y: np.ndarray, title: str) -> None:
+    axes.plot(x, x, color=GREY, linestyle="--", label="x itself")
+    axes.plot(x, y, color=BLUE, linewidth=2, label="dequantize(quantize(x))")
+    axes.set(title=title, ylabel="result (real units)")
+
+
+def _draw_error(axes: Axes, x: np.ndarray, error: np.ndarray, scale: float) -> None:
+    axes.plot(x, error, color=VERMILION, linewidth=1.2)
+    axes.axhspan(-scale / 2, scale / 2, color=PALE, zorder=0, label="± scale / 2")
+    axes.set(xlabel="x (real units)", ylabel="error (real units)", ylim=(-2 * scale, 2 * scale))
+
+
+def _add_code_axis(axes: Axes, scale: float, zero_point: int, num_bits: int, signed: bool) -> None:
+    """Say on the right-hand side which integer each step is stored as."""
+    to_code, to_real = (lambda y: y / scale + zero_point), (lambda q: (q - zero_point) * scale)
+    codes = axes.secondary_yaxis("right", functions=(to_code, to_real))
+    codes.set_ylabel("code (integer)")
+    qmin, qmax = affine.integer_range(num_bits, signed)
+    codes.set_yticks(range(qmin, qmax + 1, 2 ** max(0, num_bits - 3)))
+
+
+def _grid_title(scale: float, zero_point: int, num_bits: int, signed: bool) -> str:
+    qmin, qmax = affine.integer_range(num_bits, signed)
     return f"scale {scale:.4g}, zero_point {zero_point}, codes {qmin} to {qmax}"
 
 
@@ -435,26 +453,24 @@ def byte_bars(budgets: Mapping[str, pd.Series]) -> Figure:
         raise InputError(f"byte_bars draws 1 to {len(_PART_STYLES)} parts of at least one file")
     with style():
         figure, ((axes,),) = _axes(8, 1.3 + 0.42 * table.shape[1])
-        left = np.zeros(table.shape[1])
-        for (part, sizes), (colour, hatch) in zip(table.iterrows(), _PART_STYLES, strict=False):
-            axes.barh(
-                table.columns,
-                sizes,
-                left=left,
-                label=part,
-                color=colour,
-                hatch=hatch,
-                edgecolor="white",
-                height=0.66,
-            )
-            left += sizes.to_numpy()
-        for row, total in enumerate(left):
-            _write_beside(axes, f"{total:,.1f} kB", total, row)
-        axes.set(xlabel="size on disk (kB)", xlim=(0, 1.16 * left.max()))
+        _stack_bars(axes, table)
+        axes.set_xlabel("size on disk (kB)")
         axes.invert_yaxis()
         axes.grid(axis="x")
         figure.legend(loc="outside upper left", ncols=len(table), handlelength=1.4)
     return figure
+
+
+def _stack_bars(axes: Axes, table: pd.DataFrame) -> None:
+    """One bar a column of ``table``, one piece a row, and beside each bar its sum, in kB."""
+    left = np.zeros(table.shape[1])
+    for (part, sizes), (colour, hatch) in zip(table.iterrows(), _PART_STYLES, strict=False):
+        look = {"color": colour, "hatch": hatch, "edgecolor": "white", "height": 0.66}
+        axes.barh(table.columns, sizes, left=left, label=part, **look)
+        left += sizes.to_numpy()
+    for row, total in enumerate(left):
+        _write_beside(axes, f"{total:,.1f} kB", total, row)
+    axes.set_xlim(0, 1.16 * left.max())
 
 
 def scoreboard(frame: pd.DataFrame) -> Figure:
@@ -577,29 +593,37 @@ def lines_with_intervals(
     Raises InputError when the shapes differ. Defined in lesson 06.
     """
     x = np.asarray(x, dtype=float)
-    lines, lows, highs = (np.atleast_2d(np.asarray(a, dtype=float)) for a in (values, low, high))
-    if not lines.shape == lows.shape == highs.shape == (len(labels), x.size):
-        raise InputError(
-            f"values, low and high must be (lines, points) = ({len(labels)}, {x.size}), one label "
-            f"for each line; given: {lines.shape}, {lows.shape} and {highs.shape}"
-        )
+    lines = [np.atleast_2d(np.asarray(a, dtype=float)) for a in (values, low, high)]
+    _require_lines((len(labels), x.size), [a.shape for a in lines])
     with style():
         figure, ((axes,),) = _axes(8, 3.8)
-        for i, label in enumerate(labels):
-            _draw_line(
-                axes, x, lines[i], lows[i], highs[i], label, *_LINE_STYLES[i % len(_LINE_STYLES)]
-            )
+        for i, (line, lower, upper, label) in enumerate(zip(*lines, labels, strict=True)):
+            look = _LINE_STYLES[i % len(_LINE_STYLES)]
+            _draw_line(axes, x, line, lower, upper, label, *look)
         if reference:
             axes.axhline(reference[1], color=GREY, linestyle="--", label=reference[0], zorder=0)
         if log_x:
-            axes.set_xscale("log")
-            axes.set_xticks(x, [f"{value:g}" for value in x])
-            axes.minorticks_off()
+            _space_evenly(axes, x)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
         axes.grid(axis="y")
         if reference or any(labels):
             figure.legend(loc="outside lower center", ncols=4)
     return figure
+
+
+def _require_lines(expected: tuple[int, int], given: list[tuple[int, ...]]) -> None:
+    if any(shape != expected for shape in given):
+        raise InputError(
+            f"values, low and high must be (lines, points) = {expected}, one label for each line; "
+            f"given: {', '.join(map(str, given))}"
+        )
+
+
+def _space_evenly(axes: Axes, x: np.ndarray) -> None:
+    """A logarithmic axis with a mark at each point of the lines and no other."""
+    axes.set_xscale("log")
+    axes.set_xticks(x, [f"{value:g}" for value in x])
+    axes.minorticks_off()
 
 
 def _draw_line(

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import anatomy
+from lessons_lib import anatomy, paths
 from lessons_lib.errors import InputError, ModelFileError
 
 WEIGHTS = {"conv": 144 + 32 * 144, "dense": 64 * 800 + 640}
@@ -124,7 +124,7 @@ def test_tensors_agree_with_the_interpreter(int8):
             assert row["quantized_dimension"] == seen["quantized_dimension"]
 
 
-@pytest.mark.parametrize("path", tiny_models.PATHS)
+@pytest.mark.parametrize("path", paths.PATHS)
 def test_roles_in_every_path(path):
     table = anatomy.tensors(tiny_models.converted("cnn", path))
     counts = table["role"].value_counts()

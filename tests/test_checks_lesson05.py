@@ -17,12 +17,19 @@ def devices(*paths):
     [
         ("check_changed_weights", CHANGED, [*CHANGED, 60000.0]),
         ("check_changed_weights", np.array(CHANGED[::-1]), CHANGED[:3]),
+        ("check_changed_weights", set(CHANGED), 2e-7),
+        ("check_headroom", "11", "eleven"),
         ("check_headroom", 11, 17),  # 17: the weights alone
         ("check_headroom", np.int64(11), 12),
         (
             "check_paths_of_devices",
             devices("float16", "dynamic_range", "float32"),
             devices("float16", "float16", "float32"),
+        ),
+        (
+            "check_paths_of_devices",
+            ["float16", "dynamic_range", "float32"],
+            ["float16", "dynamic_range"],
         ),
     ],
 )
@@ -36,6 +43,11 @@ def test_right_and_wrong_answers(name, right, wrong):
 def test_one_device_left_open_is_not_attempted():
     answer = devices("float16", ..., "float32")
     assert checks.check_paths_of_devices(answer).state == "not attempted"
+
+
+def test_5_3_names_an_unknown_path():
+    message = checks.check_paths_of_devices(devices("fp16", "dynamic_range", "float32")).message
+    assert "'fp16' is none of" in message
 
 
 def test_5_2_tells_what_the_weights_alone_would_bear():

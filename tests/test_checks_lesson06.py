@@ -1,9 +1,9 @@
 """The checks of lesson 06: each knows a right answer, wrong ones, and one not attempted."""
 
 import numpy as np
-import pytest
 
 from lessons_lib import affine, checks
+from verdicts import class_of_tests
 
 
 def levels_left(real_max, recorded_max):
@@ -23,6 +23,8 @@ def keep_good(images):
 RIGHT = [
     (checks.check_running_range, (0.01, -77)),
     (checks.check_running_range, affine.scale_zero_point(-0.51, 2.04)),
+    (checks.check_running_range, np.array([0.01, -77])),
+    (checks.check_running_range, ("0.01", "-77")),
     (checks.check_levels_left, levels_left),
     (checks.check_levels_left, levels_by_arithmetic),
     (checks.check_keep_good, keep_good),
@@ -32,6 +34,7 @@ RIGHT = [
 WRONG = [
     (checks.check_running_range, (0.0051, -39)),  # the range of the first image only
     (checks.check_running_range, (0.01, 77)),
+    (checks.check_running_range, (0.01, -78)),
     (checks.check_running_range, 0.01),
     (checks.check_running_range, (0.01, -77, 0)),
     (checks.check_levels_left, lambda real, recorded: 256 * real / recorded),
@@ -45,20 +48,4 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer(check, answer):
-    verdict = check(answer)
-    assert verdict, verdict
-    assert verdict.message
-
-
-@pytest.mark.parametrize(("check", "answer"), WRONG)
-def test_a_wrong_answer_gets_a_hint(check, answer):
-    verdict = check(answer)
-    assert verdict.state == "not yet"
-    assert "Hint: " in verdict.message
-
-
-@pytest.mark.parametrize("check", dict.fromkeys(check for check, _ in RIGHT))
-def test_not_attempted(check):
-    assert check(...).state == "not attempted"
+TestAnswers = class_of_tests(RIGHT, WRONG)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from lessons_lib import checks
 from lessons_lib.evaluate import Flips
+from verdicts import class_of_tests
 
 
 def row(name, input_dtype="uint8", output_dtype="uint8", integer_only=True, size=65_000):
@@ -45,23 +45,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer(check, answer):
-    verdict = check(answer)
-    assert verdict, verdict
-    assert verdict.message
-
-
-@pytest.mark.parametrize(("check", "answer"), WRONG)
-def test_a_wrong_answer_gets_a_hint(check, answer):
-    verdict = check(answer)
-    assert verdict.state == "not yet"
-    assert "Hint: " in verdict.message
-
-
-@pytest.mark.parametrize("check", dict.fromkeys(check for check, _ in RIGHT))
-def test_not_attempted(check):
-    assert check(...).state == "not attempted"
+TestAnswers = class_of_tests(RIGHT, WRONG)
 
 
 def test_a_pair_with_one_part_missing_is_not_attempted():

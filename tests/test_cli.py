@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builders import code, markdown, write
-from lessons_lib import files, notebooks
+from lessons_lib import files, notebooks, paths
 
 LESSONS = [sys.executable, "-m", "lessons_lib.cli"]
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -81,7 +82,7 @@ def test_run_executes_and_keeps_a_copy(folder, artifacts):
     status, out, err = lessons("run", "--folder", folder)
     assert (status, err) == (0, "")
     assert "passed 01_good in" in out
-    copy = notebooks.read(artifacts / "runs" / "01_good.ipynb")
+    copy = notebooks.read(artifacts / "runs" / "notebooks" / "01_good.ipynb")
     assert [cell.execution_count for cell in notebooks.code_cells(copy)] == [1, 2]
     assert copy.cells[2].outputs[0].text == "notebooks\n"
     assert (folder / "01_good.ipynb").read_bytes() == before
@@ -94,9 +95,17 @@ def test_run_names_the_failing_cell_and_goes_on(folder, artifacts):
     assert status == 1
     assert "02_bad.ipynb, code cell 2, `# divide`: ZeroDivisionError: division by zero" in err
     assert "passed 03_next" in out
-    copy = notebooks.read(artifacts / "runs" / "02_bad.ipynb")
+    copy = notebooks.read(artifacts / "runs" / "notebooks" / "02_bad.ipynb")
     assert copy.cells[1].outputs[0].ename == "ZeroDivisionError"
     assert copy.cells[2].execution_count is None
+
+
+def test_a_lesson_and_its_solution_keep_a_copy_each(folder, artifacts):
+    twin = write(folder / "solutions" / "01_good.ipynb", code("x = 1"))
+    copies = [notebooks.run(path).copy for path in (folder / "01_good.ipynb", twin)]
+    runs = artifacts / "runs"
+    assert copies == [runs / name / "01_good.ipynb" for name in ("notebooks", "solutions")]
+    assert [len(notebooks.code_cells(notebooks.read(copy))) for copy in copies] == [2, 1]
 
 
 def test_run_expects_tagged_errors(folder, artifacts):
@@ -107,7 +116,7 @@ def test_run_expects_tagged_errors(folder, artifacts):
 def test_run_only_the_lessons_asked_for(folder, artifacts):
     write(folder / "02_bad.ipynb", code("1 / 0"))
     assert lessons("run", "01", "--folder", folder)[0] == 0
-    assert os.listdir(artifacts / "runs") == ["01_good.ipynb"]
+    assert os.listdir(artifacts / "runs" / "notebooks") == ["01_good.ipynb"]
 
 
 def test_run_without_such_a_lesson(folder, tmp_path):
@@ -178,7 +187,7 @@ def test_ctrl_c_ends_everything_and_writes_nothing(folder, artifacts, tmp_path):
     sleep = f"import time\nfrom pathlib import Path\nPath({str(started)!r}).touch()\ntime.sleep(90)"
     write(folder / "02_sleeps.ipynb", code("x = 1"), code(sleep))
     _interrupt("run", "--folder", folder, when=lambda mark: started.exists())
-    assert os.listdir(artifacts / "runs") == ["01_good.ipynb"]
+    assert os.listdir(artifacts / "runs" / "notebooks") == ["01_good.ipynb"]
 
 
 def test_artifacts_that_cannot_be_written(folder, artifacts):
@@ -196,7 +205,7 @@ def test_full_disk_leaves_no_half_written_copy(folder, artifacts):
     """A limit on the size of a file stands for the full disk: writing beyond it fails."""
     import resource
 
-    path = write(folder / "02_large.ipynb", code("print('x' * 300_000)"))
+    path = write(folder / "02_large.ipynb", code("print('0123456789\\n' * 30_000)"))
     limit = (200_000, resource.RLIM_INFINITY)
     status, _, err = lessons(
         *("run", "2", "--folder", folder),
@@ -205,8 +214,32 @@ def test_full_disk_leaves_no_half_written_copy(folder, artifacts):
     assert status == 1
     assert "Error: cannot write" in err
     assert "02_large.ipynb" in err
-    assert os.listdir(artifacts / "runs") == []
+    assert os.listdir(artifacts / "runs" / "notebooks") == []
     assert notebooks.read(notebooks.run(path).copy).cells[0].outputs
+
+
+# Only the loopback is left, through which a kernel is spoken to.
+WITHOUT_NETWORK = [
+    *("unshare", "--map-root-user", "--net"),
+    *("sh", "-c", 'ip link set lo up && exec "$@"', "sh"),
+]
+
+
+def _without_network(*command, timeout=10):
+    return subprocess.run(
+        [*WITHOUT_NETWORK, *command], capture_output=True, text=True, timeout=timeout
+    )
+
+
+@posix
+def test_a_lesson_runs_without_network(artifacts):
+    """Lesson 04 reads the digits, converts a model and evaluates it, on an empty cache."""
+    if shutil.which("unshare") is None or _without_network("true").returncode:
+        pytest.skip("cutting the network needs Linux, unshare and ip")
+    connect = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
+    assert "unreachable" in _without_network(sys.executable, "-c", connect).stderr
+    done = _without_network(*LESSONS, "run", "04", timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # lessons lab
@@ -230,7 +263,6 @@ FIELDS = {
     "name", "file", "bytes", "ratio", "accuracy", "accuracy_low", "accuracy_high", "agreement",
     "latency_us", "integer_only", "input_dtype", "output_dtype",
 }  # fmt: skip
-PATHS = ["float32", "dynamic_range", "float16", "int8_float_fallback", "int8", "uint8", "int16x8"]
 
 
 def test_scoreboard_prints_and_writes_the_seven_paths(tmp_path, artifacts):
@@ -238,7 +270,7 @@ def test_scoreboard_prints_and_writes_the_seven_paths(tmp_path, artifacts):
     status, out, err = lessons("scoreboard", "--json", target, timeout=300)
     assert (status, err) == (0, "")
     rows = json.loads(target.read_text())
-    assert [row["name"] for row in rows] == PATHS
+    assert [row["name"] for row in rows] == list(paths.PATHS)
     for row in rows:
         assert set(row) >= FIELDS
         assert row["name"] in out

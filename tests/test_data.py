@@ -5,10 +5,10 @@ Whatever needs TensorFlow runs in a child process (`children.call`), so that thi
 
 import gzip
 import http.server
+import importlib
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import small_mnist
 from lessons_lib import children, data, files
-from lessons_lib.errors import DataError, InputError, LessonError, StorageError
+from lessons_lib.errors import ChildDied, DataError, InputError, LessonError, StorageError
 
 ORIGINALS = files.ROOT.parent / "shared" / "data" / "mnist"
 needs_originals = pytest.mark.skipif(
@@ -47,21 +48,28 @@ def tfds_dir(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def first_load(artifacts):
-    """The first load: another process decodes the records and fills the cache."""
-    script = "from lessons_lib import data; data.load()"
-    return subprocess.run(
-        [sys.executable, "-c", script], cwd=files.ROOT, capture_output=True, text=True
-    )
+def first_loads(artifacts):
+    """Two first loads at once: both decode the records and fill the one cache."""
+    command = [sys.executable, "-c", "from lessons_lib import data; data.load()"]
+    options = {"cwd": files.ROOT, "capture_output": True, "text": True}
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(subprocess.run, command, **options) for _ in range(2)]
+        return [job.result() for job in jobs]
 
 
 @pytest.fixture(scope="module")
-def digits(first_load):
+def digits(first_loads):
     return data.load()
 
 
 def splits(dataset):
     return {role: getattr(dataset, role) for role in data.ROLES}
+
+
+def here(function, *args):
+    """What ``children.call`` does, without the child: where this process is one already."""
+    module, name = function.split(":")
+    return getattr(importlib.import_module(module), name)(*args)
 
 
 def same(a, b):
@@ -79,8 +87,11 @@ def share_an_image(a, b):
 # ---- the embedded digits
 
 
-def test_the_first_load_says_nothing(first_load):
-    assert (first_load.returncode, first_load.stdout, first_load.stderr) == (0, "", "")
+def test_two_first_loads_at_once_say_nothing_and_leave_one_cache(first_loads, artifacts):
+    for load in first_loads:
+        assert (load.returncode, load.stdout, load.stderr) == (0, "", "")
+    [cache] = (artifacts / "cache").iterdir()
+    assert cache.suffix == ".npz"
 
 
 def test_embedded_splits_have_their_size_dtype_and_shape(digits):
@@ -299,6 +310,7 @@ def loads_with_a_damaged_cache(digits, artifacts):
 
 
 def all_damage(folder, digits, artifacts):
+    data.call = here  # one import of TensorFlow for all
     return loads_of_damaged_sets(folder), loads_with_a_damaged_cache(digits, artifacts)
 
 
@@ -314,6 +326,15 @@ def test_a_damaged_or_missing_record_file_is_a_clear_error(damage):
         case = f"{name} {how.__name__}: {message}"
         assert message and message.startswith("DataError: "), case
         assert "is missing or damaged; restore it with git" in message, case
+
+
+def test_what_the_decoding_process_complains_of_is_a_clear_error_here(tmp_path, monkeypatch):
+    copy = tmp_path / "mnist" / "1.0.0"
+    shutil.copytree(data.EMBEDDED, copy)
+    flip_a_byte(copy / "mnist-train.tfrecord-00000-of-00001")
+    monkeypatch.setattr(data, "EMBEDDED", copy)
+    with pytest.raises(DataError, match="is missing or damaged; restore it with git"):
+        data.load()
 
 
 def test_a_missing_embedded_set_is_a_clear_error(tmp_path, monkeypatch):
@@ -406,30 +427,36 @@ def test_manual_dir_must_hold_the_originals(tfds_dir, tmp_path):
         data.load("mnist", full=True, manual_dir=tmp_path)
 
 
-@needs_originals
-def test_manual_dir_with_other_content_is_refused(tfds_dir):
-    # Fashion-MNIST's files have the names of MNIST's.
+def test_manual_dir_with_other_content_is_refused(tfds_dir, tmp_path):
+    originals = small_mnist.write_originals(tmp_path / "originals")
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz.*: not the original content"):
-        data.load("fashion_mnist", manual_dir=ORIGINALS)
+        data.load("mnist", full=True, manual_dir=originals)
 
 
-LOAD_FULL = "from lessons_lib import data; data.load('mnist', full=True, manual_dir={!r})"
+def test_after_a_killed_preparation_two_processes_at_once_prepare_once(tfds_dir, tmp_path):
+    originals, log = small_mnist.write_originals(tmp_path / "originals"), tmp_path / "log"
+    with pytest.raises(ChildDied):
+        children.call("small_mnist:load_and_die", originals)
+    assert any((tfds_dir / ".mnist.preparing").rglob("*tfrecord*"))  # what the killed process left
+    with ThreadPoolExecutor(2) as pool:
+        task = (children.call, "small_mnist:load_slowly", originals, log)
+        one, two = (job.result() for job in [pool.submit(*task) for _ in range(2)])
+    first, second = log.read_text().split()
+    assert first == second, "one process prepared both splits, the other one waited for it"
+    assert same(one, two)
+    assert sorted(path.name for path in tfds_dir.iterdir()) == [".mnist.lock", "mnist"]
+    assert [len(split) for split in splits(one).values()] == [100, 500, 100]
+    assert pairs(one.train, one.calibration) == small_mnist.pairs("train")
+    assert pairs(one.test) == small_mnist.pairs("t10k")
 
 
-def kill_a_preparation(root):
-    """Start to prepare full MNIST in a process, and kill it while it writes records."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOAD_FULL.format(str(ORIGINALS))],
-        cwd=files.ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list(root.glob(".mnist.preparing/mnist/*/*")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+def pairs(*parts):
+    """The images of these splits, each with its label, in no order: TFDS shuffles."""
+    return {
+        (pixels.tobytes(), int(label))
+        for part in parts
+        for pixels, label in zip(part.pixels, part.labels, strict=True)
+    }
 
 
 def full_mnist():
@@ -451,25 +478,14 @@ def full_mnist():
 
 
 @needs_originals
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_full_mnist_after_a_killed_preparation_by_two_processes_at_once(tfds_dir):
-    kill_a_preparation(tfds_dir)
-    assert (tfds_dir / ".mnist.preparing").is_dir()  # what the killed process left
-    with ThreadPoolExecutor(2) as pool:
-        one, two = (job.result() for job in [pool.submit(load_full_in_child) for _ in range(2)])
-    assert one["counts"] == two["counts"] == [59_500, 500, 10_000]
-    assert one["pixels"] == two["pixels"]
+def test_full_mnist_is_prepared_from_its_originals(tfds_dir):
+    one, again = (children.call("test_data:full_mnist") for _ in range(2))
+    assert one["counts"] == [59_500, 500, 10_000]
     assert one["shared"] == [False, False, False]
     np.testing.assert_array_equal(one["ids"], np.arange(70_000))
     train, calibration, _ = np.array(one["classes"])
     assert np.abs(calibration - 500 * (train + calibration) / 60_000).max() < 1
-    assert sorted(path.name for path in tfds_dir.iterdir()) == [".mnist.lock", "mnist"]
-    again = load_full_in_child()
     assert (again["pixels"], again["tensorflow"]) == (one["pixels"], False)
-
-
-def load_full_in_child():
-    return children.call("test_data:full_mnist")
 
 
 CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer"]
@@ -499,6 +515,7 @@ def prepare_with_mock_examples(name, class_names, root):
 
 def mock_loads(root):
     """For each mock dataset: what was stored, and what ``load`` makes of it."""
+    data.call = here
     results = {}
     for name, class_names in (("cifar10", CIFAR10_CLASSES), ("fashion_mnist", None)):
         stored = prepare_with_mock_examples(name, class_names, root)

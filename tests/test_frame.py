@@ -1,13 +1,18 @@
 """The frame around the lessons: make, conda, continuous integration, and a cheap import."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from lessons_lib import files
 
@@ -33,8 +38,9 @@ def test_make_knows_the_target(target):
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_does_not_hinder_bytecode(tmp_path):
     (tmp_path / "probe.mk").write_text("probe:\n\t@echo [$$PYTHONDONTWRITEBYTECODE]\n")
-    command = ["make", "-f", files.ROOT / "Makefile", "-f", tmp_path / "probe.mk", "probe"]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    make = shutil.which("make")
+    command = [make, "-f", files.ROOT / "Makefile", "-f", tmp_path / "probe.mk", "probe"]
+    environment = {"PATH": str(Path(shutil.which("sh")).parent), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "[]\n"
 
@@ -92,6 +98,150 @@ def test_make_accepts_the_pythons_of_pyproject():
 def test_no_file_names_an_index():
     for name in ("Makefile", "environment.yml", "pyproject.toml", ".ci/run"):
         assert "://" not in read(name), name
+
+
+# ---- what may import what
+
+# A module imports only from rooms before its own.
+ROOMS = (
+    *("errors", "quiet", "files", "children", "trusted"),
+    *("data", "models", "training"),
+    *("paths", "affine", "anatomy", "calibration", "convert"),
+    *("runtime", "evaluate", "benchmark", "scoreboard"),
+    *("plots", "widgets", "checks", "notebooks", "cli"),
+)
+SOURCES = sorted((files.ROOT / "lessons_lib").rglob("*.py"))
+DEVELOPERS_SOURCES = sorted(
+    path for name in ("tests", "tools") for path in (files.ROOT / name).glob("*.py")
+)
+
+
+def imported(text):
+    """Each dotted name that a source imports, also inside a function."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_used(text):
+    """The modules of the course that a source imports, or has a child process import."""
+    called = re.findall(r"""(?<=["'])lessons_lib\.\w+(?=:\w+["'])""", text)
+    for name in [*imported(text), *called]:
+        package, _, rest = name.partition(".")
+        if package == "lessons_lib":
+            yield rest.split(".")[0]
+
+
+def room(path):
+    return path.relative_to(files.ROOT / "lessons_lib").parts[0].removesuffix(".py")
+
+
+def late_imports(path):
+    """The rooms that a module uses and that do not stand before its own."""
+    allowed = ROOMS[: ROOMS.index(room(path)) + 1]
+    used = set(rooms_used(path.read_text(encoding="utf-8")))
+    return sorted(used - set(allowed))
+
+
+def test_every_module_has_its_room():
+    assert {room(path) for path in SOURCES} - {"__init__"} == set(ROOMS)
+    assert len(set(ROOMS)) == len(ROOMS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_module_imports_only_from_rooms_before_it(path):
+    if room(path) == "__init__":
+        assert list(rooms_used(path.read_text(encoding="utf-8"))) == []
+    else:
+        assert late_imports(path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from lessons_lib import affine, scoreboard",
+        "from lessons_lib.scoreboard import build",
+        "def f():\n    import lessons_lib.scoreboard",
+        "call('lessons_lib.scoreboard:build', 1)",
+    ],
+)
+def test_every_kind_of_import_is_seen(line):
+    assert "scoreboard" in set(rooms_used(line))
+
+
+def foreign(paths):
+    """The top-level modules that these sources import from other projects."""
+    own = {"lessons_lib", *(path.stem for path in DEVELOPERS_SOURCES)}
+    names = (name for path in paths for name in imported(path.read_text(encoding="utf-8")))
+    return {name.split(".")[0] for name in names} - own - set(sys.stdlib_module_names)
+
+
+def providers(module):
+    """The installed distributions that hold a module; one that is not installed has its name."""
+    return {canonicalize_name(name) for name in PROVIDERS.get(module, [module])}
+
+
+def undeclared(paths, declared):
+    return [module for module in sorted(foreign(paths)) if providers(module).isdisjoint(declared)]
+
+
+def required(lines):
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def scripts_own_requirements():
+    """What the scripts declare in their own headers (PEP 723)."""
+    for path in DEVELOPERS_SOURCES:
+        header = re.search(r"^# dependencies = (\[.+\])$", path.read_text("utf-8"), re.MULTILINE)
+        yield from tomllib.loads(f"all = {header[1]}")["all"] if header else ()
+
+
+PROVIDERS = packages_distributions()
+# Declared for what they do: as commands, as plugins, or for a package that forgets to ask.
+NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
+DEPENDENCIES = required(PYPROJECT["project"]["dependencies"])
+DEVELOPERS = required(PYPROJECT["project"]["optional-dependencies"]["dev"])
+
+
+def test_what_the_library_imports_is_declared():
+    assert undeclared(SOURCES, DEPENDENCIES) == []
+
+
+def test_what_tests_and_tools_import_is_declared():
+    declared = DEPENDENCIES | DEVELOPERS | required(scripts_own_requirements())
+    assert undeclared(DEVELOPERS_SOURCES, declared) == []
+
+
+def test_what_is_declared_is_needed():
+    used = set().union(*map(providers, foreign([*SOURCES, *DEVELOPERS_SOURCES])))
+    assert (DEPENDENCIES | DEVELOPERS) - used == NOT_IMPORTED
+
+
+WITHOUT_TENSORFLOW = """
+import sys, tempfile
+from lessons_lib import affine, anatomy, benchmark, checks, evaluate, plots, runtime, widgets
+from lessons_lib import convert, data, training
+digits = data.load().test
+with tempfile.TemporaryDirectory() as folder:
+    names = ["float32"]
+    written = convert.convert_all_in_child(training.reference(), None, folder, names=names)
+    model = runtime.Model(written["float32"])
+    evaluate.accuracy(model.classes(digits.images), digits.labels)
+    benchmark.latency({"float32": model}, digits.images, rounds=2, warmup=1)
+    anatomy.byte_budget(written["float32"])
+print(sorted({"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)))
+"""
+
+
+def test_evaluating_never_imports_tensorflow(artifacts):
+    """On an empty cache: the digits are decoded, and the model converted, in other processes."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW], cwd=files.ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    assert list((artifacts / "cache").iterdir())
 
 
 def test_import_costs_nothing():

@@ -210,8 +210,9 @@ def test_number_that_states_nothing_measured_is_free(prose):
 
 
 def _nbval(path):
+    (path.parent / "pytest.ini").write_text("[pytest]\n")  # else the course's own is used
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
-    options = ["--nbval-current-env", f"--rootdir={path.parent}", "-c", "/dev/null"]
+    options = ["--nbval-current-env", f"--rootdir={path.parent}", "-c", path.parent / "pytest.ini"]
     done = subprocess.run([*command, *options, str(path)], capture_output=True, text=True)
     return done.returncode, done.stdout
 

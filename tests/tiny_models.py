@@ -8,26 +8,17 @@ import numpy as np
 from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
 
+from lessons_lib import models
 from lessons_lib.quiet import quiet, tensorflow
-
-PATHS = ("float32", "dynamic_range", "float16", "int8_float_fallback", "int8", "uint8", "int16x8")
 
 
 def cnn():
-    """The course's architecture, with seeded random weights and biases that are not zero."""
-    keras = _fresh_keras()
-    return keras.Sequential(
-        [
-            keras.layers.Input((28, 28, 1), name="image"),
-            _with_bias(keras.layers.Conv2D, 16, 3, activation="relu"),
-            keras.layers.MaxPooling2D(2),
-            _with_bias(keras.layers.Conv2D, 32, 3, activation="relu"),
-            keras.layers.MaxPooling2D(2),
-            keras.layers.Flatten(),
-            _with_bias(keras.layers.Dense, 64, activation="relu"),
-            _with_bias(keras.layers.Dense, 10, activation="softmax"),
-        ]
-    )
+    """The course's ``mnist_cnn``, untrained, with seeded biases that are not zero."""
+    model, random = models.build("mnist_cnn"), np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.weights:
+            layer.bias.assign(random.uniform(-0.05, 0.05, layer.bias.shape))
+    return model
 
 
 def depthwise_with_elu():
@@ -59,10 +50,6 @@ def _fresh_keras():
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     return keras
-
-
-def _with_bias(layer, *args, **kwargs):
-    return layer(*args, bias_initializer="random_uniform", **kwargs)
 
 
 def images(shape, count):

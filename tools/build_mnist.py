@@ -50,30 +50,32 @@ def build(pixels: np.ndarray, labels: np.ndarray, folder: Path) -> None:
     """Write uint8 pixels (5000, 28, 28, 1) and labels (5000,) to ``folder`` in TFDS's format."""
     tensorflow()
     with quiet(), tempfile.TemporaryDirectory() as scratch:
-        import tensorflow_datasets as tfds
-
-        builder = tfds.dataset_builders.store_as_tfds_dataset(
-            name="mnist",
-            version=folder.name,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(num_classes=10),
-                    "id": np.int64,
-                }
-            ),
-            split_datasets={k: examples(pixels, labels, v) for k, v in split(labels).items()},
-            data_dir=scratch,
-            description=DESCRIPTION,
-            homepage="https://yann.lecun.com/exdb/mnist/",
-            # array_record has no Windows wheel; parquet loses data silently.
-            file_format="tfrecord",
-            disable_shuffling=True,
-        )
-        for records in Path(builder.data_dir).glob("*.tfrecord*"):
+        written = store(pixels, labels, folder.name, scratch)
+        for records in written.glob("*.tfrecord*"):
             fix_order(records)
         with files.atomic_directory(folder) as fresh:
-            shutil.copytree(builder.data_dir, fresh, dirs_exist_ok=True)
+            shutil.copytree(written, fresh, dirs_exist_ok=True)
+
+
+def store(pixels: np.ndarray, labels: np.ndarray, version: str, data_dir: str) -> Path:
+    """Let TFDS write the three splits below ``data_dir``; return the folder of its files."""
+    import tensorflow_datasets as tfds
+
+    image = tfds.features.Image(shape=(28, 28, 1), encoding_format="png")
+    label = tfds.features.ClassLabel(num_classes=10)
+    builder = tfds.dataset_builders.store_as_tfds_dataset(
+        name="mnist",
+        version=version,
+        features=tfds.features.FeaturesDict({"image": image, "label": label, "id": np.int64}),
+        split_datasets={k: examples(pixels, labels, v) for k, v in split(labels).items()},
+        data_dir=data_dir,
+        description=DESCRIPTION,
+        homepage="https://yann.lecun.com/exdb/mnist/",
+        # array_record has no Windows wheel; parquet loses data silently.
+        file_format="tfrecord",
+        disable_shuffling=True,
+    )
+    return Path(builder.data_dir)
 
 
 def fix_order(records: Path) -> None:

@@ -8,13 +8,12 @@ import io
 import json
 import platform
 import re
-from collections.abc import Mapping
 from importlib.metadata import version
 
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from lessons_lib import files, notebooks, plots, scoreboard, training
+from lessons_lib import files, notebooks, paths, plots, scoreboard, training
 
 README = files.ROOT / "README.md"
 FIGURE = files.ROOT / "notebooks" / "figures" / "decision_tree.png"
@@ -42,8 +41,15 @@ def leaf_texts(rows: list[scoreboard.Row]) -> dict[str, str]:
     return {row.name: f"{row.bytes / 1000:.0f} kB · {row.accuracy:.1%}" for row in rows}
 
 
-def figure_texts() -> dict[str, str]:
-    """Return what the stored figure says on its leaves: they are kept in the PNG's description."""
+def questions(node: paths.Question | str = paths.TREE) -> list[str]:
+    """Return the texts of the tree's forks."""
+    if isinstance(node, str):
+        return []
+    return [node.text, *questions(node.yes), *questions(node.no)]
+
+
+def figure_texts() -> dict:
+    """Return what the stored figure says, "leaves" and "questions", from the PNG's description."""
     with Image.open(FIGURE) as image:
         return json.loads(image.text["Description"])
 
@@ -71,9 +77,9 @@ def write_scoreboard(rows: list[scoreboard.Row]) -> None:
     files.write_atomic(README, f"{before}{BEGIN}\n{table}\n\n{taken}\n{END}{after}")
 
 
-def write_figure(texts: Mapping[str, str]) -> None:
+def write_figure(texts: dict) -> None:
     picture = io.BytesIO()
-    figure = plots.decision_tree(values=texts)
+    figure = plots.decision_tree(values=texts["leaves"])
     figure.savefig(picture, dpi=100, metadata={"Description": json.dumps(texts)})
     plt.close(figure)
     files.write_atomic(FIGURE, picture.getvalue())
@@ -83,8 +89,9 @@ def main() -> None:
     rows = scoreboard.build(training.reference(), files.artifacts("scoreboard"))
     if untimed(scoreboard.text(rows)) != untimed(stored()):
         write_scoreboard(rows)
-    if not FIGURE.exists() or leaf_texts(rows) != figure_texts():
-        write_figure(leaf_texts(rows))
+    texts = {"leaves": leaf_texts(rows), "questions": questions()}
+    if not FIGURE.exists() or texts != figure_texts():
+        write_figure(texts)
     text = README.read_text(encoding="utf-8")
     if text != lesson_rows(text):
         files.write_atomic(README, lesson_rows(text))

@@ -30,10 +30,13 @@ def main() -> None:
 
 def describe(folder, dataset) -> dict:
     """The card: what is needed to make this model again, and to recognise it."""
+    licence = "weights: MIT, like the code; trained on MNIST (CC BY-SA 3.0)"
+    return {**origin(dataset), **measured(folder, dataset), "licence": licence}
+
+
+def origin(dataset) -> dict:
+    """What the model was made of, and how."""
     tf = tensorflow()
-    tflite = convert.convert(folder, "float32")
-    predicted = runtime.Model(tflite).classes(dataset.test.images)
-    accuracy = evaluate.accuracy(predicted, dataset.test.labels)
     return {
         "name": NAME,
         "architecture": f"lessons_lib.models.{NAME}",
@@ -45,13 +48,21 @@ def describe(folder, dataset) -> dict:
             "tensorflow": tf.__version__,
             "keras": tf.keras.__version__,
         },
+    }
+
+
+def measured(folder, dataset) -> dict:
+    """How well the model does, and the size and checksum of its float32 ``.tflite``."""
+    tflite = convert.convert(folder, "float32")
+    predicted = runtime.Model(tflite).classes(dataset.test.images)
+    accuracy = evaluate.accuracy(predicted, dataset.test.labels)
+    return {
         "accuracy": accuracy.value,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "tested_on": f"{dataset.name}, test split, {accuracy.total} images",
         "float32_tflite_bytes": len(tflite),
         "float32_tflite_sha256": files.sha256(tflite),
-        "licence": "weights: MIT, like the code; trained on MNIST (CC BY-SA 3.0)",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import Verdict, number_in, report
 
 HALF_MAX = 65504.0
 CANDIDATES = np.array([0.3, 1e-5, 3e-6, 2e-7, 5e-8, 1e-9, 60000.0, 80000.0])
@@ -19,7 +19,7 @@ def check_changed_weights(answer: Any) -> Verdict:
     return report(
         "5.1",
         answer,
-        lambda weights: np.array_equal(np.sort(np.asarray(weights, float)), np.sort(changed)),
+        lambda weights: np.array_equal(np.sort(np.array([*weights], float)), np.sort(changed)),
         "clip to ±65504 as the converter does, go through `np.float16` and back to float, and "
         "compare the relative errors with 0.01.",
         "Three are lost at the lower end, one saturates at the upper; 60000 is a half exactly.",
@@ -31,7 +31,7 @@ def check_headroom(answer: Any) -> Verdict:
     return report(
         "5.2",
         answer,
-        lambda k: k == floor(log2(HALF_MAX / LARGEST_OUTPUT)),
+        lambda k: number_in(k) == floor(log2(HALF_MAX / LARGEST_OUTPUT)),
         "the larger of the two magnitudes decides: find the last k with magnitude * 2**k <= 65504.",
         "The weights alone would have borne 17: who computes in half must watch the activations.",
     )
@@ -40,10 +40,17 @@ def check_headroom(answer: Any) -> Verdict:
 def check_paths_of_devices(answer: Any) -> Verdict:
     """Check exercise 5.3: the path of each of three devices, a dict from device to path."""
     expected = ["float16", "dynamic_range", "float32"]
+
+    def passed(chosen):
+        chosen = [*(chosen.values() if isinstance(chosen, dict) else chosen)]
+        if unknown := [name for name in chosen if name not in expected]:
+            return f'{unknown[0]!r} is none of "float32", "dynamic_range", "float16".'
+        return chosen == expected
+
     return report(
         "5.3",
         answer,
-        lambda chosen: list(chosen.values()) == expected,
+        passed,
         "ask of each: who reads halves directly, which file was the smallest, and which path "
         "changes no weight at all?",
         "Each path has its place; none is the best everywhere.",

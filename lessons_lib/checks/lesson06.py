@@ -10,11 +10,11 @@ from lessons_lib.checks._verdict import Verdict, report
 
 def check_running_range(answer: Any) -> Verdict:
     """Exercise 6.1: ``(scale, zero_point)`` of the range -0.51..2.04 that four images span."""
-    scale, zero_point = affine.scale_zero_point(-0.51, 2.04)
+    expected = affine.scale_zero_point(-0.51, 2.04)
     return report(
         "6.1",
         answer,
-        lambda a: len(a) == 2 and np.isclose(a[0], scale, rtol=1e-3) and a[1] == zero_point,
+        lambda a: np.shape(a) == (2,) and np.allclose([*map(float, a)], expected, rtol=1e-3),
         hint="take the smallest minimum and the largest maximum, whichever images they are from; "
         "scale = (high - low) / 255, zero_point = -128 - round(low / scale).",
         explain="Two images made the range; the other two left no trace.",
@@ -38,8 +38,8 @@ def check_levels_left(answer: Any) -> Verdict:
         answer,
         lambda levels_left: all(levels_left(*r) == _levels_left(*r) for r in _RANGES),
         hint="affine.scale_zero_point(0, recorded_max) gives the map; quantize 0 and real_max "
-        "with it and count from one code to the other, both included. What is beyond the range "
-        "saturates.",
+        "with it and count from one code to the other, both included. Codes are int8: use int() "
+        "first, or the difference overflows. What is beyond the range saturates.",
         explain="A 12-bit sensor would leave a single code: every input looks the same.",
     )
 
