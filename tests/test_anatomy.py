@@ -310,21 +310,23 @@ def test_random_damage_is_an_error_or_harmless(seed):
     assert outcomes == {"harmless", "found"}
 
 
+def _three_thousand(start_vector, builder, item):
+    """A vector of offsets that all point to the one ``item``."""
+    start_vector(builder, 3000)
+    for _ in range(3000):
+        builder.PrependUOffsetTRelative(item)
+    return builder.EndVector()
+
+
 def test_a_false_count_is_refused_before_it_is_believed():
     """Three thousand subgraphs of three thousand tensors, all the same: 24 kB, hours to unpack."""
     builder = flatbuffers.Builder(1024)
     tensor = schema.TensorT(shape=[1], name="t").Pack(builder)
-    schema.SubGraphStartTensorsVector(builder, 3000)
-    for _ in range(3000):
-        builder.PrependUOffsetTRelative(tensor)
-    tensors = builder.EndVector()
+    tensors = _three_thousand(schema.SubGraphStartTensorsVector, builder, tensor)
     schema.SubGraphStart(builder)
     schema.SubGraphAddTensors(builder, tensors)
     graph = schema.SubGraphEnd(builder)
-    schema.ModelStartSubgraphsVector(builder, 3000)
-    for _ in range(3000):
-        builder.PrependUOffsetTRelative(graph)
-    graphs = builder.EndVector()
+    graphs = _three_thousand(schema.ModelStartSubgraphsVector, builder, graph)
     schema.ModelStart(builder)
     schema.ModelAddSubgraphs(builder, graphs)
     builder.Finish(schema.ModelEnd(builder), file_identifier=b"TFL3")

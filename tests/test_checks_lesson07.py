@@ -82,16 +82,24 @@ def test_7_3_accepts_an_activation_with_an_integer_version(activation):
 
 
 @pytest.mark.parametrize(
-    ("activation", "path"),
+    ("activation", "path", "named"),
     [
-        ("relu", "uint8"),  # no other activation
-        ("elu", "uint8"),  # a float island
-        ("leaky_relu", "int8"),  # other ends
-        ("leaky_relu", "int8_float_fallback"),
+        ("relu", "uint8", "still has a ReLU"),
+        ("linear", "uint8", "is linear"),
+        ("elu", "uint8", "float operator is left"),
+        ("leaky_relu", "int8", "ends are int8"),
+        ("leaky_relu", "int8_float_fallback", "float operator is left"),
     ],
 )
-def test_7_3_refuses_the_rest(activation, path):
-    assert checks.check_integer_activation(two_dense_layers(activation, path)).state == "not yet"
+def test_7_3_refuses_the_rest_and_names_the_condition(activation, path, named):
+    verdict = checks.check_integer_activation(two_dense_layers(activation, path))
+    assert verdict.state == "not yet"
+    assert named in verdict.message
+
+
+def test_7_1_names_the_missing_clip():
+    assert "Clip." in checks.check_requantize((-5, 150)).message
+    assert "Clip." not in checks.check_requantize((25, 180)).message
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lessons_lib import checks
 from lessons_lib.evaluate import Flips
@@ -49,4 +50,17 @@ TestAnswers = class_of_tests(RIGHT, WRONG)
 
 
 def test_a_pair_with_one_part_missing_is_not_attempted():
-    assert checks.check_doorbell(("uint8", ...)).state == "not attempted"
+    verdict = checks.check_doorbell(("uint8", ...))
+    assert verdict.state == "not attempted"
+    assert "second part is still missing" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "named"),
+    [
+        (checks.check_p_value, 0.0327, "one side"),
+        (checks.check_doorbell, ("uint8", row("uint8").to_frame().T), "one row"),
+    ],
+)
+def test_a_near_miss_is_named(check, answer, named):
+    assert named in check(answer).message
