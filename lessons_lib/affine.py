@@ -89,8 +89,10 @@ def round_half_away(x: ArrayLike) -> np.ndarray:
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
     nearest = np.asarray(np.rint(x))
     with np.errstate(invalid="ignore"):  # infinity - infinity is no tie
-        ties = np.abs(x - nearest) == 0.5
-    if np.any(ties):
+        distance = np.asarray(x - nearest)
+    np.abs(distance, out=distance)
+    if distance.size and not distance.max() < 0.5:  # most arrays hold no tie
+        ties = distance == 0.5
         nearest[ties] = x[ties] + np.copysign(x.dtype.type(0.5), x[ties])
     return nearest
 
@@ -119,12 +121,27 @@ def quantize(
     x, scale = _float32("x", x), _require_scale(scale)
     zero_point = _require_zero_point(zero_point, qmin, qmax).astype(np.float32)
     _require_shapes("x", x, scale, zero_point)
+    return codes(x, scale, zero_point, qmin, qmax, _container(num_bits, signed))
+
+
+def codes(
+    x: np.ndarray,
+    scale: np.ndarray,
+    zero_point: np.ndarray,
+    qmin: int,
+    qmax: int,
+    dtype: np.dtype,
+) -> np.ndarray:
+    """Do the arithmetic of ``quantize``, whose arguments were checked: all arrays are float32.
+
+    For whoever quantizes piece after piece with one scale, and checks once.
+    """
     with np.errstate(over="ignore"):  # a quotient beyond float32 is inf, and saturates
         steps = round_half_away(x / scale)
     # Clipped before zero_point is added, all of these are whole numbers that float32 holds.
-    np.clip(steps, qmin - zero_point, qmax - zero_point, out=steps)
+    steps.clip(qmin - zero_point, qmax - zero_point, out=steps)
     steps += zero_point
-    return steps.astype(_container(num_bits, signed))
+    return steps.astype(dtype)
 
 
 def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndarray:

@@ -56,6 +56,7 @@ class Model:
         self.input_scale, self.input_zero_point = self._input["quantization"]
         self.output_scale, self.output_zero_point = self._output["quantization"]
         self._dynamic_batch = self._input["shape_signature"][0] == -1
+        self._allocated = int(self._input["shape"][0])  # the batch there is memory for
 
     def quantize_input(self, x: np.ndarray) -> np.ndarray:
         """Return float32 ``x`` (N, ...) in the model's input dtype: round, clip, cast.
@@ -68,20 +69,16 @@ class Model:
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         """Quantize in pieces: for larger arrays NumPy asks the system for memory every time."""
+        _require_finite(x)
         if self.input_dtype == np.float32:
-            _require_finite(x)
             return x
-        num_bits, signed = 8 * self.input_dtype.itemsize, self.input_dtype.kind == "i"
-        rows = max(1, _PIECE // x[0].nbytes)
+        limits = np.iinfo(self.input_dtype)
+        scale, zero_point = np.float32(self.input_scale), np.float32(self.input_zero_point)
+        count = -(-x.nbytes // _PIECE)
+        rows = -(-len(x) // count)
         pieces = [
-            affine.quantize(
-                x[start : start + rows],
-                self.input_scale,
-                self.input_zero_point,
-                num_bits=num_bits,
-                signed=signed,
-            )
-            for start in range(0, len(x), rows)
+            affine.codes(part, scale, zero_point, limits.min, limits.max, self.input_dtype)
+            for part in (x[start : start + rows] for start in range(0, len(x), rows))
         ]
         return np.concatenate(pieces)
 
@@ -91,7 +88,7 @@ class Model:
             return q
         return affine.dequantize(q, self.output_scale, self.output_zero_point)
 
-    def run(self, x: np.ndarray, batch_size: int = 100) -> np.ndarray:
+    def run(self, x: np.ndarray, batch_size: int = 50) -> np.ndarray:
         """Return the outputs (N, classes) in the output dtype for ``x`` (N, ...) in the input's.
 
         A model with a fixed batch runs at that batch, whatever ``batch_size`` says. Raises
@@ -100,7 +97,7 @@ class Model:
         self._check(x, self.input_dtype)
         return self._batched(x, batch_size, lambda part: part)
 
-    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+    def predict(self, images: np.ndarray, batch_size: int = 50) -> np.ndarray:
         """Return float32 (N, classes) for float32 images (N, H, W, C): quantize, run, dequantize.
 
         Raises InputError as ``quantize_input`` and ``run`` do.
@@ -108,9 +105,14 @@ class Model:
         self._check(images, np.dtype("float32"))
         return self.dequantize_output(self._batched(images, batch_size, self._encode))
 
-    def classes(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
-        """Return the most probable class of each image, int64 (N,)."""
-        return self.predict(images, batch_size).argmax(axis=1)
+    def classes(self, images: np.ndarray, batch_size: int = 50) -> np.ndarray:
+        """Return the most probable class of each image, int64 (N,).
+
+        Codes are in the order of what they stand for, so they need not be dequantized. Raises
+        InputError as ``predict`` does.
+        """
+        self._check(images, np.dtype("float32"))
+        return self._batched(images, batch_size, self._encode).argmax(axis=1)
 
     def _batched(self, x: np.ndarray, batch_size: int, encode: Callable) -> np.ndarray:
         if batch_size < 1:
@@ -126,9 +128,10 @@ class Model:
             part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
         index = self._input["index"]
         with _loading():
-            if self._batch() != size:
+            if self._allocated != size:
                 self._interpreter.resize_tensor_input(index, [size, *self.input_shape])
                 self._interpreter.allocate_tensors()
+                self._allocated = size
             self._interpreter.set_tensor(index, part)
             self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output["index"])[:count]
@@ -140,9 +143,6 @@ class Model:
         """
         self.run(self.quantize_input(image), batch_size=1)
         return self._interpreter.invoke
-
-    def _batch(self) -> int:
-        return int(self._interpreter.get_input_details()[0]["shape"][0])
 
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
         x = np.asarray(x)
