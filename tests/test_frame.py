@@ -105,8 +105,8 @@ def test_no_file_names_an_index():
 # A module imports only from rooms before its own.
 ROOMS = (
     *("errors", "quiet", "files", "children", "trusted"),
-    *("data", "models", "training"),
-    *("paths", "affine", "anatomy", "calibration", "convert"),
+    *("data", "models", "qat", "training"),
+    *("paths", "affine", "anatomy", "integer_engine", "calibration", "litert", "convert"),
     *("runtime", "evaluate", "benchmark", "scoreboard"),
     *("plots", "widgets", "checks", "notebooks", "cli"),
 )
