@@ -78,6 +78,55 @@ def symmetric_scale(max_abs: ArrayLike, num_bits: int = 8) -> np.ndarray | float
     return scale if scale.ndim else float(scale)
 
 
+def per_channel_scale(weights: ArrayLike, axis: int, num_bits: int = 8) -> np.ndarray:
+    """Return a symmetric scale for each channel: ``max(abs(channel)) / qmax``.
+
+    ``weights``: real numbers; ``axis``: their output channels, the ``quantized_dimension`` of a
+    file (0 in TFLite's order, 3 for a depthwise convolution). The result is float64 and has length
+    1 along all other axes, so that it broadcasts against the weights; ``.ravel()`` is the list
+    that a file stores. A channel of zeros has scale 1.0.
+    Raises InputError when there is no such axis, the weights are empty or not finite, or a scale
+    does not fit in a float32. Defined in lesson 10.
+    """
+    weights = _float32("weights", weights)
+    if not (weights.size and -weights.ndim <= axis < weights.ndim):
+        raise InputError(
+            f"weights of shape {weights.shape} have no channels along axis {axis}: give the axis "
+            "of the output channels (lesson 10)"
+        )
+    others = tuple(a for a in range(weights.ndim) if a != axis % weights.ndim)
+    return symmetric_scale(np.abs(weights).max(axis=others, keepdims=True), num_bits)
+
+
+def quantize_bias(bias: ArrayLike, input_scale: float, weight_scale: ArrayLike) -> np.ndarray:
+    """Return ``round_half_away(bias / (input_scale * weight_scale))`` as int32.
+
+    With the product of both scales as its own, a bias can be added to the accumulator as it is.
+    ``bias``: real numbers (channels,); ``weight_scale``: one number, or one for each channel, of
+    any shape (as ``per_channel_scale`` gives them). The division is in float64.
+    Raises InputError when a bias is not finite, a scale is not positive and finite, their numbers
+    differ, or a bias is too large for int32. Defined in lesson 10. Source: TFLite's 8-bit
+    quantization specification.
+    """
+    bias = _float32("bias", bias)
+    scales = [np.asarray(s, np.float64) for s in (input_scale, np.ravel(weight_scale))]
+    for scale in scales:
+        _require_scale(scale)
+    if scales[1].size not in (1, bias.size):
+        raise InputError(
+            f"{bias.size} biases and {scales[1].size} weight scales: expected one scale, or one "
+            "for each channel (lesson 10)"
+        )
+    steps = round_half_away(bias / (scales[0] * scales[1]))
+    if not np.all(np.abs(steps) < 2.0**31):
+        raise InputError(
+            f"a bias of {_first(bias, np.abs(steps) >= 2.0**31):g} is {np.abs(steps).max():.2g} "
+            "steps of input scale * weight scale, and int32 ends at 2**31 - 1: the weights of this "
+            "channel are far too small beside its bias (lesson 10)"
+        )
+    return steps.astype(np.int32)
+
+
 def round_half_away(x: ArrayLike) -> np.ndarray:
     """Round to the nearest whole number, ties away from zero: 0.5 -> 1, -2.5 -> -3.
 
@@ -157,6 +206,40 @@ def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: ArrayLike) -> np.ndar
     _require_shapes("q", q, scale, zero_point)
     real = (q - zero_point) * scale.astype(np.float64)
     return np.asarray(real, dtype=np.float32)
+
+
+def multiplier_shift(real_multiplier: ArrayLike) -> tuple[np.ndarray | int, np.ndarray | int]:
+    """Write a positive real number as a 31-bit integer times a power of two.
+
+    ``fraction * 2**shift = real_multiplier`` with the fraction in [0.5, 1);
+    ``multiplier = round_half_away(fraction * 2**31)``, so that
+
+        real_multiplier = multiplier * 2**(shift - 31)        to one part in 2**31
+
+    A multiplier that was rounded up to 2**31 is halved, and its shift raised. Zero, and what is
+    below 2**-32, gives (0, 0). For a layer, ``real_multiplier`` is input scale times weight scale
+    divided by output scale, float32 numbers multiplied in float64: a number, or an array with one
+    for each channel.
+    The results have its shape: ``multiplier`` int32, 0 or 2**30..2**31 - 1, ``shift`` int32,
+    -31..30 (ints for a number).
+    Raises InputError when a number is negative, not finite, or above 2**30 - 1.
+    Defined in lesson 09. Source: ``QuantizeMultiplier`` in
+    ``tensorflow/lite/kernels/internal/quantization_util.cc``.
+    """
+    real = np.asarray(real_multiplier, dtype=np.float64)
+    good = (real >= 0) & (real <= 2.0**30 - 1)  # beyond, an accumulator of 2 leaves int32
+    if not np.all(good):
+        raise InputError(
+            f"real_multiplier is {_first(real, ~good)}; expected input scale * weight scale / "
+            "output scale, a number from 0 to 2**30 - 1 (lesson 09)"
+        )
+    fraction, shift = np.frexp(real)
+    multiplier = round_half_away(fraction * 2.0**31)
+    carried = multiplier == 2.0**31
+    multiplier, shift = np.where(carried, 2.0**30, multiplier), shift + carried
+    kept = (shift >= -31) & (multiplier > 0)
+    multiplier, shift = (np.where(kept, part, 0).astype(np.int32) for part in (multiplier, shift))
+    return (multiplier, shift) if real.ndim else (int(multiplier), int(shift))
 
 
 def float16_bits(x: float) -> tuple[str, str, str]:

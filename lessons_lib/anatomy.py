@@ -174,7 +174,7 @@ def multiply_accumulates(source: Source) -> pd.DataFrame:
     rows = [
         {"subgraph": number, "index": index, **_arithmetic_row(model, graph, op)}
         for number, graph, index, op in _walk(model)
-        if _operator_name(model, op) in SUMMED_AXES
+        if operator_name(model, op) in SUMMED_AXES
     ]
     names = ["subgraph", "index", "operator", "output", "output_shape", "weight_shape", "macs"]
     return _frame(rows, names, subgraph=int, index=int, macs=int)
@@ -198,8 +198,25 @@ def constant(source: Source, tensor_name: str) -> np.ndarray:
         raise InputError(
             f"no tensor {tensor_name!r} is stored here; stored are: {have} (lesson 03)"
         )
-    tensor = stored[tensor_name]
-    return _array(_stored(model, tensor), _dtype(tensor), tensor.shape)
+    return stored_value(model, stored[tensor_name])
+
+
+def operator_name(model: schema.ModelT, op: schema.OperatorT) -> str:
+    """Return the schema's name of an operator of ``read``'s model: CONV_2D, or a custom one's."""
+    code = model.operatorCodes[op.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old files fill only the second
+    if number == schema.BuiltinOperator.CUSTOM:
+        return _text(code.customCode)
+    return OPERATORS.get(number, f"OPERATOR_{number}")
+
+
+def stored_value(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray | None:
+    """Return what the file stores for a tensor of ``read``'s model, None for a computed one.
+
+    As ``constant`` does, whose errors it shares.
+    """
+    data = _stored(model, tensor)
+    return _array(data, _dtype(tensor), tensor.shape) if data.size else None
 
 
 def _damaged(what: str) -> ModelFileError:
@@ -289,21 +306,13 @@ def _stored(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
     return np.empty(0, np.uint8) if data is None else np.asarray(data, np.uint8)
 
 
-def _operator_name(model: schema.ModelT, op: schema.OperatorT) -> str:
-    code = model.operatorCodes[op.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old files fill only the second
-    if number == schema.BuiltinOperator.CUSTOM:
-        return _text(code.customCode)
-    return OPERATORS.get(number, f"OPERATOR_{number}")
-
-
 def _operator_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
     sides = [[graph.tensors[i] if i >= 0 else None for i in s] for s in (op.inputs, op.outputs)]
     names = [tuple(tensor and _text(tensor.name) for tensor in side) for side in sides]
     dtypes = [[_dtype(tensor) for tensor in side if tensor] for side in sides]
     fused = getattr(op.builtinOptions, "fusedActivationFunction", 0)
     return {
-        "operator": _operator_name(model, op),
+        "operator": operator_name(model, op),
         "inputs": names[0],
         "outputs": names[1],
         "dtypes": " -> ".join(", ".join(side) for side in dtypes),
@@ -329,7 +338,7 @@ def _parameters(model: schema.ModelT, graph: schema.SubGraphT) -> dict[int, str]
     """Which tensors an operator takes as its weights or its bias."""
     found = {}
     for op in reversed(graph.operators):
-        name = _operator_name(model, op)
+        name = operator_name(model, op)
         slots = PARAMETERS.get(name, {})
         if name == "DEQUANTIZE":  # float16 files: what it unpacks has the role of its result
             slots = dict(enumerate(found.get(output) for output in op.outputs))
@@ -372,7 +381,7 @@ def _arithmetic_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.Op
     if len(op.inputs) < 2 or op.inputs[1] < 0 or not op.outputs:
         raise _damaged("a convolution or dense operator has no weights or no output")
     weight, output = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
-    name = _operator_name(model, op)
+    name = operator_name(model, op)
     batch = graph.tensors[graph.inputs[0]].shape[:1] if graph.inputs else []
     terms = math.prod(weight.shape[SUMMED_AXES[name]])
     return {

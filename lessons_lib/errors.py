@@ -25,6 +25,10 @@ class ModelFileError(LessonError, ValueError):
     """A file is not a readable model: corrupted, truncated, or of another kind."""
 
 
+class FloatError(LessonError, TypeError):
+    """A computation that promised integers only met a float (lesson 09)."""
+
+
 class StorageError(LessonError, OSError):
     """A file or folder cannot be written."""
 

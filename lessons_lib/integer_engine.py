@@ -1,0 +1,502 @@
+"""Integer-only inference from scratch in NumPy, bit-exact with a named runtime.
+
+``run`` reads a full-integer ``.tflite`` and does what a runtime does, one function an operator.
+Accumulators are exact everywhere; runtimes differ in how they scale one back to eight bits, so a
+result can be bit-exact only with a *named* one:
+
+- ``tflm``: TFLite-Micro; ``reference``: LiteRT's reference kernels;
+- ``builtin``: LiteRT's optimized kernels, and ``xnnpack``: its default, the XNNPACK delegate, both
+  as they are on x86-64.
+
+Rules: ``tensorflow/lite/kernels/internal`` (``reference/integer_ops``, ``optimized``), XNNPACK's
+``qs8`` kernels; where no source says it, they were found by comparing results, and
+``tests/test_integer_engine_fuzz.py`` compares them again. Defined in lesson 09.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache, reduce
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from threadpoolctl import ThreadpoolController
+
+from lessons_lib import affine, anatomy
+from lessons_lib.errors import FloatError, InputError, ModelFileError
+from lessons_lib.fixed_point import (
+    IntegersOnly,
+    double_rounding,
+    exp_of_negative,
+    high_multiply,
+    reciprocal_of_one_plus,
+    shift_ties_away,
+    shift_ties_up,
+    single_rounding,
+)
+from lessons_lib.integer_graph import Graph, Operator, Tensor, load
+
+KERNELS = ("reference", "tflm", "builtin", "xnnpack")
+ELEMENTS_AT_ONCE = 2**18  # of the largest tensor: what a processor's cache holds
+
+
+def run(
+    model: str | os.PathLike | bytes,
+    x: np.ndarray,
+    kernels: str = "reference",
+    *,
+    strict: bool = False,
+) -> np.ndarray:
+    """Return the output (N, ...) of a full-integer model, in its dtype, for integer input ``x``.
+
+    ``x``: (N, ...) in the model's input dtype and shape, any N. ``kernels``: whose integers the
+    result equals, ``reference``, ``tflm``, ``builtin`` or ``xnnpack``. ``strict`` computes with
+    integers alone, more slowly, and raises FloatError where that runtime would use a float.
+    Raises InputError when ``x`` or ``kernels`` does not fit, and ModelFileError when the file is
+    damaged, is not full integer or has an operator that the engine lacks. Defined in lesson 09.
+    """
+    graph = _graph(model, kernels, strict)
+    return np.concatenate([values[graph.output.index] for values in _batches(graph, x, strict)])
+
+
+def trace(
+    model: str | os.PathLike | bytes,
+    x: np.ndarray,
+    kernels: str = "reference",
+    *,
+    strict: bool = False,
+) -> dict[int, np.ndarray]:
+    """Return the codes of every tensor that depends on the input: its index -> (N, ...).
+
+    Arguments and errors are those of ``run``; the indices are those of ``anatomy.tensors``.
+    Defined in lesson 09.
+    """
+    graph = _graph(model, kernels, strict)
+    codes = [graph.input, *(op.output for op in graph.operators)]
+    parts = list(_batches(graph, x, strict))
+    return {
+        tensor.index: np.concatenate([part[tensor.index] for part in parts])
+        for tensor in codes
+        if tensor.dtype != np.int32  # shapes are int32
+    }
+
+
+def _graph(model: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
+    if kernels not in KERNELS:
+        raise InputError(f"kernels={kernels!r}; expected one of {', '.join(KERNELS)} (lesson 09)")
+    graph = load(model, kernels, strict)
+    unknown = sorted({op.name for op in graph.operators} - set(OPERATORS))
+    if unknown:
+        raise ModelFileError(
+            f"the engine does not know {', '.join(unknown)}; it knows {', '.join(OPERATORS)} "
+            "(lesson 09)"
+        )
+    return graph
+
+
+def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np.ndarray]]:
+    """The value of every computed tensor, by its index, for one batch after the other."""
+    _check_input(graph.input, x)
+    tensors = [graph.input, *(op.output for op in graph.operators)]
+    largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
+    size = max(1, ELEMENTS_AT_ONCE // largest)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        values = {graph.input.index: part.view(IntegersOnly) if strict else part}
+        for op in graph.operators:
+            inputs = [t and values.get(t.index, t.value) for t in op.inputs]
+            with _blas().limit(limits=1):  # more threads wait for each other
+                result = OPERATORS[op.name](op, *inputs)
+            if strict and op.output.dtype != np.int32 and not isinstance(result, IntegersOnly):
+                raise FloatError(
+                    f"{op.name} of {op.kernels} computes with floats, and strict=True allows "
+                    "integers only; the kernels of tflm have none (lesson 09)"
+                )
+            values[op.output.index] = result
+        yield {index: np.asarray(value) for index, value in values.items()}
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _check_input(tensor: Tensor, x: np.ndarray) -> None:
+    x = np.asarray(x)
+    if x.dtype != tensor.dtype:
+        cure = ": runtime.Model.quantize_input makes it from floats" if x.dtype.kind == "f" else ""
+        raise InputError(f"expected {tensor.dtype} input, got {x.dtype}{cure} (lesson 07)")
+    if x.ndim == 0 or x.shape[1:] != tensor.shape[1:] or len(x) == 0:
+        cure = ": add the batch axis, x[np.newaxis]" if x.shape == tensor.shape[1:] else ""
+        expected = ("N", *tensor.shape[1:])
+        raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
+
+
+# ---- operators: each takes its Operator and the arrays of its inputs, and returns its output
+
+
+def conv_2d(op: Operator, x, kernel, bias=None):
+    """CONV_2D: ``kernel`` (out, height, width, in), one matrix product for all positions."""
+    x = _centered(op.input, _padded(op, x, kernel.shape[1:3], op.input.zero_point), op.sum_dtype)
+    places = np.stack(_taps(op, x, kernel.shape[1:3]), axis=3)
+    weights = kernel.reshape(len(kernel), -1).T.astype(op.sum_dtype)
+    sums = places.reshape(-1, len(weights)) @ weights
+    return _finish(op, sums.reshape(*places.shape[:3], -1), bias)
+
+
+def depthwise_conv_2d(op: Operator, x, kernel, bias=None):
+    """DEPTHWISE_CONV_2D: ``kernel`` (1, height, width, channels * depth multiplier)."""
+    x = _centered(op.input, _padded(op, x, kernel.shape[1:3], op.input.zero_point), op.sum_dtype)
+    x = np.repeat(x, kernel.shape[-1] // x.shape[-1], axis=-1)
+    taps = _taps(op, x, kernel.shape[1:3])
+    weights = kernel.reshape(len(taps), 1, -1).astype(op.sum_dtype)
+    weights = np.tile(weights, (taps[0].shape[2], 1))  # a long last axis: see _finish
+    sums = taps[0] * weights[0]
+    for tap, weight in zip(taps[1:], weights[1:], strict=True):
+        sums += tap * weight
+    return _finish(op, sums, bias)
+
+
+def fully_connected(op: Operator, x, kernel, bias=None):
+    """FULLY_CONNECTED: ``kernel`` (out, in)."""
+    rows = _centered(op.input, x, op.sum_dtype).reshape(-1, kernel.shape[1])
+    result = _finish(op, rows @ kernel.T.astype(op.sum_dtype), bias)
+    return result.reshape(*x.shape[:-1], -1) if op.options.keepNumDims else result
+
+
+def max_pool_2d(op: Operator, x):
+    """MAX_POOL_2D: both sides have one scale, so codes are compared as they are."""
+    size = op.options.filterHeight, op.options.filterWidth
+    x = _padded(op, x, size, np.iinfo(x.dtype).min)
+    rows = reduce(np.maximum, _along(x, 1, size[0], op.options.strideH))
+    return _clip(op, reduce(np.maximum, _along(rows, 2, size[1], op.options.strideW)))
+
+
+def average_pool_2d(op: Operator, x):
+    """AVERAGE_POOL_2D: padding does not count; the quotient is rounded half away from zero."""
+    size = op.options.filterHeight, op.options.filterWidth
+    counted = x.astype(np.int64), np.ones_like(x[:1], np.int64)
+    sums, counts = (sum(_taps(op, _padded(op, values, size, 0), size)) for values in counted)
+    return _clip(op, np.sign(sums) * ((np.abs(sums) + counts // 2) // counts))
+
+
+def mean(op: Operator, x, axes):
+    """MEAN: the division by the number of elements becomes part of the multiplier."""
+    axes = tuple(sorted(int(axis) % x.ndim for axis in np.ravel(axes)))
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    keep = bool(op.options.keepDims)
+    sums = _centered(op.input, x, np.int64).sum(axis=axes, keepdims=keep)
+    if op.kernels == "xnnpack":
+        ratio = _float32_ratio(op) * (np.float32(1) / np.float32(count))
+        scaled = sums.astype(np.float32) * ratio + np.float32(op.output.zero_point)
+        return _clip(op, np.rint(scaled))
+    if op.kernels == "builtin" and keep and axes == (1, 2) and x.ndim == 4:
+        return _mean_builtin(op, sums + op.input.zero_point * count, count)
+    multiplier, shift = op.multiplier_shift
+    bits = np.minimum(count.bit_length() - 1, 31 + shift)
+    scaled = double_rounding(sums, (multiplier << bits) // count, shift - bits)
+    return _clip(op, scaled + op.output.zero_point)
+
+
+def _mean_builtin(op: Operator, sums, count: int):
+    """The zero points become one bias; vectors of 16 channels round otherwise than the rest."""
+    scale, output_scale = op.input.scale[0], op.output.scale[0]
+    offset = affine.round_half_away(np.float32(op.input.zero_point) * scale / output_scale)
+    ratio = affine.multiplier_shift(float(scale / (np.float32(count) * output_scale)))
+    scaled = double_rounding(sums, *ratio, ties_up=_in_vectors_of(16, sums.shape[-1]))
+    return _clip(op, scaled + op.output.zero_point - int(offset))
+
+
+def add(op: Operator, a, b):
+    """ADD: two codes have 65,536 sums, so all are computed once, and looked up."""
+    least, most = np.iinfo(a.dtype).min, np.iinfo(a.dtype).max
+    codes = np.arange(least, most + 1).view(type(a))
+    steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
+    rule = _add_xnnpack if op.kernels == "xnnpack" else _add
+    table = _clip(op, rule(op, *steps) + op.output.zero_point)
+    a, b = (np.subtract(x, least, dtype=np.int64) for x in (a, b))
+    return np.take(table, a * len(codes) + b)
+
+
+def _add(op: Operator, a, b):
+    """Both inputs are brought to one scale with 20 more bits, added, and rescaled."""
+    scales = [float(tensor.scale[0]) for tensor in op.inputs]
+    twice = 2 * max(scales)
+    total = sum(
+        double_rounding(x << 20, *affine.multiplier_shift(scale / twice))
+        for x, scale in zip((a, b), scales, strict=True)
+    )
+    ratio = twice / (2**20 * float(op.output.scale[0]))
+    return double_rounding(total, *affine.multiplier_shift(ratio))
+
+
+def _add_xnnpack(op: Operator, a, b):
+    """21 bits for the larger factor, rounded once, ties up."""
+    factors = [tensor.scale[0] / op.output.scale[0] for tensor in op.inputs]
+    shift = 21 - int(np.frexp(max(factors))[1])
+    first, second = (int(np.rint(np.ldexp(factor, shift))) for factor in factors)
+    return shift_ties_up(a * first + b * second, shift)
+
+
+def pad(op: Operator, x, paddings, value=None):
+    """PAD and PADV2: what is added stands for 0, unless a value is given."""
+    fill = op.output.zero_point if value is None else value.item()
+    return np.pad(x, [tuple(map(int, pair)) for pair in paddings], constant_values=fill)
+
+
+def reshape(op: Operator, x, shape=None):
+    """RESHAPE: a shape that the file fixes holds for one image; its batch is left open."""
+    if shape is None or op.inputs[1].value is not None:
+        return drop_or_add_axes(op, x)
+    return x.reshape([int(n) for n in shape])
+
+
+def drop_or_add_axes(op: Operator, x, axes=None):
+    """SQUEEZE and EXPAND_DIMS: the file says what shape results."""
+    return x.reshape(-1, *op.output.shape[1:])
+
+
+def concatenation(op: Operator, *arrays):
+    """CONCATENATION: all scales are the same, so codes are copied."""
+    return _clip(op, np.concatenate(arrays, axis=op.options.axis))
+
+
+def relu(op: Operator, x):
+    """RELU, RELU6, RELU_N1_TO_1 on their own: rescale, and clip."""
+    if op.kernels == "tflm" and op.name == "RELU_N1_TO_1":
+        raise ModelFileError("TFLite-Micro has no RELU_N1_TO_1; the other kernels do (lesson 09)")
+    if op.kernels == "tflm" and op.name == "RELU6":  # it takes both scales for the same
+        return x.clip(op.input.zero_point, min(op.input.code(6), np.iinfo(x.dtype).max))
+    return _rescaled(op, _centered(op.input, x, np.int64))
+
+
+def softmax(op: Operator, x):
+    """SOFTMAX over the last axis: TFLite-Micro's in fixed point, LiteRT's from a table."""
+    return (_softmax_fixed_point if op.kernels == "tflm" else _softmax_table)(op, x)
+
+
+def _softmax_fixed_point(op: Operator, x):
+    step = min(float(op.options.beta) * float(op.input.scale[0]) * 2.0**26, 2.0**31 - 1)
+    multiplier, shift = affine.multiplier_shift(step)  # to a number in Q5.26
+    difference = _centered(op.input, x, np.int64)
+    difference = difference - difference.max(axis=-1, keepdims=True)
+    seen = difference >= -((31 << 26) >> shift)  # exp of the others is nothing
+    scaled = high_multiply(np.where(seen, difference, 0) << shift, multiplier)
+    exps = np.where(seen, exp_of_negative(scaled), 0)
+    total = shift_ties_away(exps, 12).sum(axis=-1, keepdims=True)
+    headroom = sum((total < (1 << bit)).astype(np.int64) for bit in range(32))
+    inverse = reciprocal_of_one_plus((total << headroom) - 2**31)
+    shares = high_multiply(inverse, exps)
+    return _clip(op, shift_ties_away(shares, 35 - headroom) + np.iinfo(op.output.dtype).min)
+
+
+def _softmax_table(op: Operator, x):
+    factor = -op.input.scale[0] * np.float32(op.options.beta)
+    table = np.exp((factor * np.arange(256, dtype=np.float32)).astype(np.float64))
+    distance = x.max(axis=-1, keepdims=True).astype(np.int64) - x
+    exps = table.astype(np.float32)[distance]
+    total = exps.cumsum(axis=-1, dtype=np.float32)[..., -1:]  # added from left to right
+    inverse = np.float32(1) / (total * op.output.scale[0])
+    codes = (exps * inverse + np.float32(0.5)).astype(np.int64)
+    return _clip(op, codes + op.output.zero_point)
+
+
+def quantize(op: Operator, x):
+    """QUANTIZE from integers to integers: another scale, another zero point."""
+    steps = _centered(op.input, x, np.int64)
+    if op.kernels == "xnnpack" and x.dtype == op.output.dtype:
+        factor = int(np.rint(256 * _float32_ratio(op)[0]))
+        return _clip(op, shift_ties_up(steps * factor, 8) + op.output.zero_point)
+    return _rescaled(op, steps)
+
+
+def dequantize(op: Operator, x):
+    """DEQUANTIZE: the one operator that gives floats."""
+    real = affine.dequantize(x, op.input.scale[0], op.input.zero_point)
+    if op.kernels != "builtin":
+        return real
+    scale = op.input.scale[0]  # in vectors of 8, two products are rounded instead of one
+    fused = x.astype(np.float32) * scale + np.float32(-op.input.zero_point) * scale
+    return np.where(_in_vectors_of(8, x.size).reshape(x.shape), fused, real)
+
+
+def shape(op: Operator, x):
+    """SHAPE, of a model with a dynamic batch."""
+    return np.array(x.shape, op.output.dtype).view(type(x))
+
+
+def strided_slice(op: Operator, x, begin, end, strides):
+    """STRIDED_SLICE of a shape."""
+    o = op.options
+    cuts = []
+    for axis, (first, last, step) in enumerate(zip(begin, end, strides, strict=True)):
+        if o.shrinkAxisMask >> axis & 1:
+            cuts.append(int(first))
+            continue
+        first = None if o.beginMask >> axis & 1 else int(first)
+        cuts.append(slice(first, None if o.endMask >> axis & 1 else int(last), int(step)))
+    return x[tuple(cuts)]
+
+
+def pack(op: Operator, *arrays):
+    """PACK of the dimensions of a shape."""
+    return np.stack(arrays, axis=op.options.axis)
+
+
+OPERATORS: dict[str, Callable] = {
+    "ADD": add,
+    "AVERAGE_POOL_2D": average_pool_2d,
+    "CONCATENATION": concatenation,
+    "CONV_2D": conv_2d,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "DEQUANTIZE": dequantize,
+    "EXPAND_DIMS": drop_or_add_axes,
+    "FULLY_CONNECTED": fully_connected,
+    "MAX_POOL_2D": max_pool_2d,
+    "MEAN": mean,
+    "PACK": pack,
+    "PAD": pad,
+    "PADV2": pad,
+    "QUANTIZE": quantize,
+    "RELU": relu,
+    "RELU6": relu,
+    "RELU_N1_TO_1": relu,
+    "RESHAPE": reshape,
+    "SHAPE": shape,
+    "SOFTMAX": softmax,
+    "SQUEEZE": drop_or_add_axes,
+    "STRIDED_SLICE": strided_slice,
+}
+
+
+# ---- what operators share
+
+
+def _centered(tensor: Tensor, x, dtype: type):
+    """``x - zero_point``, what the codes stand for in steps of the scale."""
+    return np.subtract(x, tensor.zero_point, dtype=dtype)
+
+
+def _padded(op: Operator, x, size: tuple[int, int], value: int):
+    """``x`` with a border of ``value``, where the operator pads."""
+    if op.options.padding != schema.Padding.SAME:
+        return x
+    strides = op.options.strideH, op.options.strideW
+    spans = [(n - 1) * step + 1 for n, step in zip(size, _dilations(op), strict=True)]
+    sides = [_same_padding(*lengths) for lengths in zip(x.shape[1:3], spans, strides, strict=True)]
+    return np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=value)
+
+
+def _dilations(op: Operator) -> tuple[int, int]:
+    o = op.options
+    return getattr(o, "dilationHFactor", 1), getattr(o, "dilationWFactor", 1)
+
+
+def _taps(op: Operator, x, size: tuple[int, int]) -> list:
+    """What each weight of a filter sees: height * width views (N, rows, columns, channels)."""
+    high, wide = _dilations(op)
+    rows = _along(x, 1, size[0], op.options.strideH, high)
+    return [tap for row in rows for tap in _along(row, 2, size[1], op.options.strideW, wide)]
+
+
+def _along(x, axis: int, size: int, stride: int, dilation: int = 1) -> list:
+    """The views that a filter of one dimension sees along ``axis``, one for each of its weights."""
+    span = (size - 1) * dilation + 1
+    reach = x.shape[axis] - span + 1
+    cut = [slice(None)] * x.ndim
+    views = []
+    for first in range(0, span, dilation):
+        cut[axis] = slice(first, first + reach, stride)
+        views.append(x[tuple(cut)])
+    return views
+
+
+def _same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
+    """So much before and after that ``ceil(length / stride)`` windows fit; an odd one after."""
+    missing = max((-(-length // stride) - 1) * stride + span - length, 0)
+    return missing // 2, missing - missing // 2
+
+
+def _finish(op: Operator, sums, bias):
+    """The way of every accumulator: add the bias, rescale, add the zero point, clip.
+
+    A row of positions is taken as one long axis, because NumPy is slow where the last is short.
+    """
+    rows = sums.reshape(*sums.shape[:-2], -1) if sums.ndim == 4 else sums
+    if bias is not None:
+        rows += _spread(bias.astype(sums.dtype), rows)
+    return _rescaled(op, rows).reshape(sums.shape)
+
+
+def _spread(per_channel: np.ndarray, rows) -> np.ndarray:
+    """Repeat one number for each channel along rows of many positions."""
+    one = per_channel.size == 1
+    return per_channel if one else np.tile(per_channel, rows.shape[-1] // per_channel.size)
+
+
+def _rescaled(op: Operator, sums):
+    """The output's codes for ``sums`` in steps of input scale * weight scale."""
+    low, high = (bound - op.output.zero_point for bound in op.limits)
+    if op.kernels == "xnnpack" and op.name in anatomy.SUMMED_AXES:
+        ratio = _spread(_float32_ratio(op), sums)
+        steps = np.rint(sums.astype(np.float32, copy=False) * ratio)  # ties to even
+    else:
+        steps = _rounded(op, sums, low, high)
+    np.clip(steps, low, high, out=steps)
+    steps += op.output.zero_point
+    return steps.astype(op.output.dtype)
+
+
+def _float32_ratio(op: Operator) -> np.ndarray:
+    """``op.ratio`` as XNNPACK has it: each step rounded to float32."""
+    return op.input.scale[0] * op.weight_scale / op.output.scale[0]
+
+
+def _rounded(op: Operator, sums, low: int, high: int):
+    """``sums * ratio`` by an integer rule; floats decide first, wherever no tie is near.
+
+    All rules round to the nearest integer and differ from each other only around ties: by the
+    first of two roundings, half a step of 2**-n where n is the shift, and by float32's own error.
+    """
+    multiplier, shift = (_spread(numbers, sums) for numbers in op.multiplier_shift)
+    doubt = 2.0 ** (shift.max() - 1) + 2.0**-14
+    if sums.dtype == np.int64 or doubt > 1 / 8:
+        return _exactly(op, sums.astype(np.int64), multiplier, shift, _ties_up(op, sums))
+    estimate = sums * _spread(op.ratio, sums).astype(sums.dtype)
+    np.clip(estimate, low, high, out=estimate)
+    steps = np.rint(estimate)
+    estimate -= steps
+    unsure = np.flatnonzero(np.abs(estimate, out=estimate) > 0.5 - doubt)
+    near_ties, place = sums.reshape(-1)[unsure].astype(np.int64), unsure % sums.shape[-1]
+    numbers = (
+        np.broadcast_to(n, sums.shape[-1])[place] for n in (multiplier, shift, _ties_up(op, sums))
+    )
+    steps.reshape(-1)[unsure] = _exactly(op, near_ties, *numbers)
+    return steps
+
+
+def _exactly(op: Operator, sums, multiplier, shift, ties_up):
+    """The rule of this runtime for this operator."""
+    if op.kernels == "reference" and op.name == "FULLY_CONNECTED":
+        return single_rounding(sums, multiplier, shift)
+    return double_rounding(sums, multiplier, shift, ties_up)
+
+
+def _ties_up(op: Operator, rows) -> np.ndarray | bool:
+    """Where the second rounding sends ties up: what ruy and the vector units compute."""
+    if op.kernels not in ("builtin", "xnnpack"):
+        return False
+    if op.name == "DEPTHWISE_CONV_2D":
+        return _spread(_in_vectors_of(8, op.output.shape[-1]), rows)
+    if op.name == "QUANTIZE":
+        return _in_vectors_of(16, rows.size).reshape(rows.shape)
+    return op.name in anatomy.SUMMED_AXES
+
+
+def _in_vectors_of(length: int, size: int) -> np.ndarray:
+    """True for the elements that fill whole vectors, False for the rest at the end."""
+    return np.arange(size) < size // length * length
+
+
+def _clip(op: Operator, values):
+    """Clip to what the output can hold, and cast."""
+    return values.clip(*op.limits).astype(op.output.dtype)

@@ -1,0 +1,224 @@
+"""A full-integer ``.tflite`` as ``integer_engine`` runs it: its tensors and operators.
+
+What a runtime computes once, before the first image, is computed here: the ratio of scales behind
+each operator, as a real number and as a multiplier with a shift, and the range of its output.
+Floats are used for that, as all runtimes do.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lessons_lib import affine, anatomy
+from lessons_lib.errors import ModelFileError
+
+ACTIVATION_RANGES = {  # in real numbers
+    "NONE": (None, None),
+    "RELU": (0, None),
+    "RELU6": (0, 6),
+    "RELU_N1_TO_1": (-1, 1),
+}
+CODES = {"INT8": np.int8, "UINT8": np.uint8}
+OTHERS = {"INT4": np.int8, "INT32": np.int32, "FLOAT32": np.float32, "BOOL": np.bool_}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the file.
+
+    ``scale``: float32, one number or one for each channel, None without quantization. ``value``:
+    what the file stores, None for what is computed.
+    """
+
+    index: int
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    scale: np.ndarray | None
+    zero_point: int
+    value: np.ndarray | None
+
+    def code(self, real: float) -> int:
+        """Return the integer that stands for a real number, not clipped."""
+        return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
+
+    ``kernels`` names a runtime, and with ``strict`` everything stays in integers.
+    """
+
+    name: str
+    inputs: tuple[Tensor | None, ...]
+    output: Tensor
+    options: object
+    kernels: str
+    strict: bool
+
+    @property
+    def input(self) -> Tensor:
+        """The first input."""
+        return self.inputs[0]
+
+    @cached_property
+    def weight_scale(self) -> np.ndarray:
+        """The scales of the weights, float32; 1 for an operator without weights."""
+        has_weights = self.name in anatomy.PARAMETERS
+        return self.inputs[1].scale if has_weights else np.ones(1, np.float32)
+
+    @cached_property
+    def ratio(self) -> np.ndarray:
+        """Input scale * weight scale / output scale: float64, for each channel or for all."""
+        product = self.input.scale[0].astype(np.float64) * self.weight_scale
+        return product / self.output.scale[0].astype(np.float64)
+
+    @cached_property
+    def multiplier_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ratio as two int64 arrays."""
+        multiplier, shift = affine.multiplier_shift(self.ratio)
+        return multiplier.astype(np.int64), shift.astype(np.int64)
+
+    @cached_property
+    def limits(self) -> tuple[int, int]:
+        """The range of the output's dtype, cut by the operator's own or fused activation."""
+        fused = anatomy.ACTIVATIONS.get(getattr(self.options, "fusedActivationFunction", 0))
+        activation = self.name if self.name in ACTIVATION_RANGES else fused
+        if activation not in ACTIVATION_RANGES:
+            raise ModelFileError(
+                f"{self.name} has the fused activation {activation}; the engine knows "
+                f"{', '.join(ACTIVATION_RANGES)} (lesson 09)"
+            )
+        low, high = np.iinfo(self.output.dtype).min, np.iinfo(self.output.dtype).max
+        least, most = ACTIVATION_RANGES[activation]
+        if least is not None:
+            low = max(low, self.output.code(least))
+        if most is not None:
+            high = min(high, self.output.code(most))
+        return low, high
+
+    @cached_property
+    def sum_dtype(self) -> type:
+        """The fastest dtype that holds every accumulator of a layer with weights exactly.
+
+        NumPy multiplies matrices of integers slowly, and of floats with BLAS. Whole numbers up to
+        2**24 are exact in float32, up to 2**53 in float64, in whatever order they are added.
+        """
+        if self.strict:
+            return np.int64
+        weights, *bias = (np.abs(t.value.astype(np.int64)) for t in self.inputs[1:3] if t)
+        summed = anatomy.SUMMED_AXES[self.name]
+        largest = 255 * weights.sum(axis=tuple(range(weights.ndim)[summed])).max()
+        largest += bias[0].max() if bias else 0
+        return np.float32 if largest <= 2**24 else np.float64
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A file's operators in the order of execution, its input and its output."""
+
+    operators: tuple[Operator, ...]
+    input: Tensor
+    output: Tensor
+
+
+def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
+    """Return the graph of a full-integer model: 8-bit codes from its input to its last operator.
+
+    The output may be float32, behind a DEQUANTIZE. Raises ModelFileError when the file is damaged
+    or computes with floats or 16-bit codes, and says in which lesson to read why.
+    """
+    model = anatomy.read(source)
+    graph = model.subgraphs[0]
+    _require_integers(model, graph)
+    tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors)]
+    operators = tuple(
+        Operator(
+            anatomy.operator_name(model, op),
+            tuple(tensors[i] if i >= 0 else None for i in op.inputs),
+            tensors[op.outputs[0]],
+            op.builtinOptions,
+            kernels,
+            strict,
+        )
+        for op in graph.operators
+    )
+    for op in operators:
+        _require_weights(op)
+    return Graph(operators, tensors[graph.inputs[0]], tensors[graph.outputs[0]])
+
+
+def _tensor(model, index: int, tensor) -> Tensor:
+    found = tensor.quantization
+    quantized = found is not None and found.scale is not None and len(found.scale)
+    dtype = anatomy.DTYPES[tensor.type]
+    if dtype not in CODES | OTHERS:
+        raise ModelFileError(f"a tensor has dtype {dtype}, which the engine lacks (lesson 09)")
+    return Tensor(
+        index,
+        (tensor.name or b"").decode(errors="replace"),
+        np.dtype((CODES | OTHERS)[dtype]),
+        tuple(tensor.shape),
+        np.asarray(found.scale, np.float32) if quantized else None,
+        int(found.zeroPoint[0]) if quantized else 0,
+        anatomy.stored_value(model, tensor),
+    )
+
+
+def _require_integers(model, graph) -> None:
+    """Refuse what computes with floats, and name its kind."""
+    if len(model.subgraphs) != 1 or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelFileError(
+            f"{len(model.subgraphs)} subgraphs, {len(graph.inputs)} inputs and "
+            f"{len(graph.outputs)} outputs: the engine takes models with one of each (lesson 09)"
+        )
+    for op in graph.operators:
+        dtypes = [anatomy.DTYPES[graph.tensors[i].type] for i in op.inputs if i >= 0]
+        name = anatomy.operator_name(model, op)
+        if any(dtype in ("INT16", "INT64") for dtype in dtypes):
+            raise ModelFileError(
+                f"{name} takes {', '.join(dtypes)}: the engine computes with 8-bit codes; 16-bit "
+                "activations are another path (lesson 11)"
+            )
+        if "FLOAT32" in dtypes or "FLOAT16" in dtypes:
+            raise ModelFileError(_why_not(name, dtypes))
+    end = anatomy.DTYPES[graph.tensors[graph.inputs[0]].type]
+    if end not in CODES:
+        raise ModelFileError(f"the model takes {end}; the engine takes INT8 or UINT8 (lesson 07)")
+
+
+def _why_not(name: str, dtypes: list[str]) -> str:
+    """What kind of model has an operator that takes these."""
+    if name == "QUANTIZE":
+        kind, lesson = "its input is float", 7
+    elif "FLOAT16" in dtypes:
+        kind, lesson = "its weights are float16", 5
+    elif "INT8" in dtypes or "INT4" in dtypes:
+        kind, lesson = "it is hybrid: its weights are integers, its activations are floats", 4
+    else:
+        kind, lesson = "it is a float model, or has a float fallback", 7
+    return (
+        f"{name} takes {', '.join(dtypes)}: the model is not full integer, {kind} (lesson "
+        f"{lesson:02d}). The engine takes what the paths int8 and uint8 give (lesson 07)."
+    )
+
+
+def _require_weights(op: Operator) -> None:
+    """Refuse weights that are computed, asymmetric, or in groups."""
+    if op.name not in anatomy.SUMMED_AXES:
+        return
+    weights = op.inputs[1]
+    what = None
+    if weights.value is None or (
+        len(op.inputs) > 2 and op.inputs[2] and op.inputs[2].value is None
+    ):
+        what = "weights that are computed"
+    elif weights.zero_point != 0 or weights.dtype != np.int8:
+        what = "asymmetric weights, as before TFLite's 8-bit specification"
+    elif op.name == "CONV_2D" and weights.shape[3] != op.input.shape[3]:
+        what = "groups of channels"
+    if what:
+        raise ModelFileError(f"{op.name} has {what}, which the engine lacks (lesson 09)")
