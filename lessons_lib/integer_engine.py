@@ -209,12 +209,13 @@ def _mean_builtin(op: Operator, sums, count: int):
 def add(op: Operator, a, b):
     """ADD: two codes have 65,536 sums, so all are computed once, and looked up."""
     least, most = np.iinfo(a.dtype).min, np.iinfo(a.dtype).max
-    codes = np.arange(least, most + 1).view(type(a))
-    steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
-    rule = _add_xnnpack if op.kernels == "xnnpack" else _add
-    table = _clip(op, rule(op, *steps) + op.output.zero_point)
+    if "table" not in op.memory:
+        codes = np.arange(least, most + 1).view(type(a))
+        steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
+        rule = _add_xnnpack if op.kernels == "xnnpack" else _add
+        op.memory["table"] = _clip(op, rule(op, *steps) + op.output.zero_point)
     a, b = (np.subtract(x, least, dtype=np.int64) for x in (a, b))
-    return np.take(table, a * len(codes) + b)
+    return np.take(op.memory["table"], a * (most - least + 1) + b)
 
 
 def _add(op: Operator, a, b):
@@ -241,6 +242,29 @@ def pad(op: Operator, x, paddings, value=None):
     """PAD and PADV2: what is added stands for 0, unless a value is given."""
     fill = op.output.zero_point if value is None else value.item()
     return np.pad(x, [tuple(map(int, pair)) for pair in paddings], constant_values=fill)
+
+
+def space_to_batch_nd(op: Operator, x, block, paddings):
+    """SPACE_TO_BATCH_ND, before a dilated convolution: every block-th pixel, as a batch."""
+    if op.kernels == "tflm" and op.output.shape[0] != op.input.shape[0] * np.prod(block):
+        raise ModelFileError(
+            "TFLite-Micro believes the shapes in the file, and those of a dilated convolution with "
+            "a dynamic batch are false there: save the model with a fixed batch (lesson 09)"
+        )
+    (high, wide), fill = block, op.output.zero_point
+    x = np.pad(x, [(0, 0), *(tuple(map(int, p)) for p in paddings), (0, 0)], constant_values=fill)
+    n, rows, columns, channels = x.shape
+    x = x.reshape(n, rows // high, high, columns // wide, wide, channels)
+    return x.transpose(2, 4, 0, 1, 3, 5).reshape(-1, rows // high, columns // wide, channels)
+
+
+def batch_to_space_nd(op: Operator, x, block, crops):
+    """BATCH_TO_SPACE_ND: the way back from SPACE_TO_BATCH_ND."""
+    (high, wide), ((top, bottom), (left, right)) = block, crops
+    _, rows, columns, channels = x.shape
+    x = x.reshape(high, wide, -1, rows, columns, channels).transpose(2, 3, 0, 4, 1, 5)
+    x = x.reshape(-1, rows * high, columns * wide, channels)
+    return x[:, top : rows * high - bottom, left : columns * wide - right]
 
 
 def reshape(op: Operator, x, shape=None):
@@ -345,6 +369,7 @@ def pack(op: Operator, *arrays):
 OPERATORS: dict[str, Callable] = {
     "ADD": add,
     "AVERAGE_POOL_2D": average_pool_2d,
+    "BATCH_TO_SPACE_ND": batch_to_space_nd,
     "CONCATENATION": concatenation,
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
@@ -363,6 +388,7 @@ OPERATORS: dict[str, Callable] = {
     "RESHAPE": reshape,
     "SHAPE": shape,
     "SOFTMAX": softmax,
+    "SPACE_TO_BATCH_ND": space_to_batch_nd,
     "SQUEEZE": drop_or_add_axes,
     "STRIDED_SLICE": strided_slice,
 }

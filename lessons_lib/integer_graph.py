@@ -6,7 +6,7 @@ Floats are used for that, as all runtimes do.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -49,7 +49,8 @@ class Tensor:
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
 
-    ``kernels`` names a runtime, and with ``strict`` everything stays in integers.
+    ``kernels`` names a runtime, and with ``strict`` everything stays in integers. ``memory`` keeps
+    what the operator computes once for all batches.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Operator:
     options: object
     kernels: str
     strict: bool
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def input(self) -> Tensor:
