@@ -15,6 +15,7 @@ Rules: ``tensorflow/lite/kernels/internal`` (``reference/integer_ops``, ``optimi
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, reduce
 
 import numpy as np
@@ -54,7 +55,7 @@ def run(
     Raises InputError when ``x`` or ``kernels`` does not fit, and ModelFileError when the file is
     damaged, is not full integer or has an operator that the engine lacks. Defined in lesson 09.
     """
-    graph = _graph(model, kernels, strict)
+    graph = _pool_first(_graph(model, kernels, strict))
     return np.concatenate([values[graph.output.index] for values in _batches(graph, x, strict)])
 
 
@@ -91,6 +92,24 @@ def _graph(model: str | os.PathLike | bytes, kernels: str, strict: bool) -> Grap
             "(lesson 09)"
         )
     return graph
+
+
+def _pool_first(graph: Graph) -> Graph:
+    """Let the sums of a convolution be pooled before they are rescaled.
+
+    Rescaling never changes which of two sums is larger, so the maxima are the same, and there are
+    fewer of them to rescale.
+    """
+    operators = []
+    for op in graph.operators:
+        before = operators[-1] if operators else None
+        readers = [o for o in graph.operators if before and before.output in o.inputs]
+        pools = op.name == "MAX_POOL_2D" and op.options.fusedActivationFunction == 0
+        if pools and readers == [op] and before.name == "CONV_2D":
+            operators[-1] = replace(before, output=op.output, pool=op)
+        else:
+            operators.append(op)
+    return replace(graph, operators=tuple(operators))
 
 
 def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np.ndarray]]:
@@ -165,10 +184,15 @@ def fully_connected(op: Operator, x, kernel, bias=None):
 
 def max_pool_2d(op: Operator, x):
     """MAX_POOL_2D: both sides have one scale, so codes are compared as they are."""
+    return _clip(op, _maxima(op, x, np.iinfo(x.dtype).min))
+
+
+def _maxima(op: Operator, x, least):
+    """The largest value in each window; nothing is below ``least``."""
     size = op.options.filterHeight, op.options.filterWidth
-    x = _padded(op, x, size, np.iinfo(x.dtype).min)
+    x = _padded(op, x, size, least)
     rows = reduce(np.maximum, _along(x, 1, size[0], op.options.strideH))
-    return _clip(op, reduce(np.maximum, _along(rows, 2, size[1], op.options.strideW)))
+    return reduce(np.maximum, _along(rows, 2, size[1], op.options.strideW))
 
 
 def average_pool_2d(op: Operator, x):
@@ -447,6 +471,8 @@ def _finish(op: Operator, sums, bias):
 
     A row of positions is taken as one long axis, because NumPy is slow where the last is short.
     """
+    if op.pool:
+        sums = _maxima(op.pool, sums, -(2**31))
     rows = sums.reshape(*sums.shape[:-2], -1) if sums.ndim == 4 else sums
     if bias is not None:
         rows += _spread(bias.astype(sums.dtype), rows)

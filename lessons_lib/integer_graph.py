@@ -24,7 +24,7 @@ CODES = {"INT8": np.int8, "UINT8": np.uint8}
 OTHERS = {"INT4": np.int8, "INT32": np.int32, "FLOAT32": np.float32, "BOOL": np.bool_}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tensor:
     """A tensor of the file.
 
@@ -45,12 +45,13 @@ class Tensor:
         return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
 
     ``kernels`` names a runtime, and with ``strict`` everything stays in integers. ``memory`` keeps
-    what the operator computes once for all batches.
+    what the operator computes once for all batches. ``pool`` is a MAX_POOL_2D to be done on its
+    sums, before they are rescaled.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Operator:
     options: object
     kernels: str
     strict: bool
+    pool: "Operator | None" = None
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -118,7 +120,7 @@ class Operator:
         return np.float32 if largest <= 2**24 else np.float64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A file's operators in the order of execution, its input and its output."""
 

@@ -20,7 +20,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from lessons_lib import calibration, convert, data, files, notebooks, training
+from lessons_lib import (
+    calibration,
+    convert,
+    data,
+    files,
+    integer_engine,
+    notebooks,
+    training,
+)
 from lessons_lib.runtime import Model
 
 ROUNDS = 7
@@ -160,13 +168,45 @@ def evaluations() -> list[Result]:
     dataset = data.load("mnist")
     parts = (dataset.train, dataset.calibration, dataset.test)
     images = np.concatenate([part.images for part in parts] * 2)
-    samples = calibration.representative_dataset(dataset.calibration)
+    contents = converted("mnist_cnn", "float32", "int8")
+    return [r for name, content in contents.items() for r in evaluation(name, content, images)]
+
+
+def converted(reference: str, *names: str) -> dict[str, bytes]:
+    """The ``.tflite`` of a reference model along some paths."""
+    samples = calibration.representative_dataset(data.load("mnist").calibration)
     with tempfile.TemporaryDirectory() as folder:
         written = convert.convert_all_in_child(
-            training.reference(), samples, folder, names=("float32", "int8")
+            training.reference(reference), samples, folder, names=names
         )
-        contents = {name: file.read_bytes() for name, file in written.items()}
-    return [r for name, content in contents.items() for r in evaluation(name, content, images)]
+        return {name: file.read_bytes() for name, file in written.items()}
+
+
+# ---- the integer engine
+
+
+def engine(name: str, rounds: int = ROUNDS) -> list[Result]:
+    """Time the integer engine on 1,000 digits against LiteRT's own kernels, on one thread."""
+    content = converted(name, "int8")["int8"]
+    runtimes = {kernels: Model(content, kernels=kernels) for kernels in ("reference", "xnnpack")}
+    x = runtimes["reference"].quantize_input(data.load("mnist").test.images)
+    ways = {kernels: partial(model.run, x) for kernels, model in runtimes.items()}
+    ways["engine"] = partial(integer_engine.run, content, x, kernels="reference")
+    if not np.array_equal(ways["engine"](), ways["reference"]()):
+        raise SystemExit(f"{name}: the engine's integers are not those of the reference kernels")
+    seconds = interleaved(ways, rounds)
+    took = ", ".join(f"{way} {1e3 * s:.0f} ms" for way, s in seconds.items())
+    how = f"{len(x):,} digits, bit-exact, median of {rounds} interleaved rounds, 1 thread; {took}"
+    bounds = {"reference": ("LiteRT's reference kernels", 1.0), "xnnpack": ("XNNPACK", 8.0)}
+    return [
+        Result(f"{name}: engine's time against {what}", ratio, "x", most, False, how)
+        for kernels, (what, most) in bounds.items()
+        for ratio in [seconds["engine"] / seconds[kernels]]
+    ]
+
+
+def engines() -> list[Result]:
+    return [result for name in training.REFERENCES for result in engine(name)]
 
 
 # ---- whole commands
@@ -207,17 +247,16 @@ def scoreboard_command() -> list[Result]:
 
 
 def lessons() -> list[Result]:
-    paths = notebooks.find()
-    taken = []
-    for path in paths:
-        taken.append(watched([sys.executable, "-m", "pytest", "-q", str(path)]))
-        print(f"{path.stem}: {taken[-1][0]:.1f} s, {taken[-1][1] / 1e9:.2f} GB", file=sys.stderr)
-    how = f"pytest of {len(paths)} notebooks through nbval, one after the other"
+    taken = {}
+    for path in notebooks.find():
+        taken[path.stem] = watched([sys.executable, "-m", "pytest", "-q", str(path)])
+        seconds, peak = taken[path.stem]
+        print(f"{path.stem}: {seconds:.1f} s, {peak / 1e9:.2f} GB", file=sys.stderr)
     return [
-        Result("all lessons through nbval", sum(s for s, _ in taken) / 60, "min", 6, False, how),
+        *(_minutes(*part, taken) for part in ((1, 8), (9, 13))),
         Result(
             "largest kernel of a lesson",
-            max(peak for _, peak in taken) / 1e9,
+            max(peak for _, peak in taken.values()) / 1e9,
             "GB",
             0.8,
             False,
@@ -226,7 +265,20 @@ def lessons() -> list[Result]:
     ]
 
 
-PARTS = {"evaluate": evaluations, "scoreboard": scoreboard_command, "lessons": lessons}
+def _minutes(first: int, last: int, taken: dict[str, tuple[float, int]]) -> Result:
+    """The minutes of the lessons ``first`` to ``last`` together."""
+    seconds = [s for name, (s, _) in taken.items() if first <= int(name[:2]) <= last]
+    how = f"pytest of {len(seconds)} notebooks through nbval, one after the other"
+    what = f"lessons {first} to {last} through nbval"
+    return Result(what, sum(seconds) / 60, "min", 6, False, how)
+
+
+PARTS = {
+    "evaluate": evaluations,
+    "engine": engines,
+    "scoreboard": scoreboard_command,
+    "lessons": lessons,
+}
 
 
 def table(results: list[Result]) -> Table:
