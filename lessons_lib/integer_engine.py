@@ -488,7 +488,7 @@ def _spread(per_channel: np.ndarray, rows) -> np.ndarray:
 def _rescaled(op: Operator, sums):
     """The output's codes for ``sums`` in steps of input scale * weight scale."""
     low, high = (bound - op.output.zero_point for bound in op.limits)
-    if op.kernels == "xnnpack" and op.name in anatomy.SUMMED_AXES:
+    if op.kernels == "xnnpack" and _taken_over(op):
         ratio = _spread(_float32_ratio(op), sums)
         steps = np.rint(sums.astype(np.float32, copy=False) * ratio)  # ties to even
     else:
@@ -496,6 +496,13 @@ def _rescaled(op: Operator, sums):
     np.clip(steps, low, high, out=steps)
     steps += op.output.zero_point
     return steps.astype(op.output.dtype)
+
+
+def _taken_over(op: Operator) -> bool:
+    """Whether XNNPACK computes this layer; a convolution with int4 weights it leaves to ruy."""
+    if op.name not in anatomy.SUMMED_AXES:
+        return False
+    return op.name == "FULLY_CONNECTED" or not op.inputs[1].packed
 
 
 def _float32_ratio(op: Operator) -> np.ndarray:

@@ -39,6 +39,7 @@ class Tensor:
     scale: np.ndarray | None
     zero_point: int
     value: np.ndarray | None
+    packed: bool  # 4 bits each in the file
 
     def code(self, real: float) -> int:
         """Return the integer that stands for a real number, not clipped."""
@@ -169,6 +170,7 @@ def _tensor(model, index: int, tensor) -> Tensor:
         np.asarray(found.scale, np.float32) if quantized else None,
         int(found.zeroPoint[0]) if quantized else 0,
         anatomy.stored_value(model, tensor),
+        dtype == "INT4",
     )
 
 
@@ -179,35 +181,36 @@ def _require_integers(model, graph) -> None:
             f"{len(model.subgraphs)} subgraphs, {len(graph.inputs)} inputs and "
             f"{len(graph.outputs)} outputs: the engine takes models with one of each (lesson 09)"
         )
-    for op in graph.operators:
-        dtypes = [anatomy.DTYPES[graph.tensors[i].type] for i in op.inputs if i >= 0]
-        name = anatomy.operator_name(model, op)
-        if any(dtype in ("INT16", "INT64") for dtype in dtypes):
-            raise ModelFileError(
-                f"{name} takes {', '.join(dtypes)}: the engine computes with 8-bit codes; 16-bit "
-                "activations are another path (lesson 11)"
-            )
-        if "FLOAT32" in dtypes or "FLOAT16" in dtypes:
-            raise ModelFileError(_why_not(name, dtypes))
     end = anatomy.DTYPES[graph.tensors[graph.inputs[0]].type]
+    for op in graph.operators:
+        dtypes = _dtypes(graph, op)
+        if {"FLOAT32", "FLOAT16"} & set(dtypes):
+            raise ModelFileError(
+                f"{anatomy.operator_name(model, op)} takes {', '.join(dtypes)}: the model is not "
+                f"full integer, {_kind(model, graph)}. The engine takes what the paths int8 and "
+                "uint8 give (lesson 07)"
+            )
     if end not in CODES:
-        raise ModelFileError(f"the model takes {end}; the engine takes INT8 or UINT8 (lesson 07)")
+        raise ModelFileError(
+            f"the model takes {end}; the engine computes with INT8 and UINT8. 16-bit activations "
+            "are another path (lesson 11)"
+        )
 
 
-def _why_not(name: str, dtypes: list[str]) -> str:
-    """What kind of model has an operator that takes these."""
-    if name == "QUANTIZE":
-        kind, lesson = "its input is float", 7
-    elif "FLOAT16" in dtypes:
-        kind, lesson = "its weights are float16", 5
-    elif "INT8" in dtypes or "INT4" in dtypes:
-        kind, lesson = "it is hybrid: its weights are integers, its activations are floats", 4
-    else:
-        kind, lesson = "it is a float model, or has a float fallback", 7
-    return (
-        f"{name} takes {', '.join(dtypes)}: the model is not full integer, {kind} (lesson "
-        f"{lesson:02d}). The engine takes what the paths int8 and uint8 give (lesson 07)."
-    )
+def _dtypes(graph, op) -> list[str]:
+    return [anatomy.DTYPES[graph.tensors[i].type] for i in op.inputs if i >= 0]
+
+
+def _kind(model, graph) -> str:
+    """What kind of model computes with floats."""
+    everything = [(anatomy.operator_name(model, op), _dtypes(graph, op)) for op in graph.operators]
+    if any("FLOAT16" in dtypes for _, dtypes in everything):
+        return "its weights are float16 (lesson 05)"
+    if any({"FLOAT32", "INT8"} <= set(d) or {"FLOAT32", "INT4"} <= set(d) for _, d in everything):
+        return "it is hybrid: its weights are integers, its activations floats (lesson 04)"
+    if any(name == "QUANTIZE" for name, _ in everything):
+        return "floats go in, or some operators fell back to float (lesson 07)"
+    return "it is a float model (lesson 01)"
 
 
 def _require_weights(op: Operator) -> None:
