@@ -1,15 +1,15 @@
-"""From a SavedModel to ``.tflite`` along one of the seven paths, with an audit of the result."""
+"""To ``.tflite`` along a path, with an audit: from a SavedModel, or from a float ``.tflite``."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lessons_lib import anatomy, calibration, files, paths
+from lessons_lib import anatomy, calibration, files, litert, paths
 from lessons_lib.children import call
 from lessons_lib.errors import ChildDied, ConversionError
 from lessons_lib.quiet import quiet, tensorflow
 from lessons_lib.training import require_saved_model
-from lessons_lib.trusted import trust
+from lessons_lib.trusted import is_trusted, trust
 
 
 def convert(
@@ -32,11 +32,7 @@ def convert(
     directory = require_saved_model(saved_model)
     converter = _converter(directory)
     if path.needs_calibration:
-        if representative_dataset is None:
-            raise ConversionError(
-                f"the path {path.name} needs a representative_dataset: without one, the ranges of "
-                "the activations are unknown (lesson 06)"
-            )
+        _require_samples(path.name, representative_dataset)
         shape = _input_shape(directory)
         converter.representative_dataset = calibration.guard(
             representative_dataset, shape, value_range
@@ -92,9 +88,10 @@ def audit(model: str | os.PathLike | bytes, path: str) -> anatomy.Audit:
     """Return the audit of a converted model; raise ConversionError if it breaks its promise.
 
     A path that promises integers must have integer input and output of its own dtype and no
-    operator with a float operand, in any subgraph. Defined in lesson 07.
+    operator with a float operand, in any subgraph. ``path`` is one of the seven, or one of those
+    that only LiteRT's quantizer has. Defined in lesson 07.
     """
-    promise, found = paths.get(path), anatomy.audit(model)
+    promise, found = litert.get(path), anatomy.audit(model)
     if (found.input_dtype, found.output_dtype) != (promise.input_dtype, promise.output_dtype):
         raise ConversionError(
             f"the path {path} promises {promise.input_dtype} input and {promise.output_dtype} "
@@ -106,6 +103,64 @@ def audit(model: str | os.PathLike | bytes, path: str) -> anatomy.Audit:
             f"{', '.join(found.float_operators)} (lesson 07)"
         )
     return found
+
+
+def quantize(
+    float_tflite: str | os.PathLike | bytes,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None = None,
+    *,
+    rules: Iterable[litert.Rule] = (),
+    value_range: tuple[float, float] | None = (0.0, 1.0),
+) -> bytes:
+    """Return a float32 ``.tflite`` (file or bytes) quantized along ``path``, without TensorFlow.
+
+    The paths are the seven, ``float32`` being the file itself, and those of ``litert.BEYOND``;
+    ``rules`` change the recipe of some operators (the last one that matches wins), and the other
+    arguments are those of ``convert``. The same file, samples and rules give the same bytes.
+    Raises InputError for an unknown path and a rule that matches no operator, ModelFileError when
+    the file is damaged, CalibrationError for a bad representative dataset, and ConversionError
+    when the file is no float32 model with one input, when samples are needed and missing, and
+    when the quantizer fails or the result is not what the path promises. A file that was not seen
+    before is quantized in a child process, where a crash does no harm.
+    Defined in lesson 13. Source: ``litert_quantizer.quantizer.Quantizer``.
+    """
+    content = files.content(float_tflite)
+    steps = litert.plan(content, path, rules)
+    shape = litert.require_float(content)
+    samples = []
+    if litert.needs_calibration(steps, path):
+        _require_samples(path, representative_dataset)
+        guarded = calibration.guard(representative_dataset, shape, value_range)
+        samples = calibration.collect(guarded)
+    entries = litert.quantizer_recipe(steps, path)
+    model = _run_quantizer(content, entries, samples) if entries else content
+    audit(model, path)
+    return model
+
+
+def _require_samples(path: str, representative_dataset: object) -> None:
+    if representative_dataset is None:
+        raise ConversionError(
+            f"the path {path} needs a representative_dataset: without one, the ranges of the "
+            "activations are unknown (lesson 06)"
+        )
+
+
+def _run_quantizer(content: bytes, entries: list[dict], samples: list) -> bytes:
+    """Quantize in this process what is known to run in it, and anything else in a child."""
+    if is_trusted(content, "quantizer"):
+        model = litert.run(content, entries, samples)
+        trust(model)
+        return model
+    try:
+        model = call("lessons_lib.litert:run", content, entries, samples)
+    except ChildDied as error:
+        raise ConversionError(
+            f"LiteRT's quantizer died on the file: {error} (lesson 13)"
+        ) from error
+    trust(content, "quantizer")
+    return model
 
 
 def _input_shape(directory: Path) -> tuple[int, ...]:

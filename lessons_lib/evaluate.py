@@ -104,6 +104,26 @@ def flips(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Flips:
     )
 
 
+def pareto(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return which candidates are worth a look: bool (N,), True where no other one beats them.
+
+    ``cost`` (N,), say bytes, is to be low, and ``value`` (N,), say agreement, to be high. One
+    candidate beats another when it is at least as good in both and better in one: equal ones
+    stay together. Raises InputError when the shapes differ or are not (N,), or for NaN.
+    Defined in lesson 13. Source: K. Miettinen, Nonlinear Multiobjective Optimization (1999), 2.2.
+    """
+    cost, value = np.asarray(cost), np.asarray(value)
+    if cost.shape != value.shape or cost.ndim != 1:
+        raise InputError(
+            f"expected cost and value of one shape (N,), got {cost.shape, value.shape}"
+        )
+    if np.isnan(cost).any() or np.isnan(value).any():
+        raise InputError("cost or value holds NaN; a candidate that was not measured cannot win")
+    no_worse = (cost[:, None] <= cost) & (value[:, None] >= value)
+    better = (cost[:, None] < cost) | (value[:, None] > value)
+    return ~(no_worse & better).any(axis=0)
+
+
 def _classes(*arrays: np.ndarray) -> list[np.ndarray]:
     arrays = [np.asarray(array) for array in arrays]
     shapes = {array.shape for array in arrays}

@@ -104,8 +104,9 @@ def _pool_first(graph: Graph) -> Graph:
     for op in graph.operators:
         before = operators[-1] if operators else None
         readers = [o for o in graph.operators if before and before.output in o.inputs]
+        alone = readers == [op] and before.output is not graph.output
         pools = op.name == "MAX_POOL_2D" and op.options.fusedActivationFunction == 0
-        if pools and readers == [op] and before.name == "CONV_2D":
+        if pools and alone and before.name == "CONV_2D":
             operators[-1] = replace(before, output=op.output, pool=op)
         else:
             operators.append(op)
@@ -121,17 +122,22 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
     for start in range(0, len(x), size):
         part = x[start : start + size]
         values = {graph.input.index: part.view(IntegersOnly) if strict else part}
-        for op in graph.operators:
-            inputs = [t and values.get(t.index, t.value) for t in op.inputs]
-            with _blas().limit(limits=1):  # more threads wait for each other
-                result = OPERATORS[op.name](op, *inputs)
-            if strict and op.output.dtype != np.int32 and not isinstance(result, IntegersOnly):
-                raise FloatError(
-                    f"{op.name} of {op.kernels} computes with floats, and strict=True allows "
-                    "integers only; the kernels of tflm have none (lesson 09)"
-                )
-            values[op.output.index] = result
+        with _blas().limit(limits=1):  # more threads would wait for each other
+            for op in graph.operators:
+                inputs = [t and values.get(t.index, t.value) for t in op.inputs]
+                values[op.output.index] = OPERATORS[op.name](op, *inputs)
+                if strict:
+                    _require_integers(op, values[op.output.index])
         yield {index: np.asarray(value) for index, value in values.items()}
+
+
+def _require_integers(op: Operator, result: np.ndarray) -> None:
+    """A result that is not IntegersOnly was made with floats; shapes do not count."""
+    if op.output.dtype != np.int32 and not isinstance(result, IntegersOnly):
+        raise FloatError(
+            f"{op.name} of {op.kernels} computes with floats, and strict=True allows integers "
+            "only; the kernels of tflm have none (lesson 09)"
+        )
 
 
 @cache
@@ -324,7 +330,8 @@ def softmax(op: Operator, x):
 
 def _softmax_fixed_point(op: Operator, x):
     step = min(float(op.options.beta) * float(op.input.scale[0]) * 2.0**26, 2.0**31 - 1)
-    multiplier, shift = affine.multiplier_shift(step)  # to a number in Q5.26
+    multiplier, shift = affine.multiplier_shift(step / 2)  # half a step in Q5.26
+    shift += 1
     difference = _centered(op.input, x, np.int64)
     difference = difference - difference.max(axis=-1, keepdims=True)
     seen = difference >= -((31 << 26) >> shift)  # exp of the others is nothing

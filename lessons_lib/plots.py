@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import LogLocator
 from numpy.typing import ArrayLike
 
-from lessons_lib import affine, paths
+from lessons_lib import affine, evaluate, paths
 from lessons_lib.errors import InputError
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -609,6 +609,62 @@ def lines_with_intervals(
         if reference or any(labels):
             figure.legend(loc="outside lower center", ncols=4)
     return figure
+
+
+def pareto(frame: pd.DataFrame, *, floor: float | None = None, chosen: str | None = None) -> Figure:
+    """Draw candidates by size and agreement, and those that no other one beats as a staircase.
+
+    ``frame``: indexed by name, with ``bytes``, ``agreement`` (0 to 1) and, for colours and
+    markers, ``group``. ``floor``: the lowest agreement that is accepted, a dashed line.
+    ``chosen``: the name of the candidate that gets a ring. 8 x 4.8 inches. Raises InputError when
+    a column is missing, there are more than six groups, or ``chosen`` is not in the table.
+    Defined in lesson 13.
+    """
+    _require_columns(frame, "bytes", "agreement", "group")
+    groups = list(dict.fromkeys(frame["group"]))
+    if len(groups) > len(_LINE_STYLES) or (chosen is not None and chosen not in frame.index):
+        raise InputError(
+            f"pareto draws up to {len(_LINE_STYLES)} groups and rings one of the table's names; "
+            f"given: {len(groups)} groups, chosen={chosen!r}"
+        )
+    with style():
+        figure, ((axes,),) = _axes(8, 4.8)
+        for group, (colour, marker) in zip(groups, _LINE_STYLES, strict=False):
+            part = frame[frame["group"] == group]
+            look = {"color": colour, "marker": marker, "s": 42, "alpha": 0.75, "zorder": 3}
+            axes.scatter(part["bytes"] / 1000, 100 * part["agreement"], label=group, **look)
+        _draw_front(axes, frame)
+        if floor is not None:
+            axes.axhline(100 * floor, color=GREY, linestyle="--", label="floor", zorder=1)
+        if chosen is not None:
+            _draw_ring(axes, frame.loc[chosen], chosen)
+        axes.set(xlabel="size on disk (kB)", ylabel="agreement with float32 (%)")
+        axes.grid()
+        figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_front(axes: Axes, frame: pd.DataFrame) -> None:
+    """Steps, because nothing was measured between two points of the front."""
+    front = frame[evaluate.pareto(frame["bytes"], frame["agreement"])].sort_values("bytes")
+    axes.step(
+        front["bytes"] / 1000,
+        100 * front["agreement"],
+        where="post",
+        color=BLACK,
+        linewidth=1.4,
+        label="not beaten",
+        zorder=2,
+    )
+
+
+def _draw_ring(axes: Axes, line: pd.Series, name: str) -> None:
+    """The name stands to the upper left, where no candidate lies if this one is not beaten."""
+    x, y = line["bytes"] / 1000, 100 * line["agreement"]
+    axes.margins(x=0.1)
+    axes.scatter(x, y, s=190, facecolor="none", edgecolor=BLACK, linewidth=2, zorder=4)
+    place = {"xytext": (-4, 10), "textcoords": "offset points", "ha": "right"}
+    axes.annotate(name, (x, y), fontweight="bold", **place)
 
 
 def _require_lines(expected: tuple[int, int], given: list[tuple[int, ...]]) -> None:

@@ -1,15 +1,18 @@
 """The one place that touches an interpreter: float arrays in, float arrays out, for any path."""
 
 import contextlib
+import importlib.util
+import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lessons_lib import affine, files
+from lessons_lib import affine, anatomy, files
 from lessons_lib.children import call
-from lessons_lib.errors import ChildDied, InputError, ModelFileError
-from lessons_lib.quiet import quiet
+from lessons_lib.errors import ChildDied, InputError, LessonError, ModelFileError
+from lessons_lib.quiet import Log, quiet
 from lessons_lib.trusted import is_trusted, trust
 
 KERNELS = {
@@ -28,9 +31,9 @@ class Model:
     are NumPy dtypes; the scales and zero points are those of the input and the output tensor
     (scale 0.0 where the tensor is float). ``kernels`` is ``xnnpack`` (the default of the runtime),
     ``builtin`` or ``reference``. A content that was not seen before is first loaded in a child
-    process. Raises ModelFileError when it is damaged or not a model with one input and one output
-    of numbers in batches, and InputError for unknown kernels or fewer than one thread.
-    Defined in lessons 01 and 07.
+    process. ``keep_tensors`` is for ``tensor_values``. Raises ModelFileError when it is damaged or
+    not a model with one input and one output of numbers in batches, and InputError for unknown
+    kernels or fewer than one thread. Defined in lessons 01 and 07.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Model:
         *,
         num_threads: int = 1,
         kernels: str = "xnnpack",
+        keep_tensors: bool = False,
     ):
         if kernels not in KERNELS:
             known = ", ".join(KERNELS)
@@ -47,7 +51,7 @@ class Model:
             raise InputError(f"num_threads={num_threads}; expected at least 1")
         content = files.content(source)
         _probe_once(content, source, kernels)
-        self._interpreter = _interpreter(content, num_threads, kernels)
+        self._interpreter = _interpreter(content, num_threads, kernels, keep_tensors)
         self._input, self._output = _only_tensors(self._interpreter)
         self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
         self.output_shape = tuple(int(n) for n in self._output["shape"][1:])
@@ -123,9 +127,7 @@ class Model:
 
     def _invoke(self, part: np.ndarray, size: int) -> np.ndarray:
         """Run one batch; the last one may be short: it is padded, and the padding cut off."""
-        count = len(part)
-        if count < size:
-            part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
+        count, part = len(part), _padded(part, size)
         index = self._input["index"]
         with _loading():
             if self._allocated != size:
@@ -144,14 +146,109 @@ class Model:
         self.run(self.quantize_input(image), batch_size=1)
         return self._interpreter.invoke
 
+    def _tensor(self, index: int) -> np.ndarray | None:
+        """A tensor as the last run left it; None for one that the runtime had no use for."""
+        with contextlib.suppress(ValueError):
+            return self._interpreter.get_tensor(index)
+
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
-        x = np.asarray(x)
-        if x.dtype != dtype:
-            raise InputError(f"expected {dtype} input, got {x.dtype}{_dtype_cure(x, dtype)}")
-        if x.ndim == 0 or x.shape[1:] != self.input_shape or len(x) == 0:
-            expected = ("N", *self.input_shape)
-            cure = ": add the batch axis, x[np.newaxis]" if x.shape == self.input_shape else ""
-            raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
+        _check_input(x, dtype, self.input_shape)
+
+
+def tensor_values(
+    source: str | os.PathLike | bytes, x: np.ndarray, *, kernels: str = "reference"
+) -> dict[int, np.ndarray]:
+    """Return every tensor of the first subgraph, by its index, after running native ``x`` (N, ...).
+
+    The indices are those of ``anatomy.tensors``; each array has its tensor's own dtype, and one
+    row for each of the N inputs where it was computed from them. A model with a dynamic batch runs
+    all N at once, one with a fixed batch as often as it takes. ``kernels``: one of KERNELS, or
+    ``tflm`` for TFLite-Micro. Raises InputError and ModelFileError as ``Model`` and ``Model.run``
+    do, and for ``tflm`` what ``run_micro`` raises. Defined in lesson 09.
+    """
+    opened = _opened_micro(source, x) if kernels == "tflm" else _opened(source, x, kernels)
+    run, read, size = opened
+    table = anatomy.tensors(source)
+    roles = table.loc[table["subgraph"] == 0, "role"]
+    computed = list(roles.index[roles.isin(["input", "activation", "output"])])
+    batches = []
+    for start in range(0, len(x), size):
+        run(x[start : start + size])
+        batches.append({index: read(index) for index in computed})
+    values = {index: read(index) for index in roles.index} | _joined(batches, size, len(x))
+    return {index: value for index, value in values.items() if value is not None}
+
+
+def _opened(source: str | os.PathLike | bytes, x: np.ndarray, kernels: str):
+    """How to run one batch of ``x``, how to read a tensor then, and the size of a batch."""
+    model = Model(source, kernels=kernels, keep_tensors=True)
+    model._check(x, model.input_dtype)
+    size = len(x) if model._dynamic_batch else model._allocated
+    return lambda part: model._invoke(part, size), model._tensor, size
+
+
+def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]:
+    """Put the batches one after the other, where a tensor has the batch as its first dimension."""
+    return {
+        index: np.concatenate([batch[index] for batch in batches])[:count]
+        for index, value in batches[0].items()
+        if value is not None and value.shape[:1] == (size,)
+    }
+
+
+def micro_installed() -> bool:
+    """Tell whether TFLite-Micro is at hand: its package is built for Linux on x86-64 only."""
+    return importlib.util.find_spec("tflite_micro") is not None
+
+
+def run_micro(source: str | os.PathLike | bytes, x: np.ndarray) -> np.ndarray:
+    """Return TFLite-Micro's outputs (N, classes) for native ``x`` (N, ...), one input at a time.
+
+    Dtypes are the model's own. TFLite-Micro is the runtime of microcontrollers, here built for
+    this computer. Raises LessonError where it is not installed, ModelFileError for a model that it
+    does not run (such as float16 and dynamic range), and InputError as ``Model.run`` does.
+    Defined in lesson 09.
+    """
+    run, _, size = _opened_micro(source, x)
+    outputs = [run(x[start : start + size]) for start in range(0, len(x), size)]
+    return np.concatenate(outputs)[: len(x)]
+
+
+def _opened_micro(source: str | os.PathLike | bytes, x: np.ndarray):
+    """As ``_opened``, with TFLite-Micro; what is run returns the output, padding included."""
+    if not micro_installed():
+        raise LessonError(
+            "TFLite-Micro is not installed: the package tflite-micro is built for Linux on x86-64 "
+            'only; elsewhere compare with kernels="reference" (lesson 09)'
+        )
+    content = files.content(source)
+    _probe_once(content, source, "tflm")
+    interpreter = _micro(content)
+    detail = interpreter.get_input_details(0)
+    size, *shape = map(int, detail["shape"])
+    _check_input(x, np.dtype(detail["dtype"]), tuple(shape))
+
+    def run(part: np.ndarray) -> np.ndarray:
+        interpreter.set_input(_padded(part, size), 0)
+        interpreter.invoke()
+        return np.array(interpreter.get_output(0))
+
+    return run, lambda index: np.array(interpreter.GetTensor(index, 0)["tensor_data"]), size
+
+
+def _padded(part: np.ndarray, size: int) -> np.ndarray:
+    missing = size - len(part)
+    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+def _check_input(x: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    x = np.asarray(x)
+    if x.dtype != dtype:
+        raise InputError(f"expected {dtype} input, got {x.dtype}{_dtype_cure(x, dtype)}")
+    if x.ndim == 0 or x.shape[1:] != shape or len(x) == 0:
+        cure = ": add the batch axis, x[np.newaxis]" if x.shape == shape else ""
+        expected = ("N", *shape)
+        raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
 
 
 def _dtype_cure(x: np.ndarray, wanted: np.dtype) -> str:
@@ -186,6 +283,9 @@ def _probe_once(content: bytes, source: object, kernels: str) -> None:
 
 def _probe(content: bytes, kernels: str) -> None:
     """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
+    if kernels == "tflm":
+        _micro(content)
+        return
     interpreter = _interpreter(content, 1, kernels)
     with _loading():
         for detail in interpreter.get_input_details():
@@ -193,17 +293,45 @@ def _probe(content: bytes, kernels: str) -> None:
         interpreter.invoke()
 
 
-def _interpreter(content: bytes, num_threads: int, kernels: str):
+def _interpreter(content: bytes, num_threads: int, kernels: str, keep_tensors: bool = False):
     with quiet():
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        with _loading():
+        with _loading(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that kept tensors need memory
             interpreter = Interpreter(
                 model_content=content,
                 num_threads=num_threads,
                 experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
+                experimental_preserve_all_tensors=keep_tensors,
             )
             interpreter.allocate_tensors()
+    return interpreter
+
+
+def _micro(content: bytes):
+    """TFLite-Micro's interpreter, which has run once; it says on stderr what it does not like."""
+    graph = anatomy.read(content).subgraphs[0]
+    _require_one_of_each(graph.inputs, graph.outputs)
+    elements = sum(math.prod(shape) for shape in anatomy.tensors(content)["shape"])
+    arena_size = 2**20 + 10 * len(content) + 8 * elements
+    log = Log()
+    try:
+        with quiet() as log:
+            from tflite_micro import runtime as micro
+
+            keep = micro.InterpreterConfig.kPreserveAllTensors
+            interpreter = micro.Interpreter.from_bytes(
+                content, arena_size=arena_size, intrepreter_config=keep
+            )
+            detail = interpreter.get_input_details(0)
+            interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), 0)
+            interpreter.invoke()
+    except RuntimeError as error:
+        reason = " ".join(f"{log.text} {error}".split())
+        raise ModelFileError(
+            f"TFLite-Micro does not run this model: {reason} (lesson 09)"
+        ) from error
     return interpreter
 
 
@@ -221,11 +349,7 @@ def _loading() -> Iterator[None]:
 
 def _only_tensors(interpreter) -> tuple[dict, dict]:
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelFileError(
-            f"the model has {len(inputs)} inputs and {len(outputs)} outputs; the course's helpers "
-            "take models with one of each (lesson 01)"
-        )
+    _require_one_of_each(inputs, outputs)
     for tensor in (inputs[0], outputs[0]):
         if len(tensor["shape"]) == 0 or np.dtype(tensor["dtype"]) not in _DTYPES:
             raise ModelFileError(
@@ -233,3 +357,11 @@ def _only_tensors(interpreter) -> tuple[dict, dict]:
                 f"the course's helpers take batches of {', '.join(map(str, _DTYPES))}"
             )
     return inputs[0], outputs[0]
+
+
+def _require_one_of_each(inputs: list, outputs: list) -> None:
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelFileError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs; the course's helpers "
+            "take models with one of each (lesson 01)"
+        )

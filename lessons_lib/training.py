@@ -11,7 +11,7 @@ from lessons_lib.files import ROOT, atomic_directory, display_path
 from lessons_lib.quiet import quiet, tensorflow
 
 RECIPE = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "shift": 0.08, "turn": 0.03}
-REFERENCES = ("mnist_cnn",)
+REFERENCES = ("mnist_cnn", "ds_cnn")
 MODELS_FOLDER = ROOT / "data" / "models"
 
 

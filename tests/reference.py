@@ -1,4 +1,4 @@
-"""The committed reference model along all seven paths, converted once for a test process."""
+"""The committed reference models along all seven paths, converted once for a test process."""
 
 import functools
 import tempfile
@@ -6,12 +6,16 @@ import tempfile
 from lessons_lib import calibration, convert, data, training
 
 
-@functools.cache
-def converted() -> dict[str, bytes]:
+def converted(name: str = "mnist_cnn") -> dict[str, bytes]:
     """Return the bytes of each path's ``.tflite``, made with the library's default samples."""
-    samples = calibration.representative_dataset(data.load("mnist").calibration)
+    return _converted(name)
+
+
+@functools.cache
+def _converted(name: str) -> dict[str, bytes]:
+    samples = calibration.representative_dataset(digits().calibration)
     with tempfile.TemporaryDirectory() as folder:
-        written = convert.convert_all_in_child(training.reference(), samples, folder)
+        written = convert.convert_all_in_child(training.reference(name), samples, folder)
         return {name: file.read_bytes() for name, file in written.items()}
 
 

@@ -192,6 +192,125 @@ def test_weights_equal_the_converters(name, path, operator, layer, order):
     assert row["zero_point"].tolist() == [0] * len(used)
 
 
+@pytest.mark.parametrize(
+    ("real", "expected"),
+    [
+        (0.0, (0, 0)),
+        (0.5, (2**30, 0)),
+        (1.0, (2**30, 1)),
+        (0.02, (1374389535, -5)),  # 0.64 * 2**31, and 0.64 / 2**5
+        (1 - 2**-32, (2**30, 1)),  # rounded up to 2**31: halved, shifted
+        (1 - 2**-31, (2**31 - 1, 0)),
+        (2.0**-32, (2**30, -31)),
+        (np.nextafter(2.0**-32, 0), (2**30, -31)),  # also rounded up
+        (2.0**-33, (0, 0)),  # shifts out every bit of an accumulator
+        (2.0**-1074, (0, 0)),
+        (2.0**30 - 1, (2**31 - 2, 30)),
+    ],
+)
+def test_multiplier_shift_by_hand(real, expected):
+    assert affine.multiplier_shift(real) == expected
+
+
+def test_multiplier_shift_is_exact_to_31_bits():
+    real = np.exp2(RNG.uniform(-31.9, 29.9, size=(100, 10)))
+    multiplier, shift = affine.multiplier_shift(real)
+    assert (multiplier.dtype, shift.dtype) == (np.int32, np.int32)
+    assert multiplier.min() >= 2**30
+    assert np.all((shift >= -31) & (shift <= 30))
+    written = np.ldexp(multiplier.astype(float), shift - 31)
+    assert np.max(np.abs(written / real - 1)) <= 2.0**-31
+    again = affine.multiplier_shift(written)
+    assert np.array_equal(again, (multiplier, shift))
+
+
+def test_multiplier_shift_of_an_array_is_that_of_its_numbers():
+    real = np.array([[0.0, 0.3, 2.0**-40], [7.0, 1 - 2**-40, 2e-9]])
+    multiplier, shift = affine.multiplier_shift(real)
+    one_by_one = [affine.multiplier_shift(number) for number in real.ravel()]
+    assert [*zip(multiplier.ravel(), shift.ravel(), strict=True)] == one_by_one
+    assert all(type(part) is int for pair in one_by_one for part in pair)
+
+
+@pytest.mark.parametrize("real", [-1e-3, np.nan, np.inf, 2.0**30, [0.5, -0.5]])
+def test_multiplier_shift_refuses_what_is_no_multiplier(real):
+    with pytest.raises(InputError, match=r"real_multiplier is .*lesson 09"):
+        affine.multiplier_shift(real)
+
+
+@pytest.mark.parametrize("num_bits", [4, 8])
+@pytest.mark.parametrize("axis", [0, 3, -1])
+def test_per_channel_scale_puts_each_channels_largest_weight_at_the_end(axis, num_bits):
+    weights = RNG.normal(size=(5, 3, 2, 4)) * RNG.uniform(0.01, 10, size=4)
+    scale = affine.per_channel_scale(weights, axis, num_bits)
+    assert scale.shape == tuple(n if a == axis % 4 else 1 for a, n in enumerate(weights.shape))
+    q = affine.quantize(weights, scale, 0, num_bits, narrow_range=True)
+    largest = np.abs(q).max(axis=tuple(a for a in range(4) if a != axis % 4))
+    assert np.all(largest == 2 ** (num_bits - 1) - 1)
+
+
+def test_per_channel_scale_of_zeros_is_one():
+    weights = np.float32([[0, 0], [1.27, -2.54]])
+    assert affine.per_channel_scale(weights, 0).ravel().tolist() == pytest.approx([1.0, 0.02])
+
+
+@pytest.mark.parametrize(
+    ("weights", "axis"),
+    [(np.ones((2, 3)), 2), (np.ones((2, 3)), -3), (1.0, 0), (np.ones((0, 3)), 1)],
+)
+def test_per_channel_scale_needs_channels(weights, axis):
+    with pytest.raises(InputError, match=r"no channels along axis .*lesson 10"):
+        affine.per_channel_scale(weights, axis)
+
+
+def test_per_channel_scale_refuses_what_is_not_finite():
+    with pytest.raises(InputError, match="weights holds nan"):
+        affine.per_channel_scale([[1.0, np.nan]], 0)
+
+
+def test_quantize_bias_by_hand():
+    q = affine.quantize_bias([0.27, -0.25, 0.0, 1.0], 0.02, 0.005)
+    assert (q.dtype, q.tolist()) == (np.int32, [2700, -2500, 0, 10000])
+    halves = affine.quantize_bias([0.75, -0.75], 0.5, np.array([[1.0], [0.125]]))
+    assert halves.tolist() == [2, -12]  # 1.5 away from zero, and a scale for each channel
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "shape", "axis"),
+    [("cnn", 0, (16, 3, 3, 1), 0), ("cnn", 2, (32, 3, 3, 16), 0), ("cnn", 5, (64, 800), 0)],
+)
+def test_biases_equal_the_converters(name, layer, shape, axis):
+    content = tiny_models.converted(name, "int8")
+    operators, table = anatomy.operators(content), anatomy.tensors(content).set_index("name")
+    weight = table.index[(table["shape"] == shape) & (table["role"] == "weight")][0]
+    names = next(inputs for inputs in operators["inputs"] if weight in inputs)
+    weights = _kernel(name, layer, (3, 0, 1, 2) if len(shape) == 4 else (1, 0))
+    scale = affine.per_channel_scale(weights, axis)
+    bias = getattr(tiny_models, name)().layers[layer].bias.numpy()
+    q = affine.quantize_bias(bias, table["scale"][names[0]], scale)
+    assert np.array_equal(q, anatomy.constant(content, names[2]))
+    assert np.abs(q).max() > 100
+
+
+@pytest.mark.parametrize(
+    ("bias", "input_scale", "weight_scale", "message"),
+    [
+        ([np.inf], 0.1, 0.1, "bias holds inf"),
+        ([1.0], 0.0, 0.1, "scale is 0"),
+        ([1.0], 0.1, [-0.1], "scale is -0.1"),
+        ([1.0, 2.0], 0.1, [0.1, 0.2, 0.3], "2 biases and 3 weight scales"),
+        ([0.0, 2.0], 1e-5, [1e-5, 9e-5], r"bias of 2 is 2.2e\+09 steps .*lesson 10"),
+    ],
+)
+def test_quantize_bias_refuses(bias, input_scale, weight_scale, message):
+    with pytest.raises(InputError, match=message):
+        affine.quantize_bias(bias, input_scale, weight_scale)
+
+
+def test_a_bias_uses_all_of_int32():
+    assert affine.quantize_bias([2.0**31 - 128], 1.0, 1.0).tolist() == [2**31 - 128]
+
+
 def test_dynamic_range_divides_in_float64():
     weights = _kernel("cnn", 5, (1, 0))
     stored, row = _stored_weights(tiny_models.converted("cnn", "dynamic_range"), weights.shape)

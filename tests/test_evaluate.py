@@ -64,3 +64,32 @@ def test_what_is_no_list_of_classes_is_refused(predicted, labels, message):
 def test_counts_of_flips_are_not_negative():
     with pytest.raises(InputError, match="not negative"):
         evaluate.Flips(-1, 3)
+
+
+def beaten_by_definition(cost, value, i):
+    return any(
+        cost[j] <= cost[i] and value[j] >= value[i] and (cost[j], value[j]) != (cost[i], value[i])
+        for j in range(len(cost))
+    )
+
+
+def test_the_front_is_what_no_candidate_beats():
+    random = np.random.default_rng(0)
+    cost, value = random.integers(0, 12, 50), random.integers(0, 12, 50)
+    expected = [not beaten_by_definition(cost, value, i) for i in range(50)]
+    assert list(evaluate.pareto(cost, value)) == expected
+    assert 0 < sum(expected) < 50
+
+
+def test_equal_candidates_stay_together_on_the_front():
+    assert list(evaluate.pareto([1, 1, 2], [0.9, 0.9, 0.9])) == [True, True, False]
+    assert list(evaluate.pareto([], [])) == []
+
+
+@pytest.mark.parametrize(
+    ("cost", "value", "message"),
+    [([1, 2], [1], "one shape"), ([[1]], [[1]], "one shape"), ([1, 2], [1, np.nan], "NaN")],
+)
+def test_what_has_no_front_is_refused(cost, value, message):
+    with pytest.raises(InputError, match=message):
+        evaluate.pareto(cost, value)

@@ -61,6 +61,15 @@ def lines(**more):
     )
 
 
+def candidates():
+    """A cloud of models in three groups; "best" has nothing below and above it."""
+    sizes, agreement = RNG.uniform(17e3, 28e3, 60), RNG.uniform(0.96, 0.985, 60)
+    columns = {"bytes": sizes, "agreement": agreement, "group": ["int8", "int4", "mixed"] * 20}
+    frame = pd.DataFrame(columns, index=[f"model {i}" for i in range(60)])
+    frame.loc["best"] = [16.5e3, 0.99, "mixed"]
+    return frame
+
+
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -76,6 +85,8 @@ FIGURES = {
     "scoreboard": lambda: plots.scoreboard(scores()),
     "latency": lambda: plots.latency_bars(latencies().iloc[:6]),
     "latency, log": lambda: plots.latency_bars(latencies(), log=True),
+    "pareto": lambda: plots.pareto(candidates(), floor=0.98, chosen="best"),
+    "pareto, plain": lambda: plots.pareto(candidates()),
     "lines": lambda: lines(labels=["int8"], reference=("float32", 97.0), log_x=True, title="More"),
 }
 
@@ -395,3 +406,31 @@ def test_lines_of_other_lengths_are_refused():
         plots.lines_with_intervals(
             SAMPLES, ACCURACY[:-1], ACCURACY, ACCURACY, xlabel="n (images)", ylabel="y (%)"
         )
+
+
+def test_the_front_of_a_pareto_plot_is_what_no_candidate_beats():
+    frame = pd.DataFrame(
+        {
+            "bytes": [3000, 1000, 2000, 2500],
+            "agreement": [1, 0.9, 0.95, 0.94],
+            "group": list("aabb"),
+        },
+        index=list("wxyz"),
+    )
+    axes = plots.pareto(frame, floor=0.93, chosen="y").axes[0]
+    (front,) = [line for line in axes.lines if line.get_label() == "not beaten"]
+    np.testing.assert_allclose(front.get_xydata(), [[1, 90], [2, 95], [3, 100]])
+    (floor,) = [line for line in axes.lines if line.get_label() == "floor"]
+    assert set(floor.get_ydata()) == {93}
+    clouds = axes.collections[:2]
+    np.testing.assert_allclose(
+        np.vstack([cloud.get_offsets() for cloud in clouds])[:, 0], [3, 1, 2, 2.5]
+    )
+    np.testing.assert_allclose(axes.collections[2].get_offsets(), [[2, 95]])
+
+
+def test_a_pareto_plot_refuses_a_name_that_it_does_not_draw():
+    with pytest.raises(InputError, match="chosen='nobody'"):
+        plots.pareto(candidates(), chosen="nobody")
+    with pytest.raises(InputError, match="missing: group"):
+        plots.pareto(candidates().drop(columns="group"))

@@ -1,13 +1,12 @@
-import copy
 import sys
 
-import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+import tiny_models
 from lessons_lib import anatomy, models, paths, runtime, training
-from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.quiet import quiet, tensorflow
 from reference import converted, digits
 
@@ -89,29 +88,10 @@ def test_a_truncated_file_is_a_clear_error(length, tmp_path):
         runtime.Model(file)
 
 
-def endless_loop() -> bytes:
-    """A valid file whose first operator is a loop with the loop itself as its condition."""
-    model = anatomy.read(converted()["int8"])
-    graph = model.subgraphs[0]
-    model.subgraphs.append(copy.deepcopy(graph))
-    code = schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.WHILE, version=1)
-    code.deprecatedBuiltinCode = code.builtinCode
-    model.operatorCodes.append(code)
-    graph.tensors.append(copy.deepcopy(graph.tensors[graph.inputs[0]]))
-    loop = schema.OperatorT(opcodeIndex=len(model.operatorCodes) - 1, inputs=list(graph.inputs))
-    loop.outputs = [len(graph.tensors) - 1]
-    loop.builtinOptionsType = schema.BuiltinOptions.WhileOptions
-    loop.builtinOptions = schema.WhileOptionsT(condSubgraphIndex=0, bodySubgraphIndex=1)
-    graph.operators.insert(0, loop)
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_a_file_that_crashes_the_runtime_does_not_crash_the_caller():
     with pytest.raises(ModelFileError, match=r"crashed the runtime .*SIGSEGV"):
-        runtime.Model(endless_loop())
+        runtime.Model(tiny_models.endless_loop(converted()["int8"]))
 
 
 def test_what_is_no_model_is_refused(tmp_path):
@@ -178,3 +158,151 @@ def test_tokens_are_not_images(tmp_path):
         content = tensorflow().lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
     with pytest.raises(ModelFileError, match="is int32 of shape"):
         runtime.Model(content)
+
+
+# ---- every tensor, and TFLite-Micro
+
+needs_micro = pytest.mark.skipif(
+    not runtime.micro_installed(), reason="tflite-micro is built for Linux on x86-64 only"
+)
+ALL_RUNTIMES = [*runtime.KERNELS, pytest.param("tflm", marks=needs_micro)]
+
+
+def codes(count: int, name: str = "int8") -> np.ndarray:
+    return runtime.Model(converted()[name]).quantize_input(images(count))
+
+
+def with_all_activations_as_outputs(content: bytes) -> tuple[bytes, list[int]]:
+    """The model changed so that no runtime may skip an activation; and their indices."""
+    model = anatomy.read(content)
+    table = anatomy.tensors(content)
+    shown = table[table["role"].isin(["activation", "output"]) & (table["dtype"] == "INT8")]
+    model.subgraphs[0].outputs = list(shown["index"])
+    return tiny_models.pack(model), list(shown["index"])
+
+
+@pytest.mark.parametrize("kernels", runtime.KERNELS)
+def test_tensor_values_are_what_the_runtime_computes(kernels):
+    """Above all XNNPACK, which keeps its intermediate results to itself if it may."""
+    content, shown = with_all_activations_as_outputs(converted()["int8"])
+    interpreter = runtime._interpreter(content, 1, kernels)
+    details = interpreter.get_input_details()[0]
+    expected = {index: [] for index in shown}
+    for image in codes(20):
+        interpreter.set_tensor(details["index"], image[None])
+        interpreter.invoke()
+        for index in shown:
+            expected[index].append(interpreter.get_tensor(index))
+    values = runtime.tensor_values(converted()["int8"], codes(20), kernels=kernels)
+    assert len(shown) == 8
+    for index in shown:
+        assert np.array_equal(values[index], np.concatenate(expected[index]))
+
+
+@pytest.mark.parametrize("kernels", ALL_RUNTIMES)
+def test_tensor_values_hold_input_weights_and_output(kernels):
+    content, x = converted()["int8"], codes(7)
+    values = runtime.tensor_values(content, x, kernels=kernels)
+    table = anatomy.tensors(content)
+    source, result = (table.index[table["role"] == role][0] for role in ("input", "output"))
+    assert np.array_equal(values[source], x)
+    if kernels == "tflm":
+        assert np.array_equal(values[result], runtime.run_micro(content, x))
+    else:
+        assert np.array_equal(values[result], runtime.Model(content, kernels=kernels).run(x))
+    for row in table[table["role"].isin(["weight", "bias"])].itertuples():
+        assert np.array_equal(values[row.index], anatomy.constant(content, row.name))
+
+
+@pytest.mark.parametrize("kernels", ALL_RUNTIMES)
+def test_tensor_values_of_a_fixed_batch_are_joined(kernels):
+    content = tiny_models.converted("depthwise", "int8", 2)
+    model = runtime.Model(content)
+    x = model.quantize_input(tiny_models.images((8, 8, 4), 5))
+    together = runtime.tensor_values(content, x, kernels=kernels)
+    alone = [runtime.tensor_values(content, x[i : i + 1], kernels=kernels) for i in range(5)]
+    computed = ["input", "activation", "output"]
+    roles = anatomy.tensors(content)["role"]
+    assert set(roles[roles.isin(computed)].index) <= set(together)
+    for index, values in together.items():
+        joined = np.concatenate([one[index] for one in alone])
+        expected = joined if roles[index] in computed else alone[0][index]
+        assert np.array_equal(values, expected)
+
+
+def test_tensor_values_of_a_float_model():
+    values = runtime.tensor_values(converted()["float32"], images(4))
+    result = anatomy.read(converted()["float32"]).subgraphs[0].outputs[0]
+    model = runtime.Model(converted()["float32"], kernels="reference")
+    assert values[result] == pytest.approx(model.predict(images(4)), abs=1e-6)
+
+
+@needs_micro
+@pytest.mark.parametrize("name", ["float32", "int8", "uint8", "int16x8", "int8_float_fallback"])
+def test_micro_agrees_on_clear_digits(name):
+    model = runtime.Model(converted()[name], kernels="reference")
+    x = model.quantize_input(images(30))
+    outputs = runtime.run_micro(converted()[name], x)
+    assert (outputs.dtype, outputs.shape) == (model.output_dtype, (30, 10))
+    probabilities = model.dequantize_output(outputs)
+    assert probabilities == pytest.approx(model.predict(images(30)), abs=0.02)
+
+
+@needs_micro
+@pytest.mark.parametrize("name", ["dynamic_range", "float16"])
+def test_what_micro_does_not_run_is_named(name, capfd):
+    with pytest.raises(ModelFileError, match=r"TFLite-Micro does not run .*failed to prepare"):
+        runtime.run_micro(converted()[name], images(1))
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_micro
+def test_micro_is_quiet(capfd):
+    runtime.run_micro(converted()["int8"], codes(2))
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_micro
+def test_micro_has_room_for_activations_larger_than_the_file():
+    shape = (1, 200, 200, 8)
+    ends = [tiny_models.tensor(name, "INT8", shape, 1, 0) for name in "xy"]
+    pool = schema.Pool2DOptionsT(schema.Padding.SAME, 1, 1, 2, 2)
+    content = tiny_models.assemble(ends, [("MAX_POOL_2D", pool, [0], [1])], [0], [1])
+    x = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    model = runtime.Model(content, kernels="reference")
+    assert np.array_equal(runtime.run_micro(content, x), model.run(x))
+
+
+def test_micro_is_not_everywhere(monkeypatch):
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    assert not runtime.micro_installed()
+    with pytest.raises(LessonError, match=r"not installed: .* Linux on x86-64 .*lesson 09"):
+        runtime.run_micro(converted()["int8"], codes(1))
+    with pytest.raises(LessonError, match="not installed"):
+        runtime.tensor_values(converted()["int8"], codes(1), kernels="tflm")
+
+
+@pytest.mark.parametrize("kernels", ALL_RUNTIMES)
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, 28, 28, 1), np.float32), "expected int8 input, got float32"),
+        (np.zeros((2, 28, 28), np.int8), r"got \(2, 28, 28\)"),
+    ],
+)
+def test_tensor_values_check_their_input(kernels, x, message):
+    with pytest.raises(InputError, match=message):
+        runtime.tensor_values(converted()["int8"], x, kernels=kernels)
+
+
+@needs_micro
+def test_micro_checks_its_input_and_its_file():
+    with pytest.raises(InputError, match="expected int8 input, got float32"):
+        runtime.run_micro(converted()["int8"], images(1))
+    with pytest.raises(ModelFileError, match="corrupted"):
+        runtime.run_micro(converted()["int8"][:40_000], codes(1))
+
+
+def test_tensor_values_refuse_unknown_kernels():
+    with pytest.raises(InputError, match="xnnpack, builtin, reference"):
+        runtime.tensor_values(converted()["int8"], codes(1), kernels="gpu")

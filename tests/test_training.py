@@ -4,13 +4,14 @@ import shutil
 import numpy as np
 import pytest
 
-from lessons_lib import children, evaluate, files, models, runtime, training
+from lessons_lib import anatomy, children, evaluate, files, models, runtime, training
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from reference import converted, digits
 
 
-def test_the_reference_is_what_its_card_says():
-    card, content = training.card(), converted()["float32"]
+@pytest.mark.parametrize("name", training.REFERENCES)
+def test_a_reference_is_what_its_card_says(name):
+    card, content = training.card(name), converted(name)["float32"]
     predicted = runtime.Model(content).classes(digits().test.images)
     found = evaluate.accuracy(predicted, digits().test.labels)
     assert (len(content), files.sha256(content)) == (
@@ -22,7 +23,28 @@ def test_the_reference_is_what_its_card_says():
     said = evaluate.Proportion(round(1000 * card["accuracy"]), 1000)
     assert card["accuracy_low"] == pytest.approx(said.low)
     assert card["accuracy_high"] == pytest.approx(said.high)
-    assert card["recipe"] == training.RECIPE
+    assert (card["name"], card["recipe"]) == (name, training.RECIPE)
+
+
+def test_every_path_of_ds_cnn_keeps_its_answers():
+    classes = {
+        path: runtime.Model(content).classes(digits().test.images)
+        for path, content in converted("ds_cnn").items()
+    }
+    for path, found in classes.items():
+        assert evaluate.agreement(found, classes["float32"]).value >= 0.99, path
+    assert evaluate.accuracy(classes["float32"], digits().test.labels).value >= 0.96
+
+
+def test_ds_cnn_brings_the_operators_that_mnist_cnn_lacks():
+    found = anatomy.operators(converted("ds_cnn")["int8"])
+    assert found["operator"].tolist() == [
+        "CONV_2D",
+        *["DEPTHWISE_CONV_2D", "CONV_2D"] * 2,
+        "ADD",
+        *["DEPTHWISE_CONV_2D", "CONV_2D"],
+        *["MEAN", "FULLY_CONNECTED", "SOFTMAX"],
+    ]
 
 
 def test_the_reference_was_not_trained_on_calibration_or_test_images():
@@ -43,11 +65,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not np.array_equal(first, other)
 
 
-def test_a_model_saved_and_loaded_has_the_same_weights(tmp_path):
-    model = models.build("mnist_cnn", 5)
+@pytest.mark.parametrize("name", training.REFERENCES)
+def test_a_model_saved_and_loaded_has_the_same_weights(name, tmp_path):
+    model = models.build(name, 5)
     folder = training.save(model, tmp_path / "saved")
     for saved, loaded in zip(
-        model.get_weights(), training.load_keras("mnist_cnn", folder).get_weights(), strict=True
+        model.get_weights(), training.load_keras(name, folder).get_weights(), strict=True
     ):
         assert np.array_equal(saved, loaded)
 
@@ -123,12 +146,14 @@ def test_unknown_names_are_refused():
 
 def test_the_models_have_the_parameters_that_the_course_says():
     assert models.build("mnist_cnn").count_params() == 56_714
+    assert models.build("ds_cnn").count_params() == 11_674
     wide = models.build("wide_mlp")
     hidden = 784 * 2048 + 2048 + 3 * (2048 * 2048 + 2048)
     assert wide.count_params() == hidden + 2048 * 10 + 10
 
 
-def test_the_card_is_plain_json_without_a_machines_paths():
-    text = (training.MODELS_FOLDER / "mnist_cnn" / "card.json").read_text()
-    assert json.loads(text)["name"] == "mnist_cnn"
+@pytest.mark.parametrize("name", training.REFERENCES)
+def test_a_card_is_plain_json_without_a_machines_paths(name):
+    text = (training.MODELS_FOLDER / name / "card.json").read_text()
+    assert json.loads(text)["name"] == name
     assert "/" not in text.replace("CC BY-SA 3.0)", "")

@@ -1,5 +1,6 @@
 """Small networks, converted for real, that tests share; nothing is trained or downloaded."""
 
+import copy
 import functools
 import tempfile
 
@@ -8,7 +9,7 @@ import numpy as np
 from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
 
-from lessons_lib import models
+from lessons_lib import anatomy, models
 from lessons_lib.quiet import quiet, tensorflow
 
 
@@ -23,7 +24,7 @@ def cnn():
 
 def depthwise_with_elu():
     """A depthwise convolution followed by ELU, which has no int8 kernel."""
-    keras = _fresh_keras()
+    keras = fresh_keras()
     return keras.Sequential(
         [
             keras.layers.Input((8, 8, 4), name="image"),
@@ -37,14 +38,14 @@ def depthwise_with_elu():
 
 def depthwise():
     """Only a depthwise convolution, its first channel all zeros."""
-    keras = _fresh_keras()
+    keras = fresh_keras()
     layer = keras.layers.DepthwiseConv2D(3)
     model = keras.Sequential([keras.layers.Input((8, 8, 4), name="image"), layer])
     layer.kernel.assign(layer.kernel * np.float32([0, 1, 1, 1])[:, None])
     return model
 
 
-def _fresh_keras():
+def fresh_keras():
     """Keras with its names and seeds reset, so that a model's file never depends on history."""
     keras = tensorflow().keras
     keras.backend.clear_session()
@@ -136,12 +137,18 @@ def tensor(name, dtype, shape, scale=None, zero_point=None, axis=0, data=None):
 
 
 def assemble(tensors, operators, inputs, outputs):
-    """Return a ``.tflite`` made by hand of ``tensors`` and (name, options, inputs, outputs)."""
+    """Return a ``.tflite`` made by hand of ``tensors`` and (name, options, inputs, outputs).
+
+    ``options`` is None for an operator that has none.
+    """
     buffers = [schema.BufferT(), *(schema.BufferT(data=data) for _, data in tensors)]
     for number, (item, _) in enumerate(tensors, start=1):
         item.buffer = number
     codes = [getattr(schema.BuiltinOperator, name) for name, *_ in operators]
-    kinds = [getattr(schema.BuiltinOptions, type(o).__name__[:-1]) for _, o, *_ in operators]
+    kinds = [
+        getattr(schema.BuiltinOptions, type(options).__name__[:-1]) if options else 0
+        for _, options, *_ in operators
+    ]
     graph = schema.SubGraphT([item for item, _ in tensors], inputs, outputs)
     graph.operators = [
         schema.OperatorT(i, ins, outs, builtinOptionsType=kinds[i], builtinOptions=options)
@@ -149,6 +156,23 @@ def assemble(tensors, operators, inputs, outputs):
     ]
     versions = [schema.OperatorCodeT(min(code, 127), builtinCode=code) for code in codes]
     return pack(schema.ModelT(3, versions, [graph], "by hand", buffers))
+
+
+def endless_loop(content):
+    """A valid file, made of a model, whose first operator is a loop with itself as condition."""
+    model = anatomy.read(content)
+    graph = model.subgraphs[0]
+    model.subgraphs.append(copy.deepcopy(graph))
+    code = schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.WHILE, version=1)
+    code.deprecatedBuiltinCode = code.builtinCode
+    model.operatorCodes.append(code)
+    graph.tensors.append(copy.deepcopy(graph.tensors[graph.inputs[0]]))
+    loop = schema.OperatorT(opcodeIndex=len(model.operatorCodes) - 1, inputs=list(graph.inputs))
+    loop.outputs = [len(graph.tensors) - 1]
+    loop.builtinOptionsType = schema.BuiltinOptions.WhileOptions
+    loop.builtinOptions = schema.WhileOptionsT(condSubgraphIndex=0, bodySubgraphIndex=1)
+    graph.operators.insert(0, loop)
+    return pack(model)
 
 
 def pack(model):

@@ -1,9 +1,11 @@
-"""Train the course's reference model and write it with its card: ``data/models/mnist_cnn``.
+"""Train the course's reference models and write each with its card: ``data/models/<name>``.
 
-Run it with ``.venv/bin/python tools/train_reference.py``. The SavedModel is committed, because
-another machine gives slightly other weights, and every later lesson starts from these.
+Run it with ``.venv/bin/python tools/train_reference.py [NAME ...]``; without a name it trains all.
+The SavedModels are committed, because another machine gives slightly other weights, and every
+later lesson starts from these.
 """
 
+import argparse
 import json
 import platform
 import time
@@ -11,35 +13,42 @@ import time
 from lessons_lib import convert, data, evaluate, files, models, runtime, training
 from lessons_lib.quiet import tensorflow
 
-NAME, SEED = "mnist_cnn", 0
+SEED = 0
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=training.REFERENCES, help="default: all")
+    for name in parser.parse_args().names or training.REFERENCES:
+        make(name)
+
+
+def make(name: str) -> None:
     dataset = data.load("mnist")
-    model = models.build(NAME, SEED)
+    model = models.build(name, SEED)
     start = time.perf_counter()
     training.fit(model, dataset, seed=SEED)
     seconds = time.perf_counter() - start
-    folder = training.save(model, training.MODELS_FOLDER / NAME / "saved_model")
-    card = describe(folder, dataset)
+    folder = training.save(model, training.MODELS_FOLDER / name / "saved_model")
+    card = describe(name, folder, dataset)
     card["training_seconds"] = round(seconds, 1)
     text = json.dumps(card, indent=2) + "\n"
-    files.write_atomic(training.MODELS_FOLDER / NAME / "card.json", text)
+    files.write_atomic(training.MODELS_FOLDER / name / "card.json", text)
     print(text)
 
 
-def describe(folder, dataset) -> dict:
+def describe(name: str, folder, dataset) -> dict:
     """The card: what is needed to make this model again, and to recognise it."""
     licence = "weights: MIT, like the code; trained on MNIST (CC BY-SA 3.0)"
-    return {**origin(dataset), **measured(folder, dataset), "licence": licence}
+    return {**origin(name, dataset), **measured(folder, dataset), "licence": licence}
 
 
-def origin(dataset) -> dict:
+def origin(name: str, dataset) -> dict:
     """What the model was made of, and how."""
     tf = tensorflow()
     return {
-        "name": NAME,
-        "architecture": f"lessons_lib.models.{NAME}",
+        "name": name,
+        "architecture": f"lessons_lib.models.{name}",
         "trained_on": f"{dataset.name}, train split, {len(dataset.train)} images",
         "recipe": training.RECIPE,
         "seed": SEED,
