@@ -1,0 +1,398 @@
+"""The LiteRT lane: a float ``.tflite``, a path and rules become a recipe of ``litert_quantizer``.
+
+``litert_quantizer`` succeeds the quantization inside ``TFLiteConverter``. It takes a float32
+``.tflite`` and needs no TensorFlow. Three of its settings are not offered here, for they spoil a
+model without a word (release 0.11): per-tensor weights with dynamic activations (wrong for a
+depthwise convolution), weights in blocks (wrong on the reference kernels), and 2-bit weights.
+"""
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lessons_lib import anatomy, paths
+from lessons_lib.errors import ConversionError, InputError, LessonError
+from lessons_lib.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to one operator.
+
+    ``weights``: float32, float16, int8 or int4, the last two symmetric, and per-channel unless
+    ``per_tensor``. ``activations``: ``float32``; ``dynamic``, quantized to int8 while the model
+    runs; or ``int8`` and ``int16``, with ranges from a calibration.
+    """
+
+    name: str
+    title: str
+    weights: str
+    activations: str = "float32"
+    per_tensor: bool = False
+
+    def __post_init__(self):
+        if self.weights not in ("float32", "float16", "int8", "int4"):
+            raise InputError(
+                f"weights={self.weights!r}; expected float32, float16, int8 or int4. With 2 bits "
+                "nothing is left of the course's models (lesson 13)"
+            )
+        if self.per_tensor and self.activations == "dynamic":
+            raise InputError(
+                "per-tensor weights with dynamic activations: the result is wrong, without an "
+                "error, for a depthwise convolution. Use per-channel weights (lesson 13)"
+            )
+
+    @property
+    def needs_calibration(self) -> bool:
+        return self.activations in ("int8", "int16")
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("float32", "left as it is", "float32"),
+        Recipe("float16", "half-precision weights", "float16"),
+        Recipe("weight_only_int8", "int8 weights, unpacked to float while it runs", "int8"),
+        Recipe("weight_only_int4", "int4 weights, unpacked to float while it runs", "int4"),
+        Recipe("dynamic_range", "int8 weights, dynamic int8 activations", "int8", "dynamic"),
+        Recipe("dynamic_int4", "int4 weights, dynamic int8 activations", "int4", "dynamic"),
+        Recipe("int8", "int8 weights, int8 activations", "int8", "int8"),
+        Recipe("int8x4", "int4 weights, int8 activations", "int4", "int8"),
+        Recipe(
+            "int8_per_tensor", "int8 weights of one scale, int8 activations", "int8", "int8", True
+        ),
+        Recipe(
+            "int8x4_per_tensor", "int4 weights of one scale, int8 activations", "int4", "int8", True
+        ),
+        Recipe("int16x8", "int8 weights, int16 activations", "int8", "int16"),
+    )
+}
+
+# What this lane has beyond the seven paths; names as in int16x8: activations x weights.
+BEYOND: dict[str, paths.Path] = {
+    path.name: path
+    for path in (
+        paths.Path("weight_only_int8", "int8 weights, float arithmetic"),
+        paths.Path("weight_only_int4", "int4 weights, float arithmetic"),
+        paths.Path("dynamic_int4", "int4 weights, activations quantized while it runs"),
+        paths.Path(
+            "int8x4",
+            "full integer, int4 weights",
+            needs_calibration=True,
+            integer_only=True,
+            input_dtype="int8",
+            output_dtype="int8",
+        ),
+    )
+}
+
+# What a path does to each operator: the last of these recipes that LiteRT has for it. (LiteRT has
+# no 4-bit depthwise convolution, for one.)
+_BASES: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in ("float32", "dynamic_range", "float16", "int8", "int16x8")},
+    "int8_float_fallback": ("int8",),
+    "uint8": ("int8",),
+    "weight_only_int8": ("weight_only_int8",),
+    "weight_only_int4": ("weight_only_int8", "weight_only_int4"),
+    "dynamic_int4": ("dynamic_range", "dynamic_int4"),
+    "int8x4": ("int8", "int8x4"),
+}
+
+
+def get(name: str) -> paths.Path:
+    """Return the path ``name``: one of the seven or one of this lane's own.
+
+    Raises InputError, listing them all, for any other name. Defined in lesson 13.
+    """
+    if name in BEYOND:
+        return BEYOND[name]
+    if name not in paths.PATHS:
+        known = ", ".join(_BASES)
+        raise InputError(f"no path {name!r}; LiteRT's quantizer has {known} (lesson 13)")
+    return paths.PATHS[name]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Another recipe for the operators whose output's name ``pattern`` is found in.
+
+    ``pattern`` is a regular expression, searched as ``re.search`` does; ``recipe`` a name in
+    RECIPES; ``operator`` limits the rule to one kind, such as CONV_2D. Raises InputError when the
+    expression is invalid or the recipe unknown. Defined in lesson 13.
+    """
+
+    pattern: str
+    recipe: str
+    operator: str = "*"
+
+    def __post_init__(self):
+        try:
+            re.compile(self.pattern)
+        except (re.error, TypeError) as error:
+            raise InputError(
+                f"{self.pattern!r} is not a regular expression: {error} (lesson 13)"
+            ) from error
+        if self.recipe not in RECIPES:
+            known = ", ".join(RECIPES)
+            raise InputError(f"no recipe {self.recipe!r}; a rule takes {known} (lesson 13)")
+
+    def fits(self, operator: str, outputs: str) -> bool:
+        """Return whether the rule names an operator of this kind with these outputs."""
+        return self.operator in ("*", operator) and re.search(self.pattern, outputs) is not None
+
+
+def require_float(model: anatomy.Source) -> tuple[int, ...]:
+    """Return one input's shape without the batch, if a file is a float32 model with one input.
+
+    Raises ConversionError when it is quantized already, or has another input.
+    """
+    table = anatomy.tensors(model)
+    halves = table["dtype"] == "FLOAT16"
+    if table["scale"].notna().any() or halves.any():
+        raise ConversionError(
+            "the .tflite is quantized already; LiteRT's quantizer starts from the float32 file, "
+            "which convert.convert(saved_model, 'float32') makes (lesson 13)"
+        )
+    inputs = table[(table["role"] == "input") & (table["subgraph"] == 0)]
+    if list(inputs["dtype"]) != ["FLOAT32"]:
+        dtypes = ", ".join(inputs["dtype"]) or "none"
+        raise ConversionError(
+            f"the course's helpers take models with one FLOAT32 input; this one has {dtypes}"
+        )
+    return inputs["shape"].iloc[0][1:]
+
+
+def needs_calibration(steps: pd.DataFrame, path: str) -> bool:
+    """Return whether a plan, or the path's integer ends, need ranges of the activations."""
+    return get(path).needs_calibration or any(
+        RECIPES[name].needs_calibration for name in steps["recipe"]
+    )
+
+
+def plan(model: anatomy.Source, path: str, rules: Iterable[Rule] = ()) -> pd.DataFrame:
+    """Return what ``path`` and ``rules`` do to each operator of a float model.
+
+    One row for each operator, with ``operator``, ``outputs`` (names joined by ``;``) and
+    ``recipe``. Of several rules that match an operator the last one wins; where LiteRT lacks a
+    recipe for an operator, a rule does not match. Raises InputError for an unknown path, and for
+    a rule that matches no operator: it lists those that it could have matched.
+    Defined in lesson 13.
+    """
+    get(path)
+    table = anatomy.operators(model)[["operator", "outputs"]]
+    table["outputs"] = [";".join(filter(None, names)) for names in table["outputs"]]
+    table["recipe"] = "float32"
+    for name in _BASES[path]:
+        table.loc[_able(table, name), "recipe"] = name
+    for rule in rules:
+        able = table[_able(table, rule.recipe)]
+        chosen = [rule.fits(*row) for row in able[["operator", "outputs"]].itertuples(index=False)]
+        if not any(chosen):
+            raise _matches_nothing(rule, able)
+        table.loc[able.index[chosen], "recipe"] = rule.recipe
+    return table
+
+
+def _able(table: pd.DataFrame, recipe: str) -> pd.Series:
+    """Which operators the recipe can be followed for, by LiteRT's own list."""
+    able = {name: _supports(RECIPES[recipe], name) for name in set(table["operator"])}
+    return table["operator"].map(able).astype(bool) & (table["outputs"] != "")
+
+
+def _matches_nothing(rule: Rule, able: pd.DataFrame) -> InputError:
+    """The error lists operators by the first of their names: a folded layer has half a dozen."""
+    same_kind = able[able["operator"] == rule.operator]
+    listed = able if same_kind.empty else same_kind
+    lines = [f"{row.operator} {row.outputs.partition(';')[0]}" for row in listed.itertuples()]
+    return InputError(
+        f"no operator matches {rule}. It could have matched: {', '.join(lines) or 'none'}; "
+        "litert.plan shows their full names (lesson 13)"
+    )
+
+
+def quantizer_recipe(steps: pd.DataFrame, path: str) -> list[dict]:
+    """Return a plan in the form that ``litert_quantizer`` reads: a list of entries.
+
+    Each operator gets an entry of its own, under its outputs' full name. (In the library's form a
+    second entry for the same expression takes the place of the first one, in its old rank.)
+    Raises InputError for an unknown path.
+    """
+    ends = get(path).input_dtype
+    entries = []
+    if ends != "float32":
+        for end in ("INPUT", "OUTPUT"):
+            entries.append(_entry(".*", end, _settings(Recipe("ends", "", "int8", ends))))
+    for row in steps[steps["recipe"] != "float32"].itertuples():
+        name = _LIBRARY_NAMES.get(row.operator, row.operator)
+        settings = _settings(RECIPES[row.recipe])
+        entries.append(_entry(f"^{re.escape(row.outputs)};$", name, settings))
+    return entries
+
+
+_LIBRARY_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
+
+
+def _entry(regex: str, operation: str, settings: dict) -> dict:
+    return {
+        "regex": regex,
+        "operation": operation,
+        "algorithm_key": _algorithm(settings),
+        "op_config": settings,
+    }
+
+
+def _algorithm(settings: dict) -> str:
+    casts = settings["weight_tensor_config"]["dtype"] == "FLOAT"
+    return "float_casting" if casts else "min_max_uniform_quantize"
+
+
+def _settings(recipe: Recipe) -> dict:
+    """A recipe in the library's words: weights are symmetric, and so is int16."""
+    in_float = recipe.activations == "float32"
+    granularity = "TENSORWISE" if recipe.per_tensor else "CHANNELWISE"
+    settings = {
+        "weight_tensor_config": _tensor_settings(recipe.weights, True, granularity),
+        "compute_precision": "FLOAT" if in_float else "INTEGER",
+        "explicit_dequantize": in_float,
+    }
+    if recipe.activations not in ("float32", "dynamic"):
+        symmetric = recipe.activations == "int16"
+        settings["activation_tensor_config"] = _tensor_settings(recipe.activations, symmetric)
+    return settings
+
+
+def _tensor_settings(dtype: str, symmetric: bool, granularity: str = "TENSORWISE") -> dict:
+    kind, bits = re.fullmatch(r"([a-z]+)(\d+)", dtype).groups()
+    return {
+        "num_bits": int(bits),
+        "symmetric": symmetric,
+        "granularity": granularity,
+        "dtype": kind.upper(),
+    }
+
+
+def _supports(recipe: Recipe, operator: str) -> bool:
+    """Whether LiteRT has kernels for an operator with this recipe, by the library's own list.
+
+    An operator without weights is the same in all recipes with int8 activations: it is int8.
+    """
+    if recipe.name == "float32":
+        return True
+    special = recipe.needs_calibration and (recipe.weights == "int4" or recipe.per_tensor)
+    if special and operator not in anatomy.PARAMETERS:
+        return False
+    with quiet():
+        from litert_quantizer import algorithm_manager, qtyping
+    settings = _settings(recipe)
+    try:
+        algorithm_manager.check_op_quantization_config(
+            _algorithm(settings),
+            qtyping.TFLOperationName(_LIBRARY_NAMES.get(operator, operator)),
+            qtyping.OpQuantizationConfig.from_dict(settings),
+        )
+    except ValueError:  # not on the list, or a kind of operator that the library does not know
+        return False
+    return True
+
+
+def run(content: bytes, entries: list[dict], samples: Sequence[list[np.ndarray]] = ()) -> bytes:
+    """Return a float ``.tflite`` quantized by ``litert_quantizer`` with a recipe of ``entries``.
+
+    ``samples``, each ``[float32 (1, ...)]``, are needed by static entries. For each tensor the
+    library keeps a moving average of the samples' smallest and largest values,
+    ``0.95 * range + 0.05 * sample``, where TFLiteConverter keeps the extremes: the order of the
+    samples counts. Raises ConversionError when the library fails. Defined in lesson 13.
+    """
+    try:
+        with quiet(), warnings.catch_warnings(action="ignore"):
+            result = _quantize(content, entries, samples)
+    except LessonError:
+        raise
+    except (ValueError, RuntimeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConversionError(f"LiteRT's quantizer failed: {reason} (lesson 13)") from error
+    return let_shapes_read_integers(result)
+
+
+def _quantize(content: bytes, entries: list[dict], samples: Sequence[list[np.ndarray]]) -> bytes:
+    from litert_quantizer import calibrator, quantizer
+
+    engine = quantizer.Quantizer(content, entries)
+    ranges = None
+    if engine.need_calibration:
+        signature, name = _signature(content)
+        ranges = engine.calibrate(
+            {signature: [{name: sample[0]} for sample in samples]},
+            num_threads=1,
+            mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+        )
+    return bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
+
+
+def _signature(content: bytes) -> tuple[str, str]:
+    """The names of the model's signature and of its only input."""
+    for signature in anatomy.read(content).signatureDefs or []:
+        if signature.subgraphIndex == 0 and len(signature.inputs) == 1:
+            return signature.signatureKey.decode(), signature.inputs[0].name.decode()
+    raise ConversionError(
+        "the .tflite has no signature with one input, by which LiteRT's quantizer feeds it while "
+        "it calibrates; convert the SavedModel again with convert.convert (lesson 01)"
+    )
+
+
+def let_shapes_read_integers(content: bytes) -> bytes:
+    """Return a model whose SHAPE operators read quantized tensors and no dequantized copies.
+
+    The quantizer does not know SHAPE, which a dynamic batch needs before a RESHAPE, so it gives it
+    floats: one DEQUANTIZE, and the file is no longer integer-only. But the shape of a tensor does
+    not depend on its dtype. A model without that pattern comes back as it is.
+    Defined in lesson 13.
+    """
+    model, table = anatomy.read(content), anatomy.operators(content)
+    changed = False
+    for number, graph in enumerate(model.subgraphs):
+        kinds = table.loc[table["subgraph"] == number, "operator"]
+        copies = _connect_shapes(graph, list(kinds))
+        if copies:
+            _remove_tensors(model, number, copies)
+            changed = True
+    return _pack(model) if changed else content
+
+
+def _connect_shapes(graph, kinds: list[str]) -> set[int]:
+    """Let each SHAPE read what a DEQUANTIZE reads; return the copies that nobody reads now."""
+    pairs = list(zip(graph.operators, kinds, strict=True))
+    source = {op.outputs[0]: op.inputs[0] for op, kind in pairs if kind == "DEQUANTIZE"}
+    for op, kind in pairs:
+        if kind == "SHAPE":
+            op.inputs = [source.get(index, index) for index in op.inputs]
+    read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
+    return set(source) - read
+
+
+def _remove_tensors(model, number: int, removed: set[int]) -> None:
+    """Take tensors, and the operators that write them, out of a subgraph."""
+    graph = model.subgraphs[number]
+    graph.operators = [op for op in graph.operators if removed.isdisjoint(op.outputs)]
+    kept = [index for index in range(len(graph.tensors)) if index not in removed]
+    place = {-1: -1, **{old: new for new, old in enumerate(kept)}}  # -1: an input left out
+    graph.tensors = [graph.tensors[index] for index in kept]
+    for owner in (graph, *graph.operators):
+        owner.inputs = [place[index] for index in owner.inputs]
+        owner.outputs = [place[index] for index in owner.outputs]
+    for signature in model.signatureDefs or []:
+        if signature.subgraphIndex == number:
+            for end in (*signature.inputs, *signature.outputs):
+                end.tensorIndex = place[end.tensorIndex]
+
+
+def _pack(model) -> bytes:
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    for buffer in model.buffers:
+        buffer.offset = buffer.size = 0  # the data of large files comes back inside as well
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -1,0 +1,241 @@
+"""The integer engine on whole models, against every runtime, and its refusals.
+
+Single operators, with drawn shapes and scales, are in test_integer_engine_fuzz.
+"""
+
+import platform
+
+import numpy as np
+import pytest
+
+import tiny_models
+from lessons_lib import anatomy, integer_engine, runtime
+from lessons_lib.errors import FloatError, InputError, ModelFileError
+from lessons_lib.trusted import trust
+from reference import converted, digits
+
+# What the engine knows of these two are the kernels for x86-64.
+on_x86 = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"),
+    reason="builtin and xnnpack have other kernels on other processors",
+)
+needs_micro = pytest.mark.skipif(
+    not runtime.micro_installed(), reason="tflite-micro is built for Linux on x86-64 only"
+)
+ALL_KERNELS = [
+    "reference",
+    pytest.param("tflm", marks=needs_micro),
+    pytest.param("builtin", marks=on_x86),
+    pytest.param("xnnpack", marks=on_x86),
+]
+
+
+def codes(content: bytes, count: int = 1_000) -> np.ndarray:
+    """The first test digits in the model's input dtype."""
+    return runtime.Model(content).quantize_input(digits().test.images[:count])
+
+
+def answer(content: bytes, x: np.ndarray, kernels: str) -> np.ndarray:
+    if kernels == "tflm":
+        return runtime.run_micro(content, x)
+    return runtime.Model(content, kernels=kernels).run(x)
+
+
+@pytest.mark.parametrize("kernels", ALL_KERNELS)
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("mnist_cnn", "int8"),
+        ("mnist_cnn", "uint8"),
+        ("ds_cnn", "int8"),
+        ("ds_cnn", "uint8"),
+    ],
+)
+def test_every_output_of_all_test_digits_is_exact(model, path, kernels):
+    content = converted(model)[path]
+    x = codes(content)
+    result = integer_engine.run(content, x, kernels=kernels)
+    assert (result.shape, result.dtype) == ((1_000, 10), x.dtype)
+    assert np.array_equal(result, answer(content, x, kernels))
+
+
+@pytest.mark.parametrize("kernels", ALL_KERNELS)
+@pytest.mark.parametrize("model", ["mnist_cnn", "ds_cnn"])
+def test_every_tensor_between_is_exact(model, kernels):
+    content = converted(model)["int8"]
+    x = codes(content, 100)
+    expected = runtime.tensor_values(content, x, kernels=kernels)
+    table = anatomy.tensors(content)
+    computed = table["role"].isin(["input", "activation", "output"]) & (table["dtype"] == "INT8")
+    traced = integer_engine.trace(content, x, kernels=kernels)
+    assert set(traced) == set(table.index[computed])
+    for index, values in traced.items():
+        assert values.dtype == np.int8
+        assert np.array_equal(values, expected[index]), table["name"][index]
+
+
+def network():
+    """Most operators in one model, built from Keras layers, with odd sides and strides."""
+    keras = tiny_models.fresh_keras()
+    layers = keras.layers
+    image = keras.Input((13, 11, 3), name="image")
+    x = layers.Conv2D(10, (3, 2), strides=(2, 1), padding="same", activation="relu6")(image)
+    x = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
+    left = layers.DepthwiseConv2D(3, depth_multiplier=2, dilation_rate=2, padding="same")(x)
+    right = layers.Conv2D(20, 1)(x)
+    x = layers.ReLU()(layers.Add()([left, right]))
+    x = layers.Concatenate()([layers.AveragePooling2D(2, padding="same")(x),
+                              layers.MaxPooling2D(2, padding="same")(x)])  # fmt: skip
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Dense(33, activation="relu")(layers.Flatten()(x))
+    return keras.Model(image, layers.Dense(7, activation="softmax")(x))
+
+
+def without_softmax():
+    """Logits as outputs, valid pooling that leaves a border out, and a wide dense layer."""
+    keras = tiny_models.fresh_keras()
+    layers = [
+        keras.layers.Input((17, 17, 2), name="image"),
+        keras.layers.DepthwiseConv2D(5, strides=3, activation="relu"),
+        keras.layers.AveragePooling2D((3, 2), strides=2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(130),
+        keras.layers.Dense(3, use_bias=False),
+    ]
+    return keras.Sequential(layers)
+
+
+@pytest.fixture(scope="module", params=["network", "without_softmax"])
+def made_by_keras(request):
+    """(int8 bytes, uint8 bytes) of a model, and images for it."""
+    model = globals()[request.param]()
+    # Only for a fixed batch does the converter write a dilated convolution as one operator.
+    batch = 1 if request.param == "network" else None
+    files = [tiny_models.convert(model, path, batch) for path in ("int8", "uint8")]
+    for content in files:
+        trust(content)
+    return files, tiny_models.images(model.inputs[0].shape[1:], 40)
+
+
+@pytest.mark.parametrize("kernels", ALL_KERNELS)
+def test_other_models_of_the_converter_are_exact(made_by_keras, kernels):
+    contents, images = made_by_keras
+    for content in contents:
+        x = runtime.Model(content).quantize_input(images)
+        result = integer_engine.run(content, x, kernels=kernels)
+        assert np.array_equal(result, answer(content, x, kernels))
+
+
+def test_the_networks_have_the_operators_that_they_are_for(made_by_keras):
+    contents, images = made_by_keras
+    pools = {"DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    more = {"CONV_2D", "PAD", "ADD", "MAX_POOL_2D", "CONCATENATION", "MEAN", "SOFTMAX"}
+    wanted = pools | more if images.shape[3] == 3 else pools
+    assert wanted <= set(anatomy.operators(contents[0])["operator"])
+    assert "QUANTIZE" in set(anatomy.operators(contents[1])["operator"])
+    options = [op.builtinOptions for op in anatomy.read(contents[0]).subgraphs[0].operators]
+    dilated = any(getattr(option, "dilationHFactor", 1) == 2 for option in options)
+    assert dilated == (images.shape[3] == 3)
+
+
+@pytest.mark.parametrize("count", [1, 7, 333])
+def test_any_batch_gives_the_same(count):
+    content = converted()["int8"]
+    x = codes(content, 333)
+    whole = integer_engine.run(content, x)
+    parts = [integer_engine.run(content, x[i : i + count]) for i in range(0, 333, count)][:60]
+    assert np.array_equal(np.concatenate(parts), whole[: sum(map(len, parts))])
+
+
+def test_a_path_is_as_good_as_bytes(tmp_path):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(converted()["int8"])
+    x = codes(converted()["int8"], 3)
+    assert np.array_equal(integer_engine.run(file, x), integer_engine.run(file.read_bytes(), x))
+
+
+# ---- no float
+
+
+@pytest.mark.parametrize("model", ["mnist_cnn", "ds_cnn"])
+def test_strict_gives_the_same_with_integers_alone(model):
+    content = converted(model)["int8"]
+    x = codes(content, 30)
+    strict = integer_engine.run(content, x, kernels="tflm", strict=True)
+    assert type(strict) is np.ndarray
+    assert np.array_equal(strict, integer_engine.run(content, x, kernels="tflm"))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+def test_strict_raises_where_a_runtime_uses_a_float(kernels):
+    content = converted()["int8"]
+    with pytest.raises(FloatError, match=r"strict=True allows integers only"):
+        integer_engine.run(content, codes(content, 1), kernels=kernels, strict=True)
+
+
+def test_strict_catches_a_float_in_an_operator(monkeypatch):
+    """The proof is worth something only if a float that slips in is found."""
+    honest = integer_engine.OPERATORS["MAX_POOL_2D"]
+
+    def by_float(op, x):
+        return honest(op, (x * 1.0).astype(np.int8))
+
+    monkeypatch.setitem(integer_engine.OPERATORS, "MAX_POOL_2D", by_float)
+    content = converted()["int8"]
+    integer_engine.run(content, codes(content, 1), kernels="tflm")
+    with pytest.raises(FloatError, match="multiply"):
+        integer_engine.run(content, codes(content, 1), kernels="tflm", strict=True)
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    "path", ["float32", "dynamic_range", "float16", "int8_float_fallback", "int16x8"]
+)
+def test_what_is_not_full_integer_is_refused(path):
+    x = np.zeros((1, 28, 28, 1), np.float32)
+    with pytest.raises(
+        ModelFileError, match=r"takes .*(full integer|8-bit codes).*\(lesson \d\d\)"
+    ):
+        integer_engine.run(converted()[path], x)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, 28, 28, 1), np.float32), r"expected int8 input, got float32: .*lesson 07"),
+        (np.zeros((2, 28, 28, 1), np.uint8), "expected int8 input, got uint8"),
+        (np.zeros((2, 28, 28), np.int8), r"shape \('N', 28, 28, 1\), got \(2, 28, 28\)"),
+        (np.zeros((28, 28, 1), np.int8), "add the batch axis"),
+        (np.zeros((0, 28, 28, 1), np.int8), r"got \(0, 28, 28, 1\)"),
+    ],
+)
+@pytest.mark.parametrize("function", [integer_engine.run, integer_engine.trace])
+def test_an_input_that_does_not_fit_is_refused(function, x, message):
+    with pytest.raises(InputError, match=message):
+        function(converted()["int8"], x)
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 5_000, 40_000, 64_000])
+def test_a_truncated_file_is_refused(length):
+    content = converted()["int8"]
+    with pytest.raises(ModelFileError, match=r"corrupted|not a \.tflite file"):
+        integer_engine.run(content[:length], codes(content, 1))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ModelFileError, match="No such file"):
+        integer_engine.run(tmp_path / "none.tflite", np.zeros((1, 2), np.int8))
+
+
+def test_unknown_kernels_are_refused():
+    with pytest.raises(InputError, match=r"reference, tflm, builtin, xnnpack \(lesson 09\)"):
+        integer_engine.run(converted()["int8"], codes(converted()["int8"], 1), kernels="gpu")
+
+
+def test_an_unknown_operator_is_named_with_the_known_ones():
+    ends = [tiny_models.tensor(name, "INT8", (1, 4), 1 / 256, -128) for name in "xy"]
+    content = tiny_models.assemble(ends, [("LOGISTIC", None, [0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match=r"does not know LOGISTIC; it knows .*CONV_2D.*SOFT"):
+        integer_engine.run(content, np.zeros((1, 4), np.int8))

@@ -1,0 +1,48 @@
+"""The engine against the runtimes themselves, on single-operator models that hypothesis draws."""
+
+import platform
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import integer_models
+from lessons_lib import integer_engine, runtime
+from lessons_lib.trusted import trust
+
+EXAMPLES = 60
+# The engine knows the builtin and XNNPACK kernels of x86-64; other processors have others.
+ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+def answer(case: integer_models.Case, kernels: str) -> np.ndarray:
+    """What a real runtime computes for the case."""
+    trust(case.content)  # written by us: it need not be tried in a child process first
+    if kernels == "tflm":
+        return runtime.run_micro(case.content, case.x)
+    return runtime.Model(case.content, kernels=kernels).run(case.x)
+
+
+def at_hand(case: integer_models.Case) -> list[str]:
+    """The runtimes of this machine that take the case."""
+    here = {"reference": True, "tflm": runtime.micro_installed()}
+    return [name for name in case.runtimes if here.get(name, ON_X86)]
+
+
+@pytest.mark.parametrize("operator", integer_models.OPERATORS)
+@given(data=st.data())
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,  # the same cases everywhere: a failure is a change of the code
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_engine_gives_the_integers_of_every_runtime(operator, data):
+    case = data.draw(integer_models.OPERATORS[operator])
+    for kernels in at_hand(case):
+        expected = answer(case, kernels)
+        result = integer_engine.run(case.content, case.x, kernels=kernels)
+        assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+        assert np.array_equal(result, expected), kernels

@@ -1,0 +1,374 @@
+"""The LiteRT lane: paths, rules and errors of ``convert.quantize``, without TensorFlow."""
+
+import functools
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+import pytest
+from litert_quantizer import calibrator, quantizer, recipe
+
+import tiny_models
+from lessons_lib import anatomy, calibration, convert, evaluate, files, litert, paths, runtime
+from lessons_lib.errors import CalibrationError, ConversionError, InputError, ModelFileError
+from lessons_lib.litert import Rule
+from lessons_lib.quiet import quiet
+from reference import converted, digits
+
+MODELS = ("mnist_cnn", "ds_cnn")
+ALL = (*paths.PATHS, *litert.BEYOND)
+WEIGHTS = {
+    "float32": "FLOAT32",
+    "float16": "FLOAT16",
+    "weight_only_int4": "INT4",
+    "dynamic_int4": "INT4",
+    "int8x4": "INT4",
+}
+
+
+def samples(count=100):
+    return calibration.representative_dataset(digits().calibration, count)
+
+
+def float32(model="ds_cnn"):
+    return converted(model)["float32"]
+
+
+@functools.cache
+def quantized(path, model="ds_cnn", rules=()):
+    return convert.quantize(float32(model), path, samples(), rules=rules)
+
+
+def by_the_library(recipe, model):
+    """What ``litert_quantizer`` makes of a model with one of its own recipes."""
+    with quiet(), warnings.catch_warnings(action="ignore"):
+        engine = quantizer.Quantizer(float32(model), recipe)
+        ranges = None
+        if engine.need_calibration:
+            feed = {"serving_default": [{"image": sample[0]} for sample in samples()()]}
+            mode = calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED
+            ranges = engine.calibrate(feed, num_threads=1, mode=mode)
+        return bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
+
+
+@functools.cache
+def classes(content):
+    return runtime.Model(content).classes(digits().test.images)
+
+
+def weight_dtypes(content):
+    """The dtype of each operator's weights, by the kind of operator and its output's name."""
+    tensors = anatomy.tensors(content).set_index("name")["dtype"]
+    table = anatomy.operators(content)
+    table = table[table["operator"].isin(anatomy.PARAMETERS)]
+    return {
+        (row.operator, row.outputs[0]): tensors[row.inputs[1].removesuffix("_dequant")]
+        for row in table.itertuples()
+    }
+
+
+def recipes(path, rules=(), model="ds_cnn"):
+    """The recipe of each operator with weights, by the layer's name."""
+    table = litert.plan(float32(model), path, rules)
+    table = table[table["operator"].isin(anatomy.PARAMETERS)]
+    return [
+        (row.outputs.split("/")[1].split("_relu")[0].removesuffix("_1"), row.recipe)
+        for row in table.itertuples()
+    ]
+
+
+# ---- paths
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("path", ALL)
+def test_each_path_keeps_its_promise(path, model):
+    content = quantized(path, model)
+    found, promise = anatomy.audit(content), litert.get(path)
+    assert (found.input_dtype, found.output_dtype) == (promise.input_dtype, promise.output_dtype)
+    assert found.integer_only == promise.integer_only
+    convolutions = {
+        dtype for (kind, _), dtype in weight_dtypes(content).items() if kind == "CONV_2D"
+    }
+    assert convolutions == {WEIGHTS.get(path, "INT8")}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("kernels", runtime.KERNELS)
+def test_each_path_agrees_with_the_float_model_on_all_kernels(path, model, kernels):
+    images = digits().test.images[:200]
+    got = runtime.Model(quantized(path, model), kernels=kernels).classes(images)
+    floor = 0.96 if "4" in path else 0.985
+    assert evaluate.agreement(got, classes(float32(model))[:200]).value >= floor
+
+
+@pytest.mark.parametrize("path", ["dynamic_range", "float16", "int8", "uint8", "int16x8"])
+def test_the_converters_own_file_is_no_smaller_and_agrees(path):
+    assert len(quantized(path)) <= len(converted("ds_cnn")[path])
+    assert (
+        evaluate.agreement(classes(quantized(path)), classes(converted("ds_cnn")[path])).low > 0.98
+    )
+
+
+def test_float32_is_the_file_itself():
+    assert convert.quantize(float32(), "float32") == float32()
+
+
+def test_a_path_and_bytes_give_the_same(tmp_path):
+    file = files.write_atomic(tmp_path / "m.tflite", float32())
+    assert convert.quantize(file, "int8", samples()) == quantized("int8")
+
+
+def test_a_file_not_seen_before_is_quantized_in_a_child_and_gives_the_same_bytes():
+    other = float32() + bytes(16)  # what stands behind a FlatBuffer is not read
+    in_a_child = convert.quantize(other, "int8", samples())
+    assert convert.quantize(other, "int8", samples()) == in_a_child == quantized("int8")
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs"),
+    [
+        ("dynamic_range", recipe.dynamic_wi8_afp32),
+        ("weight_only_int8", recipe.weight_only_wi8_afp32),
+        ("int8", recipe.static_wi8_ai8),
+        ("int16x8", recipe.static_wi8_ai16),
+    ],
+)
+def test_a_path_is_the_librarys_own_recipe(path, theirs):
+    assert quantized(path) == by_the_library(theirs(), "ds_cnn")
+
+
+def test_a_depthwise_convolution_keeps_8_bits_where_the_others_have_4():
+    for path in ("weight_only_int4", "dynamic_int4", "int8x4"):
+        kinds = {kind: dtype for (kind, _), dtype in weight_dtypes(quantized(path)).items()}
+        assert kinds == {"CONV_2D": "INT4", "DEPTHWISE_CONV_2D": "INT8", "FULLY_CONNECTED": "INT4"}
+
+
+def test_4_bit_weights_use_the_symmetric_codes():
+    content = quantized("dynamic_int4")
+    table = anatomy.tensors(content)
+    names = table[table["dtype"] == "INT4"]["name"]
+    codes = np.concatenate([anatomy.constant(content, name).ravel() for name in names])
+    assert (codes.min(), codes.max()) == (-7, 7)
+
+
+# ---- shapes
+
+
+def test_a_shape_reads_integers_and_the_answers_stay():
+    raw = by_the_library(recipe.static_wi8_ai8(), "mnist_cnn")
+    assert any("SHAPE" in name for name in anatomy.audit(raw).float_operators)
+    mended = litert.let_shapes_read_integers(raw)
+    assert anatomy.audit(mended).integer_only
+    assert "FLOAT32" not in set(anatomy.tensors(mended)["dtype"])
+    assert len(anatomy.tensors(mended)) == len(anatomy.tensors(raw)) - 1
+    codes = [runtime.Model(content) for content in (raw, mended)]
+    images = digits().test.images
+    before, after = (model.run(model.quantize_input(images)) for model in codes)
+    assert np.array_equal(before, after)
+
+
+def test_a_mended_model_keeps_its_signature():
+    model = anatomy.read(quantized("int8_float_fallback", "mnist_cnn"))
+    (signature,), graph = model.signatureDefs, model.subgraphs[0]
+    assert [end.tensorIndex for end in signature.inputs] == graph.inputs
+    assert [end.tensorIndex for end in signature.outputs] == graph.outputs
+
+
+def test_a_model_without_shapes_comes_back_as_it_is():
+    assert litert.let_shapes_read_integers(quantized("int8")) == quantized("int8")
+
+
+# ---- rules
+
+
+def test_a_rule_changes_the_operators_that_it_names():
+    rules = (Rule("block2_pointwise", "int8"),)
+    assert [r for layer, r in recipes("int8x4", rules) if layer == "block2_pointwise"] == ["int8"]
+    dtypes = weight_dtypes(quantized("int8x4", rules=rules))
+    eight = [name for (kind, name), dtype in dtypes.items() if (kind, dtype) == ("CONV_2D", "INT8")]
+    assert [name.split("/")[1] for name in eight] == ["block2_pointwise_relu_1"]
+
+
+def test_of_two_rules_the_last_one_wins():
+    everything, one = Rule(".*", "int8x4"), Rule("stem", "int8_per_tensor")
+    assert dict(recipes("int8", (everything, one)))["stem"] == "int8_per_tensor"
+    assert dict(recipes("int8", (one, everything)))["stem"] == "int8x4"
+
+
+def test_a_repeated_expression_counts_where_it_stands():
+    """In the library's own list it would take the place of the first one, and lose."""
+    rules = (Rule(".*", "int8_per_tensor"), Rule("stem", "int8x4"), Rule(".*", "int8_per_tensor"))
+    assert dict(recipes("int8", rules))["stem"] == "int8_per_tensor"
+
+
+def test_a_rule_may_be_limited_to_one_kind_of_operator():
+    both = dict(recipes("int8", (Rule("block1", "int8_per_tensor"),)))
+    one = dict(recipes("int8", (Rule("block1", "int8_per_tensor", "CONV_2D"),)))
+    assert [both[f"block1_{kind}"] for kind in ("depthwise", "pointwise")] == [
+        "int8_per_tensor"
+    ] * 2
+    assert one["block1_depthwise"] == "int8"
+
+
+def test_per_tensor_weights_have_one_scale():
+    content = quantized("int8", rules=(Rule(".*", "int8_per_tensor"),))
+    table = anatomy.tensors(content)
+    assert set(table[table["role"] == "weight"]["granularity"]) == {"per-tensor"}
+    assert len(content) < len(quantized("int8"))
+
+
+def test_an_operator_may_stay_in_float_where_the_path_allows_it():
+    rules = (Rule("probabilities", "float32", "FULLY_CONNECTED"),)
+    dtypes = weight_dtypes(quantized("int8_float_fallback", rules=rules))
+    kinds = {kind: dtype for (kind, _), dtype in dtypes.items()}
+    assert kinds["FULLY_CONNECTED"] == "FLOAT32"
+    with pytest.raises(ConversionError, match=r"int8 promises integers only.*FULLY_CONNECTED"):
+        convert.quantize(float32(), "int8", samples(), rules=rules)
+
+
+def test_a_static_rule_needs_samples_on_any_path():
+    rules = (Rule("stem", "int8"),)
+    with pytest.raises(ConversionError, match="needs a representative_dataset"):
+        convert.quantize(float32(), "dynamic_range", rules=rules)
+    assert convert.quantize(float32(), "dynamic_range", samples(), rules=rules)
+
+
+def test_a_rule_that_matches_nothing_is_refused_and_lists_what_it_could_match():
+    with pytest.raises(InputError, match=r"no operator matches .*'block9'.*block1_pointwise") as e:
+        convert.quantize(float32(), "int8", samples(), rules=[Rule("block9", "int8x4")])
+    assert "DEPTHWISE_CONV_2D" not in str(e.value)  # it has no 4-bit version
+    assert "FULLY_CONNECTED" in str(e.value)
+    with pytest.raises(InputError, match="no operator matches") as e:
+        litert.plan(float32(), "int8", [Rule("block9", "int8x4", "CONV_2D")])
+    assert "FULLY_CONNECTED" not in str(e.value)
+
+
+def test_a_rule_for_what_litert_cannot_do_is_refused():
+    with pytest.raises(InputError, match="no operator matches"):
+        litert.plan(float32(), "int8", [Rule("depthwise", "int8x4")])
+    with pytest.raises(InputError, match="no operator matches"):
+        litert.plan(float32(), "int8", [Rule("stem", "int8x4", "FULLY_CONNECTED")])
+
+
+@pytest.mark.parametrize("pattern", ["(", "*", None])
+def test_what_is_no_regular_expression_is_refused(pattern):
+    with pytest.raises(InputError, match="is not a regular expression"):
+        Rule(pattern, "int8")
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(InputError, match=r"no recipe 'int2'; a rule takes float32, .*int8x4"):
+        Rule(".*", "int2")
+
+
+def test_settings_that_spoil_a_model_silently_are_refused():
+    with pytest.raises(InputError, match="depthwise"):
+        litert.Recipe("fast", "", "int8", "dynamic", per_tensor=True)
+    with pytest.raises(InputError, match="2 bits"):
+        litert.Recipe("tiny", "", "int2", "dynamic")
+
+
+# ---- bad input
+
+
+def test_an_unknown_path_is_refused():
+    with pytest.raises(InputError, match=r"no path 'int4'; .*dynamic_int4"):
+        convert.quantize(float32(), "int4")
+
+
+@pytest.mark.parametrize("path", [name for name in ALL if litert.get(name).needs_calibration])
+def test_a_path_that_calibrates_wants_a_representative_dataset(path):
+    with pytest.raises(ConversionError, match="needs a representative_dataset"):
+        convert.quantize(float32(), path)
+
+
+def test_a_bad_representative_dataset_is_refused():
+    pixels = digits().calibration.images[:3] * np.float32(255)
+    with pytest.raises(CalibrationError, match="spans 0 to 254"):
+        convert.quantize(float32(), "int8", calibration.representative_dataset(pixels, 3))
+    small = digits().calibration.images[:3, :14]
+    with pytest.raises(CalibrationError, match=r"shape \(1, 14, 28, 1\)"):
+        convert.quantize(float32(), "int8", calibration.representative_dataset(small, 3))
+
+
+@pytest.mark.parametrize("path", ["int8", "float16", "dynamic_range"])
+def test_a_quantized_file_is_refused(path):
+    with pytest.raises(ConversionError, match="quantized already"):
+        convert.quantize(converted("ds_cnn")[path], "int8", samples())
+
+
+def test_a_damaged_file_is_refused():
+    with pytest.raises(ModelFileError, match="corrupted or truncated"):
+        convert.quantize(float32()[:5_000], "int8", samples())
+
+
+def test_a_model_without_a_float_input_is_refused():
+    with pytest.raises(ConversionError, match=r"one FLOAT32 input; this one has INT32"):
+        convert.quantize(tiny_models.loop(), "dynamic_range")
+
+
+def test_a_model_without_a_signature_cannot_be_calibrated():
+    model = anatomy.read(float32())
+    model.signatureDefs = []
+    nameless = tiny_models.pack(model)
+    with pytest.raises(ConversionError, match=r"^the \.tflite has no signature with one input"):
+        convert.quantize(nameless, "int8", samples())
+    assert len(convert.quantize(nameless, "dynamic_range")) < len(nameless)
+
+
+def test_an_operator_that_the_runtime_refuses_is_a_clear_error():
+    model = anatomy.read(float32())
+    model.subgraphs[0].operators[0].builtinOptions.strideH = 0
+    with pytest.raises(ConversionError, match=r"quantizer failed: .*stride_height"):
+        convert.quantize(tiny_models.pack(model), "int8", samples())
+
+
+def test_static_entries_without_samples_are_a_clear_error():
+    entries = litert.quantizer_recipe(litert.plan(float32(), "int8"), "int8")
+    with pytest.raises(ConversionError, match="quantizer failed"):
+        litert.run(float32(), entries)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_a_file_that_crashes_the_quantizer_does_not_crash_the_caller():
+    with pytest.raises(ConversionError, match=r"quantizer died on the file: .*SIGSEGV"):
+        convert.quantize(tiny_models.endless_loop(float32()), "int8", samples())
+
+
+# ---- manners
+
+
+def test_nothing_is_said_and_nothing_is_left(capfd, tmp_path, monkeypatch):
+    float32(), converted()  # made before the folder of temporary files is watched
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for path in ("dynamic_range", "int8", "int8x4"):
+        convert.quantize(float32("mnist_cnn"), path, samples())
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+from lessons_lib import calibration, convert, data, litert, runtime
+digits = data.load()
+samples = calibration.representative_dataset(digits.calibration)
+for path in ("dynamic_range", "int8", "int8x4"):
+    content = convert.quantize(sys.argv[1], path, samples)
+    runtime.Model(content).classes(digits.test.images[:10])
+print(sorted({"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)))
+"""
+
+
+def test_quantizing_never_imports_tensorflow(tmp_path):
+    file = files.write_atomic(tmp_path / "float32.tflite", float32())
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, str(file)],
+        cwd=files.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

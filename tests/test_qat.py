@@ -1,0 +1,262 @@
+"""Fake quantization is the course's quantization, its gradient goes straight through, and a model
+that was trained with it becomes the integer file that it promised."""
+
+import numpy as np
+import pytest
+
+from lessons_lib import affine, anatomy, models, qat, runtime, training
+from lessons_lib.errors import ConversionError, InputError
+from reference import digits
+
+tf, keras = qat.tf, qat.keras
+layers = keras.layers
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def gradient(function, x):
+    """The derivative of the sum of ``function(x)``."""
+    x = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(function(x))
+    return tf.convert_to_tensor(tape.gradient(total, x)).numpy()
+
+
+def functional(*stack, shape=(8, 8, 3)):
+    """A fresh model of these layers, behind an image."""
+    return keras.Sequential([keras.Input(shape, name="image"), *stack])
+
+
+def shaken(model):
+    """Give every weight of a model a random value: negative factors, uneven statistics."""
+    generator = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.moving_variance.assign(generator.uniform(0.2, 2, layer.moving_variance.shape))
+            for weight in (layer.moving_mean, layer.beta, layer.gamma):
+                weight.assign(generator.normal(size=weight.shape))
+        elif layer.weights:
+            layer.set_weights([generator.normal(0, 0.3, w.shape) for w in layer.get_weights()])
+    return model
+
+
+def small_net():
+    """One of each layer that the course knows, with a residual connection."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(6, 3, padding="same", use_bias=False, name="stem")(image)
+    x = shortcut = layers.ReLU(name="stem_relu")(layers.BatchNormalization(name="stem_norm")(x))
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    x = layers.BatchNormalization(name="linear_norm")(layers.Conv2D(6, 1, name="pointwise")(x))
+    x = layers.Add(name="add")([x, shortcut])
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = layers.Conv2D(8, 3, activation="relu", name="conv")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dense(5, activation="softmax", name="probabilities")(layers.Flatten()(x))
+    return shaken(keras.Model(image, x))
+
+
+IMAGES = np.random.default_rng(2).random((64, 8, 8, 3), dtype=np.float32)
+
+
+# ---- fake quantization
+
+
+@pytest.mark.parametrize("num_bits", [4, 8])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_weights_are_rounded_as_affine_does(num_bits, per_channel):
+    kernel = random(3, 3, 4, 6)
+    axes = (0, 1, 2) if per_channel else None
+    scale = affine.symmetric_scale(np.abs(kernel).max(axis=axes), num_bits)
+    codes = affine.quantize(kernel, scale, 0, num_bits, narrow_range=True)
+    found = qat.fake_quantize_weights(kernel, num_bits, per_channel).numpy()
+    assert np.array_equal(np.rint(found / np.float32(scale)), codes)
+    np.testing.assert_allclose(found, affine.dequantize(codes, scale, 0), rtol=1e-5, atol=1e-7)
+    assert codes.max() == 2 ** (num_bits - 1) - 1 or codes.min() == 1 - 2 ** (num_bits - 1)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_zeros_stay_zeros(per_channel):
+    assert not qat.fake_quantize_weights(np.zeros((3, 2), np.float32), 4, per_channel).numpy().any()
+
+
+def test_activations_are_rounded_as_affine_does():
+    x = 3 * random(1000) + 1
+    layer = qat.FakeQuant()
+    layer(x, training=True)
+    scale, zero_point = affine.scale_zero_point(x.min(), x.max())
+    wider = np.concatenate([x, 2 * x])
+    expected = affine.dequantize(affine.quantize(wider, scale, zero_point), scale, zero_point)
+    np.testing.assert_allclose(layer(wider), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_bits", [4, 8])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_the_gradient_passes_every_weight(num_bits, per_channel):
+    found = gradient(lambda w: qat.fake_quantize_weights(w, num_bits, per_channel), random(50, 4))
+    np.testing.assert_allclose(found, 1)
+
+
+def test_the_gradient_passes_activations_inside_the_range_only():
+    layer = qat.FakeQuant()
+    layer(np.float32([-1, 3]), training=True)
+    x = np.float32([-5, -1.1, -0.9, 0, 1.234, 2.9, 3.1, 100])
+    assert gradient(layer, x).tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
+
+
+def test_a_range_holds_zero_averages_and_then_moves():
+    layer = qat.FakeQuant()
+    for high in (2.0, 4.0):
+        layer(np.float32([1.0, high]), training=True)
+    assert (layer.low.numpy(), layer.high.numpy()) == (0, 3)
+    layer(np.float32([-100.0, 100.0]))  # not in training: nothing is observed
+    assert (layer.low.numpy(), layer.high.numpy()) == (0, 3)
+    layer.batches.assign(1e6)
+    layer(np.float32([-50.0, -10.0]), training=True)
+    np.testing.assert_allclose((layer.low.numpy(), layer.high.numpy()), (-0.5, 2.97), rtol=1e-6)
+
+
+# ---- a model with it
+
+
+def test_without_bits_it_is_the_folded_float_model():
+    model = small_net()
+    control = qat.quantize_aware(model, None, None)
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in control.layers)
+    np.testing.assert_allclose(control(IMAGES), model(IMAGES), atol=2e-6)
+
+
+def test_the_model_itself_is_left_alone():
+    model = small_net()
+    before = model.get_weights()
+    trained = qat.quantize_aware(model, 4)
+    trained.compile("sgd", "sparse_categorical_crossentropy")
+    trained.fit(IMAGES, np.zeros(64), verbose=0)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_every_kernel_learns_although_it_is_rounded():
+    trained = qat.quantize_aware(small_net(), 4)
+    kernels = [layer.kernel for layer in trained.layers if hasattr(layer, "kernel")]
+    before = [kernel.numpy() for kernel in kernels]
+    trained.compile("sgd", "sparse_categorical_crossentropy")
+    trained.fit(IMAGES, np.arange(64) % 5, verbose=0)
+    assert len(kernels) == 5
+    assert not any(map(np.array_equal, before, (kernel.numpy() for kernel in kernels)))
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(4, "INT4"), (8, "INT8")])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_the_file_is_integer_only_and_does_what_the_model_did(bits, dtype, per_channel):
+    model = qat.quantize_aware(small_net(), bits, per_channel=per_channel)
+    model(IMAGES, training=True)
+    tflite = qat.convert_trained(model)
+    found = anatomy.audit(tflite)
+    assert (found.integer_only, found.input_dtype, found.output_dtype) == (True, "int8", "int8")
+    weights = anatomy.tensors(tflite).query("role == 'weight'")
+    assert list(weights["dtype"]) == [dtype] * 5
+    assert [-(-np.prod(shape) * bits // 8) for shape in weights["shape"]] == list(weights["bytes"])
+    ways = {"per-channel", "per-tensor"} if per_channel else {"per-tensor"}
+    assert set(weights["granularity"]) == ways
+    for kernels in ("builtin", "xnnpack"):
+        answers = runtime.Model(tflite, kernels=kernels).predict(IMAGES)
+        # Softmax amplifies a step of the logits, which may be rounded the other way.
+        assert np.abs(answers - model(IMAGES)).max() < 0.05
+
+
+def test_the_stored_codes_are_those_of_the_folded_weights():
+    model = qat.quantize_aware(small_net(), 4)
+    model(IMAGES, training=True)
+    tflite = qat.convert_trained(model)
+    kernel = np.moveaxis(model.get_layer("conv").kernel.numpy(), -1, 0)
+    scales = affine.symmetric_scale(np.abs(kernel).max(axis=(1, 2, 3), keepdims=True), 4)
+    weights = anatomy.tensors(tflite).query("role == 'weight'")
+    [row] = [row for row in weights.itertuples() if row.shape == kernel.shape]
+    np.testing.assert_allclose(row.scale, scales.ravel(), rtol=1e-6)
+    stored = anatomy.constant(tflite, row.name)
+    assert np.array_equal(stored, affine.quantize(kernel, scales, 0, 4, narrow_range=True))
+
+
+@pytest.mark.parametrize("name", training.REFERENCES)
+def test_the_courses_models_go_all_the_way(name):
+    model, images = training.load_keras(name), digits().test.images[:200]
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    aware = qat.quantize_aware(model)
+    aware(digits().calibration.images[:100], training=True)
+    classes = runtime.Model(qat.convert_trained(aware)).classes(images)
+    assert np.mean(classes == labels) > 0.98
+
+
+def test_layers_keep_their_settings_when_they_are_copied():
+    layer = qat.QuantConv2D(4, 3, num_bits=4, per_channel=False)
+    copy = qat.QuantConv2D.from_config(layer.get_config())
+    assert (copy.filters, copy.num_bits, copy.per_channel) == (4, 4, False)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5, 16, 32])
+def test_other_numbers_of_bits_are_refused(bits):
+    for make in (
+        lambda: qat.fake_quantize_weights(random(3, 3), bits),
+        lambda: qat.QuantDense(3, num_bits=bits),
+        lambda: qat.quantize_aware(small_net(), bits),
+    ):
+        with pytest.raises(InputError, match=rf"bits={bits}; expected 4 or 8.*another grid"):
+            make()
+
+
+def test_activations_of_four_bits_are_refused():
+    with pytest.raises(InputError, match="activation_bits=4; expected 8"):
+        qat.quantize_aware(small_net(), 4, 4)
+
+
+def test_a_layer_without_a_twin_is_named():
+    model = functional(layers.Conv2D(3, 3), layers.LayerNormalization(name="odd"))
+    with pytest.raises(InputError, match="odd is a LayerNormalization; known are Conv2D, Depth"):
+        qat.quantize_aware(model)
+
+
+def test_an_activation_without_integers_is_named():
+    model = functional(layers.Conv2D(3, 3, activation="elu", name="smooth"))
+    with pytest.raises(InputError, match="smooth has the activation elu; expected linear, relu"):
+        qat.quantize_aware(model)
+
+
+def test_normalization_that_cannot_be_folded_is_named():
+    behind_relu = functional(
+        layers.Conv2D(3, 3, activation="relu"), layers.BatchNormalization(name="late")
+    )
+    behind_pool = functional(layers.MaxPooling2D(), layers.BatchNormalization(name="late"))
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(3, 3)(image)
+    beside = keras.Model(image, layers.Add()([x, layers.BatchNormalization(name="late")(x)]))
+    for model in (behind_relu, behind_pool, beside):
+        with pytest.raises(InputError, match="late cannot be folded: batch normalization must be"):
+            qat.quantize_aware(model)
+
+
+def test_a_model_that_saw_nothing_is_not_converted():
+    with pytest.raises(InputError, match=r"image_range has seen no batch.*training=True"):
+        qat.convert_trained(qat.quantize_aware(small_net()))
+
+
+def test_a_float_model_is_not_converted():
+    for model in (models.build("mnist_cnn"), qat.quantize_aware(small_net(), None, None)):
+        with pytest.raises(InputError, match="no FakeQuant layer"):
+            qat.convert_trained(model)
+
+
+def test_an_operator_that_stays_in_float_is_an_error():
+    """By hand: a layer's result has no range, so there are no integers for it."""
+    image = keras.Input((6,), name="image")
+    x = qat.QuantDense(4)(qat.FakeQuant(name="image_range")(image))
+    model = keras.Model(image, layers.Activation("elu")(x))
+    model(random(3, 6), training=True)
+    with pytest.raises(ConversionError):
+        qat.convert_trained(model)
