@@ -30,7 +30,7 @@ def ds_cnn():
     A stem that halves the image, three blocks of a depthwise and a pointwise convolution, the
     second with a residual connection, and the average over all positions. Batch normalization
     follows every convolution; the converter folds it away. Input float32 (N, 28, 28, 1) in
-    [0, 1]; output float32 (N, 10), class probabilities. Defined in lesson 11. Source: Howard et
+    [0, 1]; output float32 (N, 10), class probabilities. Defined in lesson 10. Source: Howard et
     al., "MobileNets", 2017.
     """
     keras = _keras()

@@ -23,6 +23,30 @@ def test_an_evaluation_of_real_models_fills_its_two_results(name):
         assert result.how.startswith(f"1,000 digits, {name}, median of 2 interleaved rounds; ")
 
 
+def test_the_engine_is_timed_against_two_runtimes():
+    results = bench.engine("mnist_cnn", converted()["int8"], rounds=2)
+    whose = ("LiteRT's reference kernels", "XNNPACK")
+    for result, what, promise in zip(results, whose, (1, 8), strict=True):
+        assert result.what == f"mnist_cnn: engine's time against {what}"
+        assert (result.unit, result.promise, result.at_least) == ("x", promise, False)
+        assert result.measured > 0
+        assert result.how.startswith("1,000 digits, bit-exact, median of 2 interleaved rounds")
+
+
+def test_an_engine_with_other_integers_is_not_timed(monkeypatch):
+    monkeypatch.setattr(bench.integer_engine, "run", lambda content, x, kernels: x[:, 0, 0] * 0)
+    with pytest.raises(SystemExit, match="mnist_cnn: the engine's integers are not those of"):
+        bench.engine("mnist_cnn", converted()["int8"], rounds=2)
+
+
+def test_minutes_are_summed_by_part():
+    taken = {"01_a": (60.0, 1), "08_b": (30.0, 1), "09_c": (90.0, 1)}
+    first, second = bench._minutes(1, 8, taken), bench._minutes(9, 13, taken)
+    assert (first.measured, second.measured) == (1.5, 1.5)
+    assert (first.promise, second.promise) == (6, 6)
+    assert first.how.startswith("pytest of 2 notebooks")
+
+
 def test_ways_that_do_other_work_are_not_timed():
     course = np.arange(1_000) % 10
     other = np.where(np.arange(1_000) < 5, course + 1, course)  # 99.5 % agree

@@ -106,7 +106,8 @@ def test_no_file_names_an_index():
 ROOMS = (
     *("errors", "quiet", "files", "children", "trusted"),
     *("data", "models", "training"),
-    *("paths", "affine", "folding", "anatomy", "layers", "fixed_point", "integer_engine"),
+    *("paths", "affine", "folding", "anatomy", "layers"),
+    *("fixed_point", "integer_graph", "integer_engine"),
     *("calibration", "litert", "convert", "qat"),
     *("runtime", "evaluate", "benchmark", "scoreboard"),
     *("plots", "widgets", "checks", "notebooks", "cli"),
@@ -223,6 +224,7 @@ def test_what_is_declared_is_needed():
 WITHOUT_TENSORFLOW = """
 import sys, tempfile
 from lessons_lib import affine, anatomy, benchmark, checks, evaluate, plots, runtime, widgets
+from lessons_lib import folding, integer_engine, layers, litert
 from lessons_lib import convert, data, training
 digits = data.load().test
 with tempfile.TemporaryDirectory() as folder:

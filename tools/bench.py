@@ -185,9 +185,8 @@ def converted(reference: str, *names: str) -> dict[str, bytes]:
 # ---- the integer engine
 
 
-def engine(name: str, rounds: int = ROUNDS) -> list[Result]:
+def engine(name: str, content: bytes, rounds: int = ROUNDS) -> list[Result]:
     """Time the integer engine on 1,000 digits against LiteRT's own kernels, on one thread."""
-    content = converted(name, "int8")["int8"]
     runtimes = {kernels: Model(content, kernels=kernels) for kernels in ("reference", "xnnpack")}
     x = runtimes["reference"].quantize_input(data.load("mnist").test.images)
     ways = {kernels: partial(model.run, x) for kernels, model in runtimes.items()}
@@ -206,7 +205,11 @@ def engine(name: str, rounds: int = ROUNDS) -> list[Result]:
 
 
 def engines() -> list[Result]:
-    return [result for name in training.REFERENCES for result in engine(name)]
+    return [
+        result
+        for name in training.REFERENCES
+        for result in engine(name, converted(name, "int8")["int8"])
+    ]
 
 
 # ---- whole commands
