@@ -118,11 +118,12 @@ def quantize_bias(bias: ArrayLike, input_scale: float, weight_scale: ArrayLike) 
             "for each channel (lesson 10)"
         )
     steps = round_half_away(bias / (scales[0] * scales[1]))
-    if not np.all(np.abs(steps) < 2.0**31):
+    too_large = np.abs(steps) >= 2.0**31
+    if np.any(too_large):
         raise InputError(
-            f"a bias of {_first(bias, np.abs(steps) >= 2.0**31):g} is {np.abs(steps).max():.2g} "
-            "steps of input scale * weight scale, and int32 ends at 2**31 - 1: the weights of this "
-            "channel are far too small beside its bias (lesson 10)"
+            f"a bias of {_first(bias, too_large):g} is {_first(steps, too_large):.2g} steps of "
+            "input scale * weight scale, and int32 ends at 2**31 - 1: the weights of this channel "
+            "are far too small beside its bias; enlarge its weight scale (lesson 10)"
         )
     return steps.astype(np.int32)
 

@@ -48,11 +48,6 @@ def double_rounding(
     return np.where(ties_up, shift_ties_up(high, n), shift_ties_away(high, n))
 
 
-def single_rounding(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return ``acc * multiplier * 2**(shift - 31)``, rounded once, ties up."""
-    return shift_ties_up(acc * multiplier, 31 - shift)
-
-
 def exp_of_negative(x: np.ndarray) -> np.ndarray:
     """Return ``exp(x)`` in Q0.31 for ``x <= 0`` in Q5.26: a polynomial, then factors from a table.
 

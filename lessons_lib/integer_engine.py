@@ -32,7 +32,6 @@ from lessons_lib.fixed_point import (
     reciprocal_of_one_plus,
     shift_ties_away,
     shift_ties_up,
-    single_rounding,
 )
 from lessons_lib.integer_graph import Graph, Operator, Tensor, load
 
@@ -214,17 +213,23 @@ def mean(op: Operator, x, axes):
     axes = tuple(sorted(int(axis) % x.ndim for axis in np.ravel(axes)))
     count = int(np.prod([x.shape[axis] for axis in axes]))
     keep = bool(op.options.keepDims)
-    sums = _centered(op.input, x, np.int64).sum(axis=axes, keepdims=keep)
+    sums = x.sum(axis=axes, keepdims=keep, dtype=np.int64)
     if op.kernels == "xnnpack":
-        ratio = _float32_ratio(op) * (np.float32(1) / np.float32(count))
-        scaled = sums.astype(np.float32) * ratio + np.float32(op.output.zero_point)
-        return _clip(op, np.rint(scaled))
+        return _mean_xnnpack(op, sums, count)
     if op.kernels == "builtin" and keep and axes == (1, 2) and x.ndim == 4:
-        return _mean_builtin(op, sums + op.input.zero_point * count, count)
+        return _mean_builtin(op, sums, count)
+    sums = sums - op.input.zero_point * count
     multiplier, shift = op.multiplier_shift
     bits = np.minimum(count.bit_length() - 1, 31 + shift)
     scaled = double_rounding(sums, (multiplier << bits) // count, shift - bits)
     return _clip(op, scaled + op.output.zero_point)
+
+
+def _mean_xnnpack(op: Operator, sums, count: int):
+    """In float32; the zero points become one offset, and are part of what is rounded."""
+    ratio = _float32_ratio(op) * (np.float32(1) / np.float32(count))
+    offset = np.float32(op.output.zero_point) - np.float32(op.input.zero_point * count) * ratio
+    return _clip(op, np.rint(sums.astype(np.float32) * ratio + offset))
 
 
 def _mean_builtin(op: Operator, sums, count: int):
@@ -324,8 +329,9 @@ def relu(op: Operator, x):
 
 
 def softmax(op: Operator, x):
-    """SOFTMAX over the last axis: TFLite-Micro's in fixed point, LiteRT's from a table."""
-    return (_softmax_fixed_point if op.kernels == "tflm" else _softmax_table)(op, x)
+    """SOFTMAX over the last axis: in fixed point, LiteRT's fast kernels from a table of floats."""
+    fast = op.kernels in ("builtin", "xnnpack")
+    return (_softmax_table if fast else _softmax_fixed_point)(op, x)
 
 
 def _softmax_fixed_point(op: Operator, x):
@@ -520,13 +526,15 @@ def _float32_ratio(op: Operator) -> np.ndarray:
 def _rounded(op: Operator, sums, low: int, high: int):
     """``sums * ratio`` by an integer rule; floats decide first, wherever no tie is near.
 
-    All rules round to the nearest integer and differ from each other only around ties: by the
-    first of two roundings, half a step of 2**-n where n is the shift, and by float32's own error.
+    Rounding twice differs from rounding to the nearest integer only around ties: by the first of
+    the two, half a step of 2**-n where n is the shift, and by float32's own error.
     """
+    if op.kernels == "reference" and op.name == "FULLY_CONNECTED":  # in float64, rounded once
+        return affine.round_half_away(sums * _spread(op.ratio, sums))
     multiplier, shift = (_spread(numbers, sums) for numbers in op.multiplier_shift)
     doubt = 2.0 ** (shift.max() - 1) + 2.0**-14
     if sums.dtype == np.int64 or doubt > 1 / 8:
-        return _exactly(op, sums.astype(np.int64), multiplier, shift, _ties_up(op, sums))
+        return double_rounding(sums.astype(np.int64), multiplier, shift, _ties_up(op, sums))
     estimate = sums * _spread(op.ratio, sums).astype(sums.dtype)
     np.clip(estimate, low, high, out=estimate)
     steps = np.rint(estimate)
@@ -536,15 +544,8 @@ def _rounded(op: Operator, sums, low: int, high: int):
     numbers = (
         np.broadcast_to(n, sums.shape[-1])[place] for n in (multiplier, shift, _ties_up(op, sums))
     )
-    steps.reshape(-1)[unsure] = _exactly(op, near_ties, *numbers)
+    steps.reshape(-1)[unsure] = double_rounding(near_ties, *numbers)
     return steps
-
-
-def _exactly(op: Operator, sums, multiplier, shift, ties_up):
-    """The rule of this runtime for this operator."""
-    if op.kernels == "reference" and op.name == "FULLY_CONNECTED":
-        return single_rounding(sums, multiplier, shift)
-    return double_rounding(sums, multiplier, shift, ties_up)
 
 
 def _ties_up(op: Operator, rows) -> np.ndarray | bool:

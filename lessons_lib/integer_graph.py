@@ -46,6 +46,9 @@ class Tensor:
         return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
 
 
+CLIPPED_BY_XNNPACK = ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D")
+
+
 @dataclass(frozen=True, eq=False)
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
@@ -77,9 +80,14 @@ class Operator:
 
     @cached_property
     def ratio(self) -> np.ndarray:
-        """Input scale * weight scale / output scale: float64, for each channel or for all."""
-        product = self.input.scale[0].astype(np.float64) * self.weight_scale
-        return product / self.output.scale[0].astype(np.float64)
+        """Input scale * weight scale / output scale: float64, for each channel or for all.
+
+        LiteRT's dense layers multiply the first two in float32 where the weights are per-tensor.
+        """
+        dense = self.kernels == "builtin" and self.name == "FULLY_CONNECTED"
+        wide = np.float32 if dense and self.weight_scale.size == 1 else np.float64
+        product = self.input.scale[0].astype(wide) * self.weight_scale
+        return product.astype(np.float64) / self.output.scale[0].astype(np.float64)
 
     @cached_property
     def multiplier_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -100,10 +108,17 @@ class Operator:
         low, high = np.iinfo(self.output.dtype).min, np.iinfo(self.output.dtype).max
         least, most = ACTIVATION_RANGES[activation]
         if least is not None:
-            low = max(low, self.output.code(least))
+            low = max(low, self._bound(least))
         if most is not None:
-            high = min(high, self.output.code(most))
+            high = min(high, self._bound(most))
         return low, high
+
+    def _bound(self, real: float) -> int:
+        """The code at which an activation clips; XNNPACK sends a tie to the even one."""
+        if self.kernels == "xnnpack" and self.name in CLIPPED_BY_XNNPACK:
+            steps = np.float32(real) / self.output.scale[0]
+            return int(np.rint(steps + np.float32(self.output.zero_point)))
+        return self.output.code(real)
 
     @cached_property
     def sum_dtype(self) -> type:

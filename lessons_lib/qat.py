@@ -6,15 +6,16 @@ arXiv:1308.3432). Importing this module imports TensorFlow, for its layers are K
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lessons_lib import convert
+from lessons_lib import convert, training
+from lessons_lib.children import call
 from lessons_lib.errors import ConversionError, InputError
 from lessons_lib.folding import fold_batch_norm
 from lessons_lib.quiet import quiet, tensorflow
-from lessons_lib.training import save
 from lessons_lib.trusted import trust
 
 tf = tensorflow()
@@ -166,6 +167,33 @@ def quantize_aware(
     return keras.Model(image, results[id(graph.outputs[0])], name=model.name)
 
 
+def fine_tuned(name: str, directory, dataset, jobs: Sequence[tuple[int, dict]], *, epochs: int):
+    """Return one trained model for each job, all trained one by one in a fresh process.
+
+    ``name`` and ``directory``: the float model that each job starts from, as in
+    ``training.load_keras``. A job is a seed and the keywords of ``quantize_aware``; it gets
+    ``epochs`` of ``training.fit`` on ``dataset.train``. TensorFlow keeps the graph of every
+    training step until its process ends; here that is the child. Raises InputError as
+    ``quantize_aware`` and ``training.fit`` do, ModelFileError as ``training.load_keras`` does.
+    """
+    start = training.load_keras(name, directory)
+    models = [quantize_aware(start, **keywords) for _, keywords in jobs]  # complains at once
+    weights = call("lessons_lib.qat:_trained_weights", name, directory, dataset, jobs, epochs)
+    for model, values in zip(models, weights, strict=True):
+        model.set_weights(values)
+    return models
+
+
+def _trained_weights(name, directory, dataset, jobs, epochs) -> list[list[np.ndarray]]:
+    start = training.load_keras(name, directory)
+    trained = []
+    for seed, keywords in jobs:
+        model = quantize_aware(start, **keywords)
+        training.fit(model, dataset, epochs=epochs, seed=seed)
+        trained.append(model.get_weights())
+    return trained
+
+
 def convert_trained(model) -> bytes:
     """Return the int8 ``.tflite`` of a model of ``quantize_aware``, with int8 input and output.
 
@@ -175,7 +203,7 @@ def convert_trained(model) -> bytes:
     """
     _require_ranges(model)
     with tempfile.TemporaryDirectory() as folder:
-        directory = save(model, Path(folder) / "trained")
+        directory = training.save(model, Path(folder) / "trained")
         tflite = _to_int8(directory)
     convert.audit(tflite, "int8")
     trust(tflite)

@@ -69,7 +69,9 @@ def integers(name, values):
 # ---- numbers
 
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-scales = generators.map(lambda generator: float(np.float32(2 ** generator.uniform(-7, 1))))
+# Powers of two end at 1: the bounds of an activation are no ties then (see ``clipped_at_a_tie``).
+exponents = generators.map(lambda g: g.choice([g.uniform(-7, 1), g.integers(-7, 1)]))
+scales = exponents.map(lambda exponent: float(np.float32(2.0**exponent)))
 zero_points = generators.map(lambda g: int(g.choice([LOW, 0, HIGH, *g.integers(LOW, HIGH, 3)])))
 
 
@@ -152,12 +154,12 @@ def fused(name):
 def multipliers(draw, channels, fan_in, magnitude):
     """A real multiplier for each channel, or one for all, that brings the sums to int8's range."""
     generator = draw(generators)
-    exponents = np.log2(100 / (np.sqrt(fan_in) * 64 * magnitude)) + generator.uniform(-3, 3)
+    powers = np.log2(100 / (np.sqrt(fan_in) * 64 * magnitude)) + generator.uniform(-3, 3)
     if draw(st.booleans()):
-        exponents = exponents + generator.uniform(-2, 2, channels)
+        powers = powers + generator.uniform(-2, 2, channels)
     if draw(st.booleans()):
-        exponents = np.round(exponents)
-    return np.exp2(np.broadcast_to(exponents, channels))
+        powers = np.round(powers)
+    return np.exp2(np.broadcast_to(powers, channels))
 
 
 @st.composite
@@ -233,6 +235,40 @@ def fully_connected(draw):
     y = output((len(x.array), units), scale, draw(zero_points))
     what = f"{units} units, bias {len(constants) > 1}, {name}"
     return case("FULLY_CONNECTED", options, x, constants, y, what)
+
+
+def dense_at_ties(input_scale, per_channel):
+    """A dense layer whose multiplier is 1/8, or the next number that float32 scales can give.
+
+    One sum in eight is at a tie, or beside one by less than 31 bits can tell.
+    """
+    generator = np.random.default_rng(0)
+    x = Source(int8(generator, (40, 30)), float(np.float32(input_scale)), 3)
+    weights = generator.integers(-9, 10, (24, 30)).astype(np.int8)
+    scale = np.full(24 if per_channel else 1, 1 / 8 / x.scale, np.float32)
+    constants = [tensor("w", "INT8", weights.shape, scale, 0, 0, weights)]
+    options = schema.FullyConnectedOptionsT()
+    return case("FULLY_CONNECTED", options, x, constants, output((40, 24), 1.0, -5))
+
+
+def clipped_at_a_tie(operator, activation, scale, zero_point):
+    """An operator whose activation ends half-way between two codes of ``scale``."""
+    generator, shape = np.random.default_rng(0), (2, 4, 4, 8)
+    x = Source(int8(generator, shape), scale, zero_point)
+    end, constants = fused(activation), []
+    if operator == "ADD":
+        other = int8(generator, shape)
+        constants = [tensor("other", "INT8", shape, scale, zero_point, data=other)]
+        options = schema.AddOptionsT(fusedActivationFunction=end)
+    elif operator == "MAX_POOL_2D":
+        sides = dict.fromkeys(("strideH", "strideW", "filterHeight", "filterWidth"), 1)
+        options = schema.Pool2DOptionsT(fusedActivationFunction=end, **sides)
+    else:
+        weights = tensor("w", "INT8", (8, 1, 1, 8), 0.25, 0, data=np.eye(8, dtype=np.int8) * 4)
+        bias = tensor("b", "INT32", (8,), 0.25 * scale, 0, data=np.zeros(8, np.int32))
+        constants, steps = [weights, bias], {"strideH": 1, "strideW": 1}
+        options = schema.Conv2DOptionsT(fusedActivationFunction=end, **steps)
+    return case(operator, options, x, constants, output(shape, scale, zero_point), activation)
 
 
 @st.composite

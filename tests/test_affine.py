@@ -300,6 +300,7 @@ def test_biases_equal_the_converters(name, layer, shape, axis):
         ([1.0], 0.1, [-0.1], "scale is -0.1"),
         ([1.0, 2.0], 0.1, [0.1, 0.2, 0.3], "2 biases and 3 weight scales"),
         ([0.0, 2.0], 1e-5, [1e-5, 9e-5], r"bias of 2 is 2.2e\+09 steps .*lesson 10"),
+        ([0.0, 1.0, 4.0], 1e-5, 1e-5, r"bias of 1 is 1e\+10 steps .*enlarge its weight scale"),
     ],
 )
 def test_quantize_bias_refuses(bias, input_scale, weight_scale, message):

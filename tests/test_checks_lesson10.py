@@ -14,6 +14,14 @@ def roomy(weights, bias, input_scale):
     return np.maximum(usual, np.abs(bias) / (input_scale * 2**30))
 
 
+def exact(weights, bias, input_scale):
+    return roomy(weights.astype(np.float64), bias.astype(np.float64), input_scale)
+
+
+def slightly_tight(weights, bias, input_scale):
+    return exact(weights, bias, input_scale) * (1 - 5e-6)  # its biases reach 2**30 + 5,000
+
+
 def usual(weights, bias, input_scale):
     return affine.per_channel_scale(weights, 0).ravel()
 
@@ -36,6 +44,7 @@ RIGHT = [
     (checks.check_fold, [2.5, -7.5, -3.5]),
     (checks.check_fold, np.array([2.5, -7.5, -3.5])),
     (checks.check_roomy_scales, roomy),
+    (checks.check_roomy_scales, exact),
     (checks.check_equalizable, EQUALIZABLE),
     (checks.check_equalizable, set(EQUALIZABLE)),
 ]
@@ -47,6 +56,7 @@ WRONG = [
     (checks.check_roomy_scales, usual),
     (checks.check_roomy_scales, wasteful),
     (checks.check_roomy_scales, signed),
+    (checks.check_roomy_scales, slightly_tight),
     (checks.check_roomy_scales, column),
     (checks.check_roomy_scales, 0.1),
     (checks.check_equalizable, [*EQUALIZABLE, "block1_pointwise"]),
@@ -55,6 +65,8 @@ WRONG = [
     (checks.check_equalizable, [*EQUALIZABLE, "average"]),
     (checks.check_equalizable, "stem"),
     (checks.check_equalizable, 3),
+    (checks.check_equalizable, [0, 1, 3, 5, 6]),
+    (checks.check_equalizable, [(name, "the next") for name in EQUALIZABLE]),
 ]
 TestAnswers = verdicts.class_of_tests(RIGHT, WRONG)
 
@@ -68,6 +80,10 @@ TestAnswers = verdicts.class_of_tests(RIGHT, WRONG)
         (checks.check_roomy_scales, column, r"shape \(6, 1\)"),
         (checks.check_equalizable, [*EQUALIZABLE, "block2_pointwise"], "block2_pointwise enters"),
         (checks.check_equalizable, EQUALIZABLE[1:], "1 more may be"),
+        (checks.check_equalizable, [*EQUALIZABLE, "blok3_pointwise"], "blok3_pointwise is no layer"),
+        (checks.check_equalizable, [name.upper() for name in EQUALIZABLE], "is no layer of NAMES"),
+        (checks.check_equalizable, [0, 1, 3, 5, 6], "0 is no layer of NAMES"),
+        (checks.check_equalizable, [*EQUALIZABLE, "probabilities"], "No layer follows"),
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(check, answer, named):

@@ -175,12 +175,12 @@ def test_strict_raises_where_a_runtime_uses_a_float(kernels):
 
 def test_strict_catches_a_float_in_an_operator(monkeypatch):
     """The proof is worth something only if a float that slips in is found."""
-    honest = integer_engine.OPERATORS["MAX_POOL_2D"]
+    honest = integer_engine.OPERATORS["RESHAPE"]
 
-    def by_float(op, x):
-        return honest(op, (x * 1.0).astype(np.int8))
+    def by_float(op, x, shape):
+        return honest(op, (x * 1.0).astype(np.int8), shape)
 
-    monkeypatch.setitem(integer_engine.OPERATORS, "MAX_POOL_2D", by_float)
+    monkeypatch.setitem(integer_engine.OPERATORS, "RESHAPE", by_float)
     content = converted()["int8"]
     integer_engine.run(content, codes(content, 1), kernels="tflm")
     with pytest.raises(FloatError, match="multiply"):
@@ -196,7 +196,7 @@ def test_strict_catches_a_float_in_an_operator(monkeypatch):
 def test_what_is_not_full_integer_is_refused(path):
     x = np.zeros((1, 28, 28, 1), np.float32)
     with pytest.raises(
-        ModelFileError, match=r"takes .*(full integer|8-bit codes).*\(lesson \d\d\)"
+        ModelFileError, match=r"takes .*(full integer|INT8 and UINT8).*\(lesson \d\d\)"
     ):
         integer_engine.run(converted()[path], x)
 

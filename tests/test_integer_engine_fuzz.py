@@ -11,7 +11,7 @@ import integer_models
 from lessons_lib import integer_engine, runtime
 from lessons_lib.trusted import trust
 
-EXAMPLES = 60
+EXAMPLES = 100
 # The engine knows the builtin and XNNPACK kernels of x86-64; other processors have others.
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -40,7 +40,24 @@ def at_hand(case: integer_models.Case) -> list[str]:
     suppress_health_check=list(HealthCheck),
 )
 def test_the_engine_gives_the_integers_of_every_runtime(operator, data):
-    case = data.draw(integer_models.OPERATORS[operator])
+    check(data.draw(integer_models.OPERATORS[operator]))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("input_scale", [0.25, 0.1, 0.3, 0.37, 0.7, 1.1])
+def test_dense_layers_at_ties(input_scale, per_channel):
+    """What the runtimes do there was found only by looking for it: trained models have no ties."""
+    check(integer_models.dense_at_ties(input_scale, per_channel))
+
+
+@pytest.mark.parametrize("zero_point", [-2, 0, 3])
+@pytest.mark.parametrize(("activation", "scale"), [("RELU_N1_TO_1", 2.0), ("RELU6", 12.0)])
+@pytest.mark.parametrize("operator", ["ADD", "CONV_2D", "MAX_POOL_2D"])
+def test_activations_that_end_at_a_tie(operator, activation, scale, zero_point):
+    check(integer_models.clipped_at_a_tie(operator, activation, scale, zero_point))
+
+
+def check(case: integer_models.Case) -> None:
     for kernels in at_hand(case):
         expected = answer(case, kernels)
         result = integer_engine.run(case.content, case.x, kernels=kernels)

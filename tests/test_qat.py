@@ -1,6 +1,8 @@
 """Fake quantization is the course's quantization, its gradient goes straight through, and a model
 that was trained with it becomes the integer file that it promised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,11 @@ def gradient(function, x):
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(function(x))
     return tf.convert_to_tensor(tape.gradient(total, x)).numpy()
+
+
+def first(split, count):
+    """The arrays of a split's first images."""
+    return {name: getattr(split, name)[:count] for name in ("pixels", "labels", "ids")}
 
 
 def functional(*stack, shape=(8, 8, 3)):
@@ -191,6 +198,27 @@ def test_the_courses_models_go_all_the_way(name):
     assert np.mean(classes == labels) > 0.98
 
 
+def test_models_come_back_trained_from_another_process():
+    folder, data = training.reference("ds_cnn"), digits()
+    few = replace(data, train=replace(data.train, **first(data.train, 64)))
+    jobs = [(0, {"weight_bits": None, "activation_bits": None}), (1, {"weight_bits": 4})]
+    control, aware = qat.fine_tuned("ds_cnn", folder, few, jobs, epochs=1)
+    here = qat.quantize_aware(training.load_keras("ds_cnn"), 4)
+    before = here.get_layer("stem").kernel.numpy()
+    assert aware.get_layer("stem_relu_range").batches.numpy() == 2  # 64 images in batches of 32
+    assert not np.array_equal(aware.get_layer("stem").kernel.numpy(), before)
+    assert not np.array_equal(control.get_layer("stem").kernel.numpy(), before)
+    training.fit(here, few, epochs=1, seed=1)
+    np.testing.assert_allclose(
+        aware.get_layer("stem").kernel, here.get_layer("stem").kernel, atol=1e-5
+    )
+
+
+def test_a_wrong_job_is_refused_before_any_training():
+    with pytest.raises(InputError, match="weight_bits=3"):
+        qat.fine_tuned("ds_cnn", None, digits(), [(0, {"weight_bits": 3})], epochs=1)
+
+
 def test_layers_keep_their_settings_when_they_are_copied():
     layer = qat.QuantConv2D(4, 3, num_bits=4, per_channel=False)
     copy = qat.QuantConv2D.from_config(layer.get_config())
@@ -258,5 +286,21 @@ def test_an_operator_that_stays_in_float_is_an_error():
     x = qat.QuantDense(4)(qat.FakeQuant(name="image_range")(image))
     model = keras.Model(image, layers.Activation("elu")(x))
     model(random(3, 6), training=True)
-    with pytest.raises(ConversionError):
+    with pytest.raises(ConversionError, match="the model has int8 and float32"):
+        qat.convert_trained(model)
+
+
+class ColumnScales(layers.Dense):
+    """What QuantDense does not do: a scale for each column of the kernel."""
+
+    def call(self, inputs):
+        return tf.matmul(inputs, qat.fake_quantize_weights(self.kernel))
+
+
+def test_a_model_that_the_converter_cannot_read_is_an_error():
+    image = keras.Input((6,), name="image")
+    x = ColumnScales(4)(qat.FakeQuant()(image))
+    model = keras.Model(image, qat.FakeQuant()(x))
+    model(random(3, 6), training=True)
+    with pytest.raises(ConversionError, match=r"refused the model.*mismatched quantized axes"):
         qat.convert_trained(model)

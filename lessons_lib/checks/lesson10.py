@@ -7,10 +7,13 @@ import numpy as np
 from lessons_lib import affine, folding
 from lessons_lib.checks._verdict import Verdict, report
 
+_FLOAT32 = 1e-6  # relative: what a few roundings to float32 may add up to
 # Layers of ds_cnn whose channels only the next layer reads, ReLU or a mean between them.
 _EQUALIZABLE = {"stem", "block1_depthwise", "block2_depthwise", "block3_depthwise"}
 _EQUALIZABLE |= {"block3_pointwise"}
 _BRANCHES = {"block1_pointwise", "block2_pointwise"}  # both enter the residual addition
+_LAST = "probabilities"
+_NAMES = _EQUALIZABLE | _BRANCHES | {_LAST}
 
 
 def check_fold(answer: Any) -> Verdict:
@@ -55,28 +58,29 @@ def _roomy(scales_of) -> bool | str:
     if scales.shape != (6,):
         return f"The result has shape {scales.shape}; expected one scale a channel, (6,)."
     usual = affine.per_channel_scale(weights, 0).ravel()
-    expected = np.maximum(usual, np.abs(bias) / (0.004 * 2.0**30))
-    if np.any(scales < expected * (1 - 1e-5)) and np.allclose(scales, usual):
+    expected = np.maximum(usual, np.abs(bias.astype(np.float64)) / (0.004 * 2.0**30))
+    if np.any(scales < expected * (1 - _FLOAT32)) and np.allclose(scales, usual):
         return "These are the usual scales; a bias still needs an integer beyond 2**30."
-    if np.any(scales > expected * (1 + 1e-5)):
+    if np.any(scales > expected * (1 + _FLOAT32)):
         return "A scale is larger than it must be: its channel loses precision for nothing."
-    return np.allclose(scales, expected, rtol=1e-5)
+    return np.allclose(scales, expected, rtol=_FLOAT32, atol=0)
 
 
 def check_equalizable(answer: Any) -> Verdict:
-    """Check exercise 10.3: the names of layers of ds_cnn, a collection of texts."""
+    """Check exercise 10.3: the names of layers of ds_cnn, a collection of strings."""
 
     def passed(names):
         names = {names} if isinstance(names, str) else set(names)
+        if unknown := sorted(str(name) for name in names - _NAMES):
+            return f"{unknown[0]} is no layer of NAMES."
         if branches := sorted(names & _BRANCHES):
             return (
                 f"{branches[0]} enters the residual addition: another branch reads or adds to it."
             )
-        if "probabilities" in names:
-            return "No layer follows probabilities, only softmax."
-        if missing := sorted(_EQUALIZABLE - names):
-            return f"{len(missing)} more may be equalized." if names <= _EQUALIZABLE else False
-        return names == _EQUALIZABLE
+        if _LAST in names:
+            return f"No layer follows {_LAST}, only softmax."
+        missing = _EQUALIZABLE - names
+        return f"{len(missing)} more may be equalized." if missing else True
 
     return report(
         "10.3",
