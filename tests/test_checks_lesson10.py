@@ -80,7 +80,7 @@ TestAnswers = verdicts.class_of_tests(RIGHT, WRONG)
         (checks.check_roomy_scales, column, r"shape \(6, 1\)"),
         (checks.check_equalizable, [*EQUALIZABLE, "block2_pointwise"], "block2_pointwise enters"),
         (checks.check_equalizable, EQUALIZABLE[1:], "1 more may be"),
-        (checks.check_equalizable, [*EQUALIZABLE, "blok3_pointwise"], "blok3_pointwise is no layer"),
+        (checks.check_equalizable, [*EQUALIZABLE, "blok3"], "blok3 is no layer of NAMES"),
         (checks.check_equalizable, [name.upper() for name in EQUALIZABLE], "is no layer of NAMES"),
         (checks.check_equalizable, [0, 1, 3, 5, 6], "0 is no layer of NAMES"),
         (checks.check_equalizable, [*EQUALIZABLE, "probabilities"], "No layer follows"),
