@@ -32,7 +32,7 @@ def convert(
     directory = require_saved_model(saved_model)
     converter = _converter(directory)
     if path.needs_calibration:
-        _require_samples(path.name, representative_dataset)
+        _require_samples(f"the path {path.name}", representative_dataset)
         shape = _input_shape(directory)
         converter.representative_dataset = calibration.guard(
             representative_dataset, shape, value_range
@@ -118,19 +118,20 @@ def quantize(
     The paths are the seven, ``float32`` being the file itself, and those of ``litert.BEYOND``;
     ``rules`` change the recipe of some operators (the last one that matches wins), and the other
     arguments are those of ``convert``. The same file, samples and rules give the same bytes.
-    Raises InputError for an unknown path and a rule that matches no operator, ModelFileError when
-    the file is damaged, CalibrationError for a bad representative dataset, and ConversionError
-    when the file is no float32 model with one input, when samples are needed and missing, and
-    when the quantizer fails or the result is not what the path promises. A file that was not seen
-    before is quantized in a child process, where a crash does no harm.
+    Raises InputError for an unknown path and for rules that match no operator or keep floats on a
+    path of integers, ModelFileError when the file is damaged or a folder, CalibrationError for a
+    bad representative dataset, and ConversionError when the file is no float32 model with one
+    input, when samples are needed and missing, and when the quantizer fails or the result is not
+    what the path promises. A file that was not seen before is quantized in a child process, where
+    a crash does no harm.
     Defined in lesson 13. Source: ``litert_quantizer.quantizer.Quantizer``.
     """
+    rules, shape = litert.require_rules(rules), litert.require_float(float_tflite)
     content = files.content(float_tflite)
     steps = litert.plan(content, path, rules)
-    shape = litert.require_float(content)
     samples = []
-    if litert.needs_calibration(steps, path):
-        _require_samples(path, representative_dataset)
+    if needed_by := litert.needs_samples(steps, path, rules):
+        _require_samples(needed_by, representative_dataset)
         guarded = calibration.guard(representative_dataset, shape, value_range)
         samples = calibration.collect(guarded)
     entries = litert.quantizer_recipe(steps, path)
@@ -139,10 +140,10 @@ def quantize(
     return model
 
 
-def _require_samples(path: str, representative_dataset: object) -> None:
+def _require_samples(needed_by: str, representative_dataset: object) -> None:
     if representative_dataset is None:
         raise ConversionError(
-            f"the path {path} needs a representative_dataset: without one, the ranges of the "
+            f"{needed_by} needs a representative_dataset: without one, the ranges of the "
             "activations are unknown (lesson 06)"
         )
 

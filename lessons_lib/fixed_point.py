@@ -90,7 +90,10 @@ def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
 
 
 class IntegersOnly(np.ndarray):
-    """An array that raises FloatError when a computation with it takes or gives a float."""
+    """An array that raises FloatError when a computation with it takes or gives a float.
+
+    Single numbers taken out of it, and ``np.asarray`` of it, are not guarded.
+    """
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         if "out" in keywords:
@@ -114,5 +117,5 @@ def _integers_only(result: object, where: str) -> object:
     if not isinstance(result, np.ndarray | np.generic):
         return result
     if result.dtype.kind not in "iub":
-        raise FloatError(f"{where} gives {result.dtype}, and strict=True allows integers only")
+        raise FloatError(f"{where} gives {result.dtype}, not integers (lesson 09)")
     return np.asarray(result).view(IntegersOnly)

@@ -124,19 +124,28 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
         with _blas().limit(limits=1):  # more threads would wait for each other
             for op in graph.operators:
                 inputs = [t and values.get(t.index, t.value) for t in op.inputs]
-                values[op.output.index] = OPERATORS[op.name](op, *inputs)
-                if strict:
-                    _require_integers(op, values[op.output.index])
+                values[op.output.index] = (_strictly if strict else _computed)(op, inputs)
         yield {index: np.asarray(value) for index, value in values.items()}
 
 
-def _require_integers(op: Operator, result: np.ndarray) -> None:
-    """A result that is not IntegersOnly was made with floats; shapes do not count."""
+def _computed(op: Operator, inputs: list) -> np.ndarray:
+    return OPERATORS[op.name](op, *inputs)
+
+
+def _strictly(op: Operator, inputs: list) -> np.ndarray:
+    """The same with IntegersOnly; other results were made with floats (shapes do not count)."""
+    try:
+        result = _computed(op, inputs)
+    except FloatError as error:
+        raise FloatError(f"{_refusal(op)}: {error}") from None
     if op.output.dtype != np.int32 and not isinstance(result, IntegersOnly):
-        raise FloatError(
-            f"{op.name} of {op.kernels} computes with floats, and strict=True allows integers "
-            "only; the kernels of tflm have none (lesson 09)"
-        )
+        raise FloatError(f"{_refusal(op)}: its result is made of floats (lesson 09)")
+    return result
+
+
+def _refusal(op: Operator) -> str:
+    cure = "" if op.kernels == "tflm" else " (kernels='tflm' uses no floats)"
+    return f"{op.name} of {op.kernels} uses floats, and strict=True allows integers only{cure}"
 
 
 @cache

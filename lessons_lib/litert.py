@@ -3,9 +3,11 @@
 ``litert_quantizer`` succeeds the quantization inside ``TFLiteConverter``. It takes a float32
 ``.tflite`` and needs no TensorFlow. Three of its settings are not offered here, for they spoil a
 model without a word (release 0.11): per-tensor weights with dynamic activations (wrong for a
-depthwise convolution), weights in blocks (wrong on the reference kernels), and 2-bit weights.
+depthwise convolution), weights in blocks (wrong on the reference kernels), and 2-bit weights
+(wrong for a convolution).
 """
 
+import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lessons_lib import anatomy, paths
-from lessons_lib.errors import ConversionError, InputError, LessonError
+from lessons_lib import anatomy, files, paths
+from lessons_lib.errors import ConversionError, InputError, LessonError, ModelFileError
 from lessons_lib.quiet import quiet
 
 
@@ -37,8 +39,18 @@ class Recipe:
     def __post_init__(self):
         if self.weights not in ("float32", "float16", "int8", "int4"):
             raise InputError(
-                f"weights={self.weights!r}; expected float32, float16, int8 or int4. With 2 bits "
-                "nothing is left of the course's models (lesson 13)"
+                f"weights={self.weights!r}; expected float32, float16, int8 or int4. With 2-bit "
+                "weights a convolution answers nothing of use (lesson 13)"
+            )
+        if self.activations not in ("float32", "dynamic", "int8", "int16"):
+            raise InputError(
+                f"activations={self.activations!r}; expected float32, dynamic, int8 or int16 "
+                "(lesson 13)"
+            )
+        if self.weights.startswith("float") and self.activations != "float32":
+            raise InputError(
+                f"{self.weights} weights go with float32 activations, not with "
+                f"{self.activations} (lesson 13)"
             )
         if self.per_tensor and self.activations == "dynamic":
             raise InputError(
@@ -108,12 +120,10 @@ def get(name: str) -> paths.Path:
 
     Raises InputError, listing them all, for any other name. Defined in lesson 13.
     """
-    if name in BEYOND:
-        return BEYOND[name]
-    if name not in paths.PATHS:
+    if not isinstance(name, str) or name not in _BASES:
         known = ", ".join(_BASES)
         raise InputError(f"no path {name!r}; LiteRT's quantizer has {known} (lesson 13)")
-    return paths.PATHS[name]
+    return BEYOND.get(name) or paths.PATHS[name]
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Rule:
             raise InputError(
                 f"{self.pattern!r} is not a regular expression: {error} (lesson 13)"
             ) from error
-        if self.recipe not in RECIPES:
+        if not isinstance(self.recipe, str) or self.recipe not in RECIPES:
             known = ", ".join(RECIPES)
             raise InputError(f"no recipe {self.recipe!r}; a rule takes {known} (lesson 13)")
 
@@ -145,11 +155,28 @@ class Rule:
         return self.operator in ("*", operator) and re.search(self.pattern, outputs) is not None
 
 
+def require_rules(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return the rules as a tuple; raise InputError when they are anything but a list of Rule."""
+    given = tuple(rules) if isinstance(rules, Iterable) else None
+    if given is None or not all(isinstance(rule, Rule) for rule in given):
+        raise InputError(
+            f"rules is a list of Rule(...), such as [Rule('stem', 'int8')]; given: {rules!r} "
+            "(lesson 13)"
+        )
+    return given
+
+
 def require_float(model: anatomy.Source) -> tuple[int, ...]:
     """Return one input's shape without the batch, if a file is a float32 model with one input.
 
-    Raises ConversionError when it is quantized already, or has another input.
+    Raises ModelFileError for a folder, such as a SavedModel, and ConversionError when the model
+    is quantized already, or has another input.
     """
+    if isinstance(model, str | os.PathLike) and os.path.isdir(model):
+        raise ModelFileError(
+            f"{files.display_path(model)} is a folder; LiteRT's quantizer starts from a float32 "
+            ".tflite, which convert.convert(saved_model, 'float32') makes (lesson 13)"
+        )
     table = anatomy.tensors(model)
     halves = table["dtype"] == "FLOAT16"
     if table["scale"].notna().any() or halves.any():
@@ -166,11 +193,17 @@ def require_float(model: anatomy.Source) -> tuple[int, ...]:
     return inputs["shape"].iloc[0][1:]
 
 
-def needs_calibration(steps: pd.DataFrame, path: str) -> bool:
-    """Return whether a plan, or the path's integer ends, need ranges of the activations."""
-    return get(path).needs_calibration or any(
-        RECIPES[name].needs_calibration for name in steps["recipe"]
-    )
+def needs_samples(steps: pd.DataFrame, path: str, rules: Iterable[Rule] = ()) -> str:
+    """Return what in a plan needs ranges of the activations: the path, a rule, or "" for nothing.
+
+    ``steps`` is the plan that ``plan`` made of the same path and rules.
+    """
+    if get(path).needs_calibration:
+        return f"the path {path}"
+    for rule in rules:
+        if RECIPES[rule.recipe].needs_calibration and rule.recipe in set(steps["recipe"]):
+            return f"the rule for {rule.pattern!r} ({rule.recipe})"
+    return ""
 
 
 def plan(model: anatomy.Source, path: str, rules: Iterable[Rule] = ()) -> pd.DataFrame:
@@ -178,11 +211,13 @@ def plan(model: anatomy.Source, path: str, rules: Iterable[Rule] = ()) -> pd.Dat
 
     One row for each operator, with ``operator``, ``outputs`` (names joined by ``;``) and
     ``recipe``. Of several rules that match an operator the last one wins; where LiteRT lacks a
-    recipe for an operator, a rule does not match. Raises InputError for an unknown path, and for
-    a rule that matches no operator: it lists those that it could have matched.
+    recipe for an operator, a rule does not match. Raises InputError for an unknown path, for a
+    rule that matches no operator (it lists those that it could have matched), and for one that
+    keeps floats on a path of integers; ModelFileError and ConversionError as ``require_float``.
     Defined in lesson 13.
     """
-    get(path)
+    promise, rules = get(path), require_rules(rules)
+    require_float(model)
     table = anatomy.operators(model)[["operator", "outputs"]]
     table["outputs"] = [";".join(filter(None, names)) for names in table["outputs"]]
     table["recipe"] = "float32"
@@ -192,8 +227,10 @@ def plan(model: anatomy.Source, path: str, rules: Iterable[Rule] = ()) -> pd.Dat
         able = table[_able(table, rule.recipe)]
         chosen = [rule.fits(*row) for row in able[["operator", "outputs"]].itertuples(index=False)]
         if not any(chosen):
-            raise _matches_nothing(rule, able)
+            raise _matches_nothing(rule, table, able)
         table.loc[able.index[chosen], "recipe"] = rule.recipe
+    if promise.integer_only:
+        _refuse_floats(table, path, rules)
     return table
 
 
@@ -203,8 +240,27 @@ def _able(table: pd.DataFrame, recipe: str) -> pd.Series:
     return table["operator"].map(able).astype(bool) & (table["outputs"] != "")
 
 
-def _matches_nothing(rule: Rule, able: pd.DataFrame) -> InputError:
+def _refuse_floats(table: pd.DataFrame, path: str, rules: Sequence[Rule]) -> None:
+    """What a rule keeps in float is refused here; what LiteRT cannot quantize, by the audit."""
+    floats = [rule.recipe for rule in rules if not RECIPES[rule.recipe].needs_calibration]
+    kept = table[table["recipe"].isin(floats)]
+    if len(kept):
+        raise InputError(
+            f"the path {path} promises integers only, but a rule gives {', '.join(set(floats))} "
+            f"to {', '.join(kept['operator'].unique())}; the path int8_float_fallback may keep "
+            "some operators in float (lesson 13)"
+        )
+
+
+def _matches_nothing(rule: Rule, table: pd.DataFrame, able: pd.DataFrame) -> InputError:
     """The error lists operators by the first of their names: a folded layer has half a dozen."""
+    named = table[[rule.fits(*row) for row in table[["operator", "outputs"]].to_numpy()]]
+    if len(named):
+        possible = [name for name in RECIPES if _able(named, name).any()]
+        return InputError(
+            f"LiteRT has no {rule.recipe} for the operators that match {rule.pattern!r}: "
+            f"{', '.join(named['operator'].unique())}. It has {', '.join(possible)} (lesson 13)"
+        )
     same_kind = able[able["operator"] == rule.operator]
     listed = able if same_kind.empty else same_kind
     lines = [f"{row.operator} {row.outputs.partition(';')[0]}" for row in listed.itertuples()]
@@ -225,7 +281,7 @@ def quantizer_recipe(steps: pd.DataFrame, path: str) -> list[dict]:
     entries = []
     if ends != "float32":
         for end in ("INPUT", "OUTPUT"):
-            entries.append(_entry(".*", end, _settings(Recipe("ends", "", "int8", ends))))
+            entries.append(_entry(".*", end, _end_settings(ends)))
     for row in steps[steps["recipe"] != "float32"].itertuples():
         name = _LIBRARY_NAMES.get(row.operator, row.operator)
         settings = _settings(RECIPES[row.recipe])
@@ -263,6 +319,12 @@ def _settings(recipe: Recipe) -> dict:
         symmetric = recipe.activations == "int16"
         settings["activation_tensor_config"] = _tensor_settings(recipe.activations, symmetric)
     return settings
+
+
+def _end_settings(dtype: str) -> dict:
+    """The model's input or output in a dtype of its own: uint8 stands nowhere else."""
+    activations = {"activation_tensor_config": _tensor_settings(dtype, dtype == "int16")}
+    return _settings(RECIPES["int8"]) | activations
 
 
 def _tensor_settings(dtype: str, symmetric: bool, granularity: str = "TENSORWISE") -> dict:
@@ -352,8 +414,10 @@ def let_shapes_read_integers(content: bytes) -> bytes:
     not depend on its dtype. A model without that pattern comes back as it is.
     Defined in lesson 13.
     """
-    model, table = anatomy.read(content), anatomy.operators(content)
-    changed = False
+    table = anatomy.operators(content)
+    if "SHAPE" not in set(table["operator"]):
+        return content
+    model, changed = anatomy.read(content), False
     for number, graph in enumerate(model.subgraphs):
         kinds = table.loc[table["subgraph"] == number, "operator"]
         copies = _connect_shapes(graph, list(kinds))

@@ -34,13 +34,13 @@ _OTHERS = (keras.layers.Add, keras.layers.GlobalAveragePooling2D)
 def fake_quantize_weights(kernel, num_bits: int = 8, per_channel: bool = True):
     """Return what is left of weights after symmetric, narrow-range quantization, as float32.
 
-    ``kernel``: float32 (..., channels); ``per_channel`` gives each channel of the last axis its
+    ``kernel``: floats (..., channels); ``per_channel`` gives each channel of the last axis its
     scale. ``scale = max|w| / qmax``, ``w -> scale * round(w / scale)``, ties upwards. The gradient
     is 1: no weight is clipped, and rounding is passed over. Raises InputError unless ``num_bits``
     is 4 or 8. Defined in lesson 12. Source: ``tf.quantization.fake_quant_with_min_max_vars``.
     """
     _require_bits("num_bits", num_bits, WEIGHT_BITS)
-    kernel = tf.convert_to_tensor(kernel)
+    kernel = tf.cast(kernel, tf.float32)
     axes = list(range(len(kernel.shape) - 1)) if per_channel else None
     # Zeros need a range as well. Their code is 0 whatever it is.
     limit = tf.maximum(tf.reduce_max(tf.abs(kernel), axes), 1e-6)

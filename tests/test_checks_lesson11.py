@@ -29,6 +29,14 @@ def row_number(table):
     return int(table["snr_db"].diff().idxmin())
 
 
+def one_before(table):
+    return table["layer"][row_number(table) - 1]
+
+
+def most_in_per_cent(table):
+    return table["layer"][table["snr_db"].pct_change().idxmin()]
+
+
 TestAnswers = class_of_tests(
     right=[
         (checks.check_error, (0.316, 19.8)),
@@ -43,6 +51,8 @@ TestAnswers = class_of_tests(
         (checks.check_steepest_fall, lowest),
         (checks.check_steepest_fall, most_steps),
         (checks.check_steepest_fall, row_number),
+        (checks.check_steepest_fall, one_before),
+        (checks.check_steepest_fall, most_in_per_cent),
         (checks.check_steepest_fall, "stem"),
         (checks.check_stem_in_float, b"TFL3"),
         (checks.check_stem_in_float, "stem"),
@@ -93,7 +103,22 @@ def test_11_3_waits_for_an_answer():
     assert checks.check_stem_in_float(...).state == "not attempted"
 
 
-def test_hints_name_the_slip():
-    assert "divide it by the scale" in checks.check_error((0.158, 19.8)).message
-    assert "10 times the logarithm" in checks.check_error((0.316, 9.9)).message
-    assert "largest fall" in checks.check_steepest_fall(lowest).message
+@pytest.mark.parametrize(
+    ("check", "answer", "remark"),
+    [
+        (checks.check_error, (0.158, 19.8), "divide it by the scale"),
+        (checks.check_error, (0.316, 9.9), "10 times the logarithm"),
+        (checks.check_error, (19.8, 0.316), "steps come first"),
+        (checks.check_steepest_fall, lowest, "lowest ratio"),
+        (checks.check_steepest_fall, row_number, "returned 2, a value of type int"),
+        (checks.check_steepest_fall, one_before, "last good layer"),
+        (checks.check_steepest_fall, most_in_per_cent, "in per cent, not in dB"),
+        (checks.check_stem_in_float, "stem", "This is a name"),
+    ],
+)
+def test_hints_name_the_slip(check, answer, remark):
+    assert remark in check(answer).message
+
+
+def test_most_steps_is_not_called_the_lowest_ratio():
+    assert "lowest" not in checks.check_steepest_fall(most_steps).message

@@ -47,11 +47,17 @@ def test_12_2_names_what_is_missing():
     unrounded = 2 * 0.34 + 0.48 + 3 * 0.93 - 1
     answer = (2 * unrounded, -unrounded, 0)
     assert "rounded and clipped" in checks.check_straight_through(answer).message
+    assert "ends at 0.7" in checks.check_straight_through((5.6, -2.8, 0)).message
 
 
 def test_12_3_accepts_packed_weights():
     assert checks.check_packed_int4(file_of())
     assert checks.check_packed_int4(...).state == "not attempted"
+
+
+@pytest.mark.parametrize("answer", ["model", models, 4])
+def test_12_3_wants_bytes(answer):
+    assert "qat.convert_trained returns" in checks.check_packed_int4(answer).message
 
 
 @pytest.mark.parametrize(

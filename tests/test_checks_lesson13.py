@@ -56,6 +56,7 @@ TestAnswers = class_of_tests(
         (checks.check_rules, [GENERAL, Rule("block_3", "int8x4_per_tensor"), STEM]),
         (checks.check_rules, [GENERAL, Rule("block3", "int8x4"), STEM]),
         (checks.check_rules, "block3"),
+        (checks.check_rules, GENERAL),
         (checks.check_smallest_above, smallest_of_all),
         (checks.check_smallest_above, best_of_all),
         (checks.check_smallest_above, no_thought_of_none),
@@ -73,6 +74,7 @@ TestAnswers = class_of_tests(
         (checks.check_unpack_byte, (5, 11), "signed"),
         (checks.check_rules, [LAST, STEM, GENERAL], "stem gets int8_per_tensor, not int8"),
         (checks.check_rules, [GENERAL, Rule("blok", "int8")], "matches no layer"),
+        (checks.check_rules, GENERAL, "a list of Rule"),
         (checks.check_smallest_above, best_of_all, "expected 'c'"),
     ],
 )

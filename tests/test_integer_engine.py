@@ -166,11 +166,20 @@ def test_strict_gives_the_same_with_integers_alone(model):
     assert np.array_equal(strict, integer_engine.run(content, x, kernels="tflm"))
 
 
-@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
-def test_strict_raises_where_a_runtime_uses_a_float(kernels):
+@pytest.mark.parametrize(
+    ("kernels", "message"),
+    [
+        ("reference", r"FULLY_CONNECTED of reference uses floats.*: multiply gives float64,"),
+        ("builtin", r"SOFTMAX of builtin uses floats"),
+        ("xnnpack", r"CONV_2D of xnnpack uses floats.*: astype gives float32,"),
+    ],
+)
+def test_strict_names_the_operator_where_a_runtime_uses_a_float(kernels, message):
     content = converted()["int8"]
-    with pytest.raises(FloatError, match=r"strict=True allows integers only"):
+    with pytest.raises(FloatError, match=message) as caught:
         integer_engine.run(content, codes(content, 1), kernels=kernels, strict=True)
+    assert "strict=True allows integers only (kernels='tflm' uses no floats)" in str(caught.value)
+    assert str(caught.value).endswith("(lesson 09)")
 
 
 def test_strict_catches_a_float_in_an_operator(monkeypatch):
@@ -183,7 +192,7 @@ def test_strict_catches_a_float_in_an_operator(monkeypatch):
     monkeypatch.setitem(integer_engine.OPERATORS, "RESHAPE", by_float)
     content = converted()["int8"]
     integer_engine.run(content, codes(content, 1), kernels="tflm")
-    with pytest.raises(FloatError, match="multiply"):
+    with pytest.raises(FloatError, match=r"RESHAPE of tflm uses floats.*only: multiply gives"):
         integer_engine.run(content, codes(content, 1), kernels="tflm", strict=True)
 
 

@@ -11,7 +11,17 @@ import pytest
 from litert_quantizer import calibrator, quantizer, recipe
 
 import tiny_models
-from lessons_lib import anatomy, calibration, convert, evaluate, files, litert, paths, runtime
+from lessons_lib import (
+    anatomy,
+    calibration,
+    convert,
+    evaluate,
+    files,
+    litert,
+    paths,
+    runtime,
+    training,
+)
 from lessons_lib.errors import CalibrationError, ConversionError, InputError, ModelFileError
 from lessons_lib.litert import Rule
 from lessons_lib.quiet import quiet
@@ -226,14 +236,20 @@ def test_an_operator_may_stay_in_float_where_the_path_allows_it():
     dtypes = weight_dtypes(quantized("int8_float_fallback", rules=rules))
     kinds = {kind: dtype for (kind, _), dtype in dtypes.items()}
     assert kinds["FULLY_CONNECTED"] == "FLOAT32"
-    with pytest.raises(ConversionError, match=r"int8 promises integers only.*FULLY_CONNECTED"):
+    with pytest.raises(
+        InputError, match=r"int8 promises integers only.*float32 to FULLY_CONNECTED.*_fallback"
+    ):
         convert.quantize(float32(), "int8", samples(), rules=rules)
+    overruled = (*rules, Rule("probabilities", "int8"))
+    assert dict(recipes("int8", overruled))["probabilities"] == "int8"
 
 
 def test_a_static_rule_needs_samples_on_any_path():
     rules = (Rule("stem", "int8"),)
-    with pytest.raises(ConversionError, match="needs a representative_dataset"):
+    with pytest.raises(ConversionError, match=r"^the rule for 'stem' \(int8\) needs a rep"):
         convert.quantize(float32(), "dynamic_range", rules=rules)
+    overruled = (*rules, Rule("stem", "float32"))
+    assert convert.quantize(float32(), "dynamic_range", rules=overruled)
     assert convert.quantize(float32(), "dynamic_range", samples(), rules=rules)
 
 
@@ -248,10 +264,28 @@ def test_a_rule_that_matches_nothing_is_refused_and_lists_what_it_could_match():
 
 
 def test_a_rule_for_what_litert_cannot_do_is_refused():
-    with pytest.raises(InputError, match="no operator matches"):
+    with pytest.raises(
+        InputError, match=r"no int8x4 for .*'depthwise': DEPTHWISE_CONV_2D. It has .*int8, int8_per"
+    ) as e:
         litert.plan(float32(), "int8", [Rule("depthwise", "int8x4")])
+    assert "int4" not in str(e.value)
     with pytest.raises(InputError, match="no operator matches"):
         litert.plan(float32(), "int8", [Rule("stem", "int8x4", "FULLY_CONNECTED")])
+
+
+@pytest.mark.parametrize("rules", [Rule("stem", "int8"), [("stem", "int8")], "stem", None])
+def test_what_is_no_list_of_rules_is_refused(rules):
+    with pytest.raises(InputError, match=r"rules is a list of Rule\("):
+        convert.quantize(float32(), "int8", samples(), rules=rules)
+    with pytest.raises(InputError, match=r"rules is a list of Rule\("):
+        litert.plan(float32(), "int8", rules)
+
+
+def test_rules_may_come_one_by_one():
+    rules = (Rule("stem", "int8_per_tensor"),)
+    assert convert.quantize(float32(), "int8", samples(), rules=iter(rules)) == quantized(
+        "int8", rules=rules
+    )
 
 
 @pytest.mark.parametrize("pattern", ["(", "*", None])
@@ -263,13 +297,28 @@ def test_what_is_no_regular_expression_is_refused(pattern):
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match=r"no recipe 'int2'; a rule takes float32, .*int8x4"):
         Rule(".*", "int2")
+    with pytest.raises(InputError, match=r"no recipe \['int8'\]"):
+        Rule(".*", ["int8"])
 
 
 def test_settings_that_spoil_a_model_silently_are_refused():
     with pytest.raises(InputError, match="depthwise"):
         litert.Recipe("fast", "", "int8", "dynamic", per_tensor=True)
-    with pytest.raises(InputError, match="2 bits"):
+    with pytest.raises(InputError, match="2-bit"):
         litert.Recipe("tiny", "", "int2", "dynamic")
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations", "message"),
+    [
+        ("int8", "int4", r"activations='int4'; expected float32, dynamic, int8 or int16"),
+        ("float16", "dynamic", r"float16 weights go with float32 activations, not with dynamic"),
+        ("float32", "int8", r"float32 weights go with float32 activations, not with int8"),
+    ],
+)
+def test_a_recipe_of_settings_that_do_not_fit_is_refused(weights, activations, message):
+    with pytest.raises(InputError, match=message):
+        litert.Recipe("odd", "", weights, activations)
 
 
 # ---- bad input
@@ -278,6 +327,8 @@ def test_settings_that_spoil_a_model_silently_are_refused():
 def test_an_unknown_path_is_refused():
     with pytest.raises(InputError, match=r"no path 'int4'; .*dynamic_int4"):
         convert.quantize(float32(), "int4")
+    with pytest.raises(InputError, match=r"no path \['int8'\]"):
+        convert.quantize(float32(), ["int8"], samples())
 
 
 @pytest.mark.parametrize("path", [name for name in ALL if litert.get(name).needs_calibration])
@@ -299,6 +350,13 @@ def test_a_bad_representative_dataset_is_refused():
 def test_a_quantized_file_is_refused(path):
     with pytest.raises(ConversionError, match="quantized already"):
         convert.quantize(converted("ds_cnn")[path], "int8", samples())
+    with pytest.raises(ConversionError, match="quantized already"):
+        litert.plan(converted("ds_cnn")[path], "int8")
+
+
+def test_a_saved_model_is_refused_with_the_step_that_is_missing():
+    with pytest.raises(ModelFileError, match=r"ds_cnn.* is a folder;.*convert\.convert"):
+        convert.quantize(training.reference("ds_cnn"), "int8", samples())
 
 
 def test_a_damaged_file_is_refused():

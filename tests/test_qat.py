@@ -91,6 +91,13 @@ def test_zeros_stay_zeros(per_channel):
     assert not qat.fake_quantize_weights(np.zeros((3, 2), np.float32), 4, per_channel).numpy().any()
 
 
+def test_weights_may_be_of_any_float_type():
+    kernel = random(5, 3)
+    found = qat.fake_quantize_weights(kernel.astype(np.float64), 4)
+    assert found.dtype == tf.float32
+    assert np.array_equal(found, qat.fake_quantize_weights(kernel, 4))
+
+
 def test_activations_are_rounded_as_affine_does():
     x = 3 * random(1000) + 1
     layer = qat.FakeQuant()

@@ -18,13 +18,15 @@ def check_error(answer: Any) -> Verdict:
     error, snr_db = layers.rms_error(REAL, back) / SCALE, layers.signal_to_noise(REAL, back)
 
     def passed(pair):
-        def is_near(*expected):
-            return len(pair) == 2 and np.allclose(pair, expected, atol=[0.006, 0.06])
+        def is_near(*expected, given=pair):
+            return len(given) == 2 and np.allclose(given, expected, atol=[0.006, 0.06])
 
         if is_near(error * SCALE, snr_db):
             return "The first one is in the unit of the numbers: divide it by the scale."
         if is_near(error, snr_db / 2):
             return "A ratio of squares takes 10 times the logarithm, not 5."
+        if is_near(error, snr_db, given=pair[::-1]):
+            return "The steps come first, then the decibels."
         return is_near(error, snr_db)
 
     return report(
@@ -51,20 +53,36 @@ def check_steepest_fall(answer: Any) -> Verdict:
 
 def _steepest_fall(find: Callable[[pd.DataFrame], str]) -> bool | str:
     for snr_db, steps, place in (
-        ([42, 40, 25, 24, 22, 20], [0.3, 0.3, 0.2, 0.9, 1.4, 2.0], 2),
-        ([41, 20, 24, 23, 15, 19], [0.2, 0.3, 0.3, 0.4, 9.0, 0.8], 1),
+        ([42, 40, 25, 24, 22, 20], [0.3, 0.9, 0.2, 2.0, 1.4, 0.6], 2),
+        ([41, 20, 24, 23, 15, 19], [0.2, 0.3, 0.3, 9.0, 0.7, 0.8], 1),
         ([35, 34, 33, 32, 0.5, 3], [0.1, 0.4, 0.5, 0.6, 0.2, 7.0], 4),
+        ([60, 38, 22, 15, 6, 5.0], [0.3, 0.2, 3.0, 0.5, 0.9, 0.7], 1),
     ):
-        names = [f"layer{number}" for number in range(1, 7)]
-        table = pd.DataFrame({"layer": names, "error_per_scale": steps, "snr_db": snr_db})
-        table = table.astype({"snr_db": float})
+        table = pd.DataFrame(
+            {
+                "layer": [f"layer{number}" for number in range(1, 7)],
+                "error_per_scale": steps,
+                "snr_db": np.float64(snr_db),
+            }
+        )
         found = find(table.copy())
-        if found == table["layer"].iloc[place]:
-            continue
-        if found == table.loc[table["snr_db"].idxmin(), "layer"]:
-            return "This is the layer with the lowest ratio; which one has the largest fall?"
-        return False
+        if found != table["layer"].iloc[place]:
+            return _slip(found, table, place)
     return True
+
+
+def _slip(found: Any, table: pd.DataFrame, place: int) -> bool | str:
+    """What is wrong with a layer that is not the one in row ``place``; False if nobody knows."""
+    if not isinstance(found, str):
+        kind = type(found).__name__
+        return f"The function returned {found!r}, a value of type {kind}: give the layer's name."
+    slips = {
+        place - 1: "This is the last good layer; the one behind it falls.",
+        table["snr_db"].pct_change().idxmin(): "This fall is the largest in per cent, not in dB.",
+        table["snr_db"].idxmin(): "This is the layer with the lowest ratio; which one falls most?",
+    }
+    named = table.index[table["layer"] == found]
+    return slips.get(named[0], False) if len(named) else False
 
 
 def check_stem_in_float(answer: Any) -> Verdict:
@@ -75,12 +93,14 @@ def check_stem_in_float(answer: Any) -> Verdict:
         _only_the_stem,
         "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
         "in the Series `node`.",
-        "One float operator, a QUANTIZE behind it, and integers from there to the end.",
+        "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
     )
 
 
 def _only_the_stem(content: bytes) -> bool | str:
     """True, or a sentence on the condition that the file fails."""
+    if isinstance(content, str):
+        return "This is a name: give the content of a file (bytes)."
     table = anatomy.operators(content)
     table = table[~table["operator"].isin(layers.MOVERS)]
     first, rest = table["float"].iloc[0], table["float"].iloc[1:]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from lessons_lib import litert
 from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.errors import InputError
 
 
 def check_unpack_byte(answer: Any) -> Verdict:
@@ -16,7 +17,7 @@ def check_unpack_byte(answer: Any) -> Verdict:
         if codes == (-5, 5):
             return "The right codes; which of them stands in the low four bits?"
         if codes == (5, 11):
-            return "Almost: the codes are signed, from -8 to 7."
+            return "Almost: the codes are signed. (-8 would be possible too; it is not used.)"
         return codes == (5, -5)
 
     return report(
@@ -61,14 +62,18 @@ def check_rules(answer: Any) -> Verdict:
         "13.2",
         answer,
         _follows_the_task,
-        "three rules do: the general one first, for the last match wins. The recipes are called "
-        "int8_per_tensor, int8x4_per_tensor and int8.",
+        "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
+        "the recipes' names.",
         "From the general to the special: that is how rules are best ordered.",
     )
 
 
 def _follows_the_task(rules: list[litert.Rule]) -> bool | str:
     """True, or a sentence on the first layer that gets another recipe."""
+    try:
+        rules = litert.require_rules(rules)
+    except InputError as error:
+        return f"{error}."
     for rule in rules:
         if not any(rule.fits(kind, _outputs(layer)) for layer, kind in _OPERATORS.items()):
             return f"{rule} matches no layer with weights."
