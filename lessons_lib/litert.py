@@ -245,10 +245,10 @@ def _refuse_floats(table: pd.DataFrame, path: str, rules: Sequence[Rule]) -> Non
     floats = [rule.recipe for rule in rules if not RECIPES[rule.recipe].needs_calibration]
     kept = table[table["recipe"].isin(floats)]
     if len(kept):
+        given, to = (", ".join(kept[column].unique()) for column in ("recipe", "operator"))
         raise InputError(
-            f"the path {path} promises integers only, but a rule gives {', '.join(set(floats))} "
-            f"to {', '.join(kept['operator'].unique())}; the path int8_float_fallback may keep "
-            "some operators in float (lesson 13)"
+            f"the path {path} promises integers only, but a rule gives {given} to {to}; the path "
+            "int8_float_fallback may keep some operators in float (lesson 13)"
         )
 
 
