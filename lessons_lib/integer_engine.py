@@ -33,7 +33,7 @@ from lessons_lib.fixed_point import (
     shift_ties_away,
     shift_ties_up,
 )
-from lessons_lib.integer_graph import Graph, Operator, Tensor, load
+from lessons_lib.integer_graph import Graph, Operator, Tensor, damage_named, load
 
 KERNELS = ("reference", "tflm", "builtin", "xnnpack")
 ELEMENTS_AT_ONCE = 2**18  # of the largest tensor: what a processor's cache holds
@@ -83,7 +83,8 @@ def trace(
 def _graph(model: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
     if kernels not in KERNELS:
         raise InputError(f"kernels={kernels!r}; expected one of {', '.join(KERNELS)} (lesson 09)")
-    graph = load(model, kernels, strict)
+    with damage_named("the graph"):
+        graph = load(model, kernels, strict)
     unknown = sorted({op.name for op in graph.operators} - set(OPERATORS))
     if unknown:
         raise ModelFileError(
@@ -104,7 +105,7 @@ def _pool_first(graph: Graph) -> Graph:
         before = operators[-1] if operators else None
         readers = [o for o in graph.operators if before and before.output in o.inputs]
         alone = readers == [op] and before.output is not graph.output
-        pools = op.name == "MAX_POOL_2D" and op.options.fusedActivationFunction == 0
+        pools = op.name == "MAX_POOL_2D" and not getattr(op.options, "fusedActivationFunction", 0)
         if pools and alone and before.name == "CONV_2D":
             operators[-1] = replace(before, output=op.output, pool=op)
         else:
@@ -117,7 +118,7 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
     _check_input(graph.input, x)
     tensors = [graph.input, *(op.output for op in graph.operators)]
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
-    size = max(1, ELEMENTS_AT_ONCE // largest)
+    size = max(1, ELEMENTS_AT_ONCE // max(1, largest))
     for start in range(0, len(x), size):
         part = x[start : start + size]
         values = {graph.input.index: part.view(IntegersOnly) if strict else part}
@@ -129,7 +130,8 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
 
 
 def _computed(op: Operator, inputs: list) -> np.ndarray:
-    return OPERATORS[op.name](op, *inputs)
+    with damage_named(op.name):
+        return OPERATORS[op.name](op, *inputs)
 
 
 def _strictly(op: Operator, inputs: list) -> np.ndarray:

@@ -5,14 +5,16 @@ each operator, as a real number and as a multiplier with a shift, and the range 
 Floats are used for that, as all runtimes do.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from lessons_lib import affine, anatomy
-from lessons_lib.errors import ModelFileError
+from lessons_lib.errors import LessonError, ModelFileError
 
 ACTIVATION_RANGES = {  # in real numbers
     "NONE": (None, None),
@@ -145,6 +147,21 @@ class Graph:
     output: Tensor
 
 
+@contextlib.contextmanager
+def damage_named(what: str) -> Iterator[None]:
+    """Raise ModelFileError, naming ``what``, in place of what a damaged file ends in."""
+    kinds = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+    try:
+        yield
+    except LessonError:
+        raise
+    except kinds as error:
+        raise ModelFileError(
+            f"{what} cannot be computed ({type(error).__name__}: {error}): the file is damaged, or "
+            "uses it in a way that the engine lacks (lesson 02)"
+        ) from error
+
+
 def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
     """Return the graph of a full-integer model: 8-bit codes from its input to its last operator.
 
@@ -168,7 +185,10 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
     )
     for op in operators:
         _require_weights(op)
-    return Graph(operators, tensors[graph.inputs[0]], tensors[graph.outputs[0]])
+    result = Graph(operators, tensors[graph.inputs[0]], tensors[graph.outputs[0]])
+    if result.output not in [op.output for op in operators]:
+        raise ModelFileError("no operator computes the output: the file is damaged (lesson 02)")
+    return result
 
 
 def _tensor(model, index: int, tensor) -> Tensor:
@@ -177,13 +197,21 @@ def _tensor(model, index: int, tensor) -> Tensor:
     dtype = anatomy.DTYPES[tensor.type]
     if dtype not in CODES | OTHERS:
         raise ModelFileError(f"a tensor has dtype {dtype}, which the engine lacks (lesson 09)")
+    zero_point = int(found.zeroPoint[0]) if quantized else 0
+    if (
+        dtype in CODES
+        and not np.iinfo(CODES[dtype]).min <= zero_point <= np.iinfo(CODES[dtype]).max
+    ):
+        raise ModelFileError(
+            f"a tensor of {dtype} has zero point {zero_point}: the file is damaged (lesson 03)"
+        )
     return Tensor(
         index,
         (tensor.name or b"").decode(errors="replace"),
         np.dtype((CODES | OTHERS)[dtype]),
         tuple(tensor.shape),
         np.asarray(found.scale, np.float32) if quantized else None,
-        int(found.zeroPoint[0]) if quantized else 0,
+        zero_point,
         anatomy.stored_value(model, tensor),
         dtype == "INT4",
     )

@@ -7,6 +7,7 @@ import platform
 
 import numpy as np
 import pytest
+from ai_edge_litert.tools import flatbuffer_utils
 
 import tiny_models
 from lessons_lib import anatomy, integer_engine, runtime
@@ -231,6 +232,44 @@ def test_a_truncated_file_is_refused(length):
     content = converted()["int8"]
     with pytest.raises(ModelFileError, match=r"corrupted|not a \.tflite file"):
         integer_engine.run(content[:length], codes(content, 1))
+
+
+def damaged(change):
+    """The int8 file of mnist_cnn after ``change(graph)``."""
+    model = anatomy.read(converted()["int8"])
+    change(model.subgraphs[0])
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def false_zero_point(graph):
+    graph.tensors[graph.inputs[0]].quantization.zeroPoint = [1_000]
+
+
+def no_scale(graph):
+    graph.tensors[graph.operators[-2].outputs[0]].quantization.scale = None
+
+
+def false_pool(graph):
+    graph.operators[1].builtinOptions.filterHeight = 1_000
+
+
+def nobody_computes_the_output(graph):
+    graph.outputs = [graph.inputs[0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (false_zero_point, "INT8 has zero point 1000: the file is damaged"),
+        (no_scale, "FULLY_CONNECTED cannot be computed .* the file is damaged"),
+        (false_pool, "CONV_2D cannot be computed .* the file is damaged"),
+        (nobody_computes_the_output, "no operator computes the output"),
+    ],
+)
+def test_a_damaged_file_is_refused(change, message):
+    content = damaged(change)
+    with pytest.raises(ModelFileError, match=message):
+        integer_engine.run(content, codes(converted()["int8"], 2))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
