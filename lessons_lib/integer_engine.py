@@ -173,8 +173,7 @@ def conv_2d(op: Operator, x, kernel, bias=None):
     """CONV_2D: ``kernel`` (out, height, width, in), one matrix product for all positions."""
     x = _centered(op.input, _padded(op, x, kernel.shape[1:3], op.input.zero_point), op.sum_dtype)
     places = np.stack(_taps(op, x, kernel.shape[1:3]), axis=3)
-    weights = kernel.reshape(len(kernel), -1).T.astype(op.sum_dtype)
-    sums = places.reshape(-1, len(weights)) @ weights
+    sums = places.reshape(-1, len(op.weight_matrix)) @ op.weight_matrix
     return _finish(op, sums.reshape(*places.shape[:3], -1), bias)
 
 
@@ -194,7 +193,7 @@ def depthwise_conv_2d(op: Operator, x, kernel, bias=None):
 def fully_connected(op: Operator, x, kernel, bias=None):
     """FULLY_CONNECTED: ``kernel`` (out, in)."""
     rows = _centered(op.input, x, op.sum_dtype).reshape(-1, kernel.shape[1])
-    result = _finish(op, rows @ kernel.T.astype(op.sum_dtype), bias)
+    result = _finish(op, rows @ op.weight_matrix, bias)
     return result.reshape(*x.shape[:-1], -1) if op.options.keepNumDims else result
 
 
@@ -542,20 +541,20 @@ def _rounded(op: Operator, sums, low: int, high: int):
     """
     if op.kernels == "reference" and op.name == "FULLY_CONNECTED":  # in float64, rounded once
         return affine.round_half_away(sums * _spread(op.ratio, sums))
-    multiplier, shift = (_spread(numbers, sums) for numbers in op.multiplier_shift)
+    multiplier, shift = op.multiplier_shift
     doubt = 2.0 ** (shift.max() - 1) + 2.0**-14
     if sums.dtype == np.int64 or doubt > 1 / 8:
-        return double_rounding(sums.astype(np.int64), multiplier, shift, _ties_up(op, sums))
-    estimate = sums * _spread(op.ratio, sums).astype(sums.dtype)
+        numbers = _spread(multiplier, sums), _spread(shift, sums), _ties_up(op, sums)
+        return double_rounding(sums.astype(np.int64), *numbers)
+    estimate = sums * _spread(op.ratio.astype(sums.dtype), sums)
     np.clip(estimate, low, high, out=estimate)
     steps = np.rint(estimate)
     estimate -= steps
     unsure = np.flatnonzero(np.abs(estimate, out=estimate) > 0.5 - doubt)
-    near_ties, place = sums.reshape(-1)[unsure].astype(np.int64), unsure % sums.shape[-1]
-    numbers = (
-        np.broadcast_to(n, sums.shape[-1])[place] for n in (multiplier, shift, _ties_up(op, sums))
-    )
-    steps.reshape(-1)[unsure] = double_rounding(near_ties, *numbers)
+    near_ties, channel = sums.reshape(-1)[unsure].astype(np.int64), unsure % multiplier.size
+    ties_up = np.broadcast_to(_ties_up(op, sums), sums.shape[-1])[unsure % sums.shape[-1]]
+    exact = double_rounding(near_ties, multiplier[channel], shift[channel], ties_up)
+    steps.reshape(-1)[unsure] = exact
     return steps
 
 

@@ -123,6 +123,12 @@ class Operator:
         return self.output.code(real)
 
     @cached_property
+    def weight_matrix(self) -> np.ndarray:
+        """The weights of CONV_2D or FULLY_CONNECTED, (inputs of one sum, outputs)."""
+        weights = self.inputs[1].value
+        return weights.reshape(len(weights), -1).T.astype(self.sum_dtype)
+
+    @cached_property
     def sum_dtype(self) -> type:
         """The fastest dtype that holds every accumulator of a layer with weights exactly.
 
