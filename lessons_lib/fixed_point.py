@@ -51,8 +51,8 @@ def double_rounding(
 def exp_of_negative(x: np.ndarray) -> np.ndarray:
     """Return ``exp(x)`` in Q0.31 for ``x <= 0`` in Q5.26: a polynomial, then factors from a table.
 
-    ``x = -q - r`` with r in [0, 1/4) of a grid of quarters: the polynomial gives ``exp(r)``, and
-    each bit of q one factor ``exp(-2**k)``. gemmlowp's exp_on_negative_values.
+    ``x = -q - r`` with q on a grid of quarters and r in (0, 1/4]: the polynomial gives ``exp(-r)``,
+    and each bit of q one factor ``exp(-2**k)``. gemmlowp's exp_on_negative_values.
     """
     quarter = 1 << 24
     rest = (x & (quarter - 1)) - quarter
@@ -98,24 +98,28 @@ class IntegersOnly(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         if "out" in keywords:
             keywords["out"] = _plain(keywords["out"])
-        return _integers_only(getattr(ufunc, method)(*_plain(inputs), **keywords), ufunc.__name__)
+        result = getattr(ufunc, method)(*_plain(inputs), **keywords)
+        result = _integers_only(result, f"{ufunc.__name__} gives")
+        for given in inputs:  # a comparison gives no float, but may take one
+            _integers_only(np.asarray(given), f"{ufunc.__name__} takes")
+        return result
 
     def __array_function__(self, function, types, arguments, keywords):
         result = super().__array_function__(function, types, arguments, keywords)
-        return _integers_only(result, function.__name__)
+        return _integers_only(result, f"{function.__name__} gives")
 
     def astype(self, dtype, *arguments, **keywords):
-        return _integers_only(super().astype(dtype, *arguments, **keywords), "astype")
+        return _integers_only(super().astype(dtype, *arguments, **keywords), "astype gives")
 
 
 def _plain(arrays: tuple) -> tuple:
     return tuple(np.asarray(x) if isinstance(x, IntegersOnly) else x for x in arrays)
 
 
-def _integers_only(result: object, where: str) -> object:
+def _integers_only(result: object, what: str) -> object:
     """Let integers and truth values pass on, as IntegersOnly; raise on anything else."""
     if not isinstance(result, np.ndarray | np.generic):
         return result
     if result.dtype.kind not in "iub":
-        raise FloatError(f"{where} gives {result.dtype}, not integers (lesson 09)")
+        raise FloatError(f"{what} {result.dtype}, not integers (lesson 09)")
     return np.asarray(result).view(IntegersOnly)

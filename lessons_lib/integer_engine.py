@@ -49,8 +49,9 @@ def run(
     """Return the output (N, ...) of a full-integer model, in its dtype, for integer input ``x``.
 
     ``x``: (N, ...) in the model's input dtype and shape, any N. ``kernels``: whose integers the
-    result equals, ``reference``, ``tflm``, ``builtin`` or ``xnnpack``. ``strict`` computes with
-    integers alone, more slowly, and raises FloatError where that runtime would use a float.
+    result equals, ``reference``, ``tflm``, ``builtin`` or ``xnnpack``, as if it took all N at once
+    (a runtime that refuses the model may still be computed). ``strict`` computes with integers
+    alone, more slowly, and raises FloatError where that runtime would use a float.
     Raises InputError when ``x`` or ``kernels`` does not fit, and ModelFileError when the file is
     damaged, is not full integer or has an operator that the engine lacks. Defined in lesson 09.
     """
@@ -67,7 +68,8 @@ def trace(
 ) -> dict[int, np.ndarray]:
     """Return the codes of every tensor that depends on the input: its index -> (N, ...).
 
-    Arguments and errors are those of ``run``; the indices are those of ``anatomy.tensors``.
+    Arguments and errors are those of ``run``; the indices are those of ``anatomy.tensors``. Only
+    between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND there are more rows than N.
     Defined in lesson 09.
     """
     graph = _graph(model, kernels, strict)
@@ -105,6 +107,7 @@ def _pool_first(graph: Graph) -> Graph:
         before = operators[-1] if operators else None
         readers = [o for o in graph.operators if before and before.output in o.inputs]
         alone = readers == [op] and before.output is not graph.output
+        alone = alone and before.output.same_codes(op.output)
         pools = op.name == "MAX_POOL_2D" and not getattr(op.options, "fusedActivationFunction", 0)
         if pools and alone and before.name == "CONV_2D":
             operators[-1] = replace(before, output=op.output, pool=op)
@@ -118,7 +121,7 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
     _check_input(graph.input, x)
     tensors = [graph.input, *(op.output for op in graph.operators)]
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
-    size = max(1, ELEMENTS_AT_ONCE // max(1, largest))
+    size = -(-ELEMENTS_AT_ONCE // (16 * max(1, largest))) * 16  # whole vectors: see _in_vectors_of
     for start in range(0, len(x), size):
         part = x[start : start + size]
         values = {graph.input.index: part.view(IntegersOnly) if strict else part}
@@ -180,7 +183,8 @@ def conv_2d(op: Operator, x, kernel, bias=None):
 def depthwise_conv_2d(op: Operator, x, kernel, bias=None):
     """DEPTHWISE_CONV_2D: ``kernel`` (1, height, width, channels * depth multiplier)."""
     x = _centered(op.input, _padded(op, x, kernel.shape[1:3], op.input.zero_point), op.sum_dtype)
-    x = np.repeat(x, kernel.shape[-1] // x.shape[-1], axis=-1)
+    if kernel.shape[-1] > x.shape[-1]:
+        x = np.repeat(x, kernel.shape[-1] // x.shape[-1], axis=-1)
     taps = _taps(op, x, kernel.shape[1:3])
     weights = kernel.reshape(len(taps), 1, -1).astype(op.sum_dtype)
     weights = np.tile(weights, (taps[0].shape[2], 1))  # a long last axis: see _finish
@@ -221,6 +225,8 @@ def average_pool_2d(op: Operator, x):
 def mean(op: Operator, x, axes):
     """MEAN: the division by the number of elements becomes part of the multiplier."""
     axes = tuple(sorted(int(axis) % x.ndim for axis in np.ravel(axes)))
+    if 0 in axes:
+        raise ModelFileError("MEAN over the batch: each input is computed by itself (lesson 09)")
     count = int(np.prod([x.shape[axis] for axis in axes]))
     keep = bool(op.options.keepDims)
     sums = x.sum(axis=axes, keepdims=keep, dtype=np.int64)
@@ -255,7 +261,7 @@ def add(op: Operator, a, b):
     """ADD: two codes have 65,536 sums, so all are computed once, and looked up."""
     least, most = np.iinfo(a.dtype).min, np.iinfo(a.dtype).max
     if "table" not in op.memory:
-        codes = np.arange(least, most + 1).view(type(a))
+        codes = np.arange(least, most + 1).view(IntegersOnly if op.strict else np.ndarray)
         steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
         rule = _add_xnnpack if op.kernels == "xnnpack" else _add
         op.memory["table"] = _clip(op, rule(op, *steps) + op.output.zero_point)
@@ -326,6 +332,11 @@ def drop_or_add_axes(op: Operator, x, axes=None):
 
 def concatenation(op: Operator, *arrays):
     """CONCATENATION: all scales are the same, so codes are copied."""
+    if not all(tensor.same_codes(op.output) for tensor in op.inputs):
+        raise ModelFileError(
+            "CONCATENATION of tensors with different scales or zero points: the engine copies "
+            "codes, as TFLite's 8-bit specification has it (lesson 09)"
+        )
     return _clip(op, np.concatenate(arrays, axis=op.options.axis))
 
 
@@ -408,6 +419,16 @@ def strided_slice(op: Operator, x, begin, end, strides):
     return x[tuple(cuts)]
 
 
+def gather(op: Operator, x, indices):
+    """GATHER from a shape."""
+    return np.take(x, indices, axis=op.options.axis)
+
+
+def reduce_prod(op: Operator, x, axes):
+    """REDUCE_PROD of the dimensions of a shape."""
+    return np.prod(x, axis=tuple(np.ravel(axes)), keepdims=bool(op.options.keepDims), dtype=x.dtype)
+
+
 def pack(op: Operator, *arrays):
     """PACK of the dimensions of a shape."""
     return np.stack(arrays, axis=op.options.axis)
@@ -423,12 +444,14 @@ OPERATORS: dict[str, Callable] = {
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": drop_or_add_axes,
     "FULLY_CONNECTED": fully_connected,
+    "GATHER": gather,
     "MAX_POOL_2D": max_pool_2d,
     "MEAN": mean,
     "PACK": pack,
     "PAD": pad,
     "PADV2": pad,
     "QUANTIZE": quantize,
+    "REDUCE_PROD": reduce_prod,
     "RELU": relu,
     "RELU6": relu,
     "RELU_N1_TO_1": relu,
@@ -475,6 +498,11 @@ def _along(x, axis: int, size: int, stride: int, dilation: int = 1) -> list:
     """The views that a filter of one dimension sees along ``axis``, one for each of its weights."""
     span = (size - 1) * dilation + 1
     reach = x.shape[axis] - span + 1
+    if reach < 1:
+        raise ModelFileError(
+            f"a filter that spans {span} pixels on an image of {x.shape[axis]}: the file is "
+            "damaged (lesson 02)"
+        )
     cut = [slice(None)] * x.ndim
     views = []
     for first in range(0, span, dilation):

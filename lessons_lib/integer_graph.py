@@ -43,6 +43,11 @@ class Tensor:
     value: np.ndarray | None
     packed: bool  # 4 bits each in the file
 
+    def same_codes(self, other: "Tensor") -> bool:
+        """Return whether equal codes of both tensors stand for equal numbers."""
+        scales = self.scale is not None and np.array_equal(self.scale, other.scale)
+        return scales and self.zero_point == other.zero_point
+
     def code(self, real: float) -> int:
         """Return the integer that stands for a real number, not clipped."""
         return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
@@ -163,8 +168,8 @@ def damage_named(what: str) -> Iterator[None]:
         raise
     except kinds as error:
         raise ModelFileError(
-            f"{what} cannot be computed ({type(error).__name__}: {error}): the file is damaged, or "
-            "uses it in a way that the engine lacks (lesson 02)"
+            f"{what} cannot be computed ({type(error).__name__}: {error}): the file is damaged, "
+            "uses it in a way that the engine lacks, or the engine is at fault (lesson 02)"
         ) from error
 
 
@@ -204,12 +209,10 @@ def _tensor(model, index: int, tensor) -> Tensor:
     if dtype not in CODES | OTHERS:
         raise ModelFileError(f"a tensor has dtype {dtype}, which the engine lacks (lesson 09)")
     zero_point = int(found.zeroPoint[0]) if quantized else 0
-    if (
-        dtype in CODES
-        and not np.iinfo(CODES[dtype]).min <= zero_point <= np.iinfo(CODES[dtype]).max
-    ):
+    if quantized and dtype in CODES and not _is_sound(found.scale, zero_point, CODES[dtype]):
         raise ModelFileError(
-            f"a tensor of {dtype} has zero point {zero_point}: the file is damaged (lesson 03)"
+            f"a tensor of {dtype} has zero point {zero_point} and scale {found.scale[0]:g}: the "
+            "file is damaged (lesson 03)"
         )
     return Tensor(
         index,
@@ -223,6 +226,12 @@ def _tensor(model, index: int, tensor) -> Tensor:
     )
 
 
+def _is_sound(scale, zero_point: int, dtype: type) -> bool:
+    """Whether a zero point is a code and all scales are positive numbers."""
+    scale, limits = np.asarray(scale), np.iinfo(dtype)
+    return limits.min <= zero_point <= limits.max and bool(np.all(np.isfinite(scale) & (scale > 0)))
+
+
 def _require_integers(model, graph) -> None:
     """Refuse what computes with floats, and name its kind."""
     if len(model.subgraphs) != 1 or len(graph.inputs) != 1 or len(graph.outputs) != 1:
@@ -231,14 +240,14 @@ def _require_integers(model, graph) -> None:
             f"{len(graph.outputs)} outputs: the engine takes models with one of each (lesson 09)"
         )
     end = anatomy.DTYPES[graph.tensors[graph.inputs[0]].type]
-    for op in graph.operators:
-        dtypes = _dtypes(graph, op)
-        if {"FLOAT32", "FLOAT16"} & set(dtypes):
-            raise ModelFileError(
-                f"{anatomy.operator_name(model, op)} takes {', '.join(dtypes)}: the model is not "
-                f"full integer, {_kind(model, graph)}. The engine takes what the paths int8 and "
-                "uint8 give (lesson 07)"
-            )
+    operators = [(anatomy.operator_name(model, op), _dtypes(graph, op)) for op in graph.operators]
+    for shows, kind in FLOAT_KINDS:
+        for name, dtypes in operators:
+            if shows(name, set(dtypes)):
+                raise ModelFileError(
+                    f"{name} takes {', '.join(dtypes)}: the model is not full integer, {kind}. The "
+                    "engine takes what the paths int8 and uint8 give (lesson 07)"
+                )
     if end not in CODES:
         raise ModelFileError(
             f"the model takes {end}; the engine computes with INT8 and UINT8. 16-bit activations "
@@ -250,16 +259,19 @@ def _dtypes(graph, op) -> list[str]:
     return [anatomy.DTYPES[graph.tensors[i].type] for i in op.inputs if i >= 0]
 
 
-def _kind(model, graph) -> str:
-    """What kind of model computes with floats."""
-    everything = [(anatomy.operator_name(model, op), _dtypes(graph, op)) for op in graph.operators]
-    if any("FLOAT16" in dtypes for _, dtypes in everything):
-        return "its weights are float16 (lesson 05)"
-    if any({"FLOAT32", "INT8"} <= set(d) or {"FLOAT32", "INT4"} <= set(d) for _, d in everything):
-        return "it is hybrid: its weights are integers, its activations floats (lesson 04)"
-    if any(name == "QUANTIZE" for name, _ in everything):
-        return "floats go in, or some operators fell back to float (lesson 07)"
-    return "it is a float model (lesson 01)"
+# What shows that a model computes with floats, and of which kind it is; the first that fits.
+FLOAT_KINDS = (
+    (lambda _, dtypes: "FLOAT16" in dtypes, "its weights are float16 (lesson 05)"),
+    (
+        lambda _, dtypes: "FLOAT32" in dtypes and dtypes & {"INT8", "INT4"},
+        "it is hybrid: its weights are integers, its activations floats (lesson 04)",
+    ),
+    (
+        lambda name, dtypes: name == "QUANTIZE" and "FLOAT32" in dtypes,
+        "floats go in, or some operators fell back to float (lesson 07)",
+    ),
+    (lambda _, dtypes: "FLOAT32" in dtypes, "it is a float model (lesson 01)"),
+)
 
 
 def _require_weights(op: Operator) -> None:

@@ -141,7 +141,7 @@ class Rule:
 
     def __post_init__(self):
         try:
-            re.compile(self.pattern)
+            re.compile(self.pattern + "")  # bytes would compile, and match no name
         except (re.error, TypeError) as error:
             raise InputError(
                 f"{self.pattern!r} is not a regular expression: {error} (lesson 13)"

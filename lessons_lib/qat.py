@@ -149,6 +149,11 @@ def quantize_aware(
     if activation_bits is not None:
         _require_bits("activation_bits", activation_bits, ACTIVATION_BITS)
     graph = keras.Model(model.inputs, model.outputs)  # a Sequential as a graph of layers
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise InputError(
+            f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the "
+            "course's helpers take models with one of each (lesson 12)"
+        )
     norms = _norms(graph)
 
     def observed(y, name):

@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import configuration
+
+# Beside all else that is made here, and not in the root of the repository.
+configuration.set_hypothesis_home_dir(Path(__file__).parent.parent / "artifacts" / "hypothesis")
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import tiny_models
 from lessons_lib import affine, anatomy, folding
 from lessons_lib.errors import InputError
 
-RNG = np.random.default_rng(10)
-
 
 def normalized(layer):
     """A layer with batch normalization behind it, its statistics seeded, as a Keras model."""
@@ -16,10 +14,10 @@ def normalized(layer):
     layers = [keras.layers.Input((6, 6, 3), name="image"), layer(keras.layers)]
     norm = keras.layers.BatchNormalization(epsilon=1e-3)
     model = keras.Sequential([*layers, norm])
-    channels = model.output_shape[-1]
-    signs = RNG.choice([-1, 1], channels)
-    gamma, variance = (RNG.uniform(0.2, 3, channels) for _ in range(2))
-    beta, mean = RNG.normal(size=(2, channels))
+    channels, rng = model.output_shape[-1], np.random.default_rng(10)
+    signs = rng.choice([-1, 1], channels)
+    gamma, variance = (rng.uniform(0.2, 3, channels) for _ in range(2))
+    beta, mean = rng.normal(size=(2, channels))
     norm.set_weights([gamma * signs, beta, mean, variance])
     return model
 
@@ -123,12 +121,12 @@ def two_layers(homogeneous=True):
 
 def uneven():
     """Weights of two convolutions whose five channels differ by factors up to 1,000."""
-    spread = np.array([30, 1, 0.03, 5, 0.2])
+    spread, rng = np.array([30, 1, 0.03, 5, 0.2]), np.random.default_rng(10)
     first, second = (
-        RNG.normal(size=(3, 3, 3, 5)) * spread,
-        RNG.normal(size=(3, 3, 5, 2)) / spread[:, None],
+        rng.normal(size=(3, 3, 3, 5)) * spread,
+        rng.normal(size=(3, 3, 5, 2)) / spread[:, None],
     )
-    bias = RNG.normal(size=5) * spread
+    bias = rng.normal(size=5) * spread
     return [values.astype(np.float32) for values in (first, bias, second)]
 
 
@@ -159,7 +157,7 @@ def test_equalize_gives_both_kernels_the_same_ranges():
 
 def test_equalize_finds_the_channels_of_a_depthwise_kernel():
     first, bias, _ = uneven()
-    depthwise = RNG.normal(size=(3, 3, 5, 1))
+    depthwise = np.random.default_rng(11).normal(size=(3, 3, 5, 1))
     new_first, _, new_second = folding.equalize(first, bias, depthwise, second_axis=2)
     ranges = np.abs(new_first).max(axis=(0, 1, 2)), np.abs(new_second).max(axis=(0, 1, 3))
     np.testing.assert_allclose(*ranges, rtol=1e-6)

@@ -7,6 +7,7 @@ import platform
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 import tiny_models
@@ -197,6 +198,77 @@ def test_strict_catches_a_float_in_an_operator(monkeypatch):
         integer_engine.run(content, codes(content, 1), kernels="tflm", strict=True)
 
 
+# ---- models by hand
+
+
+def hand_made(operators, *tensors):
+    """A model of 2 x 2 x 1 images with these operators; the last tensor is the output."""
+    image = tiny_models.tensor("x", "INT8", (1, 2, 2, 1), 0.1, 3)
+    return tiny_models.assemble([image, *tensors], operators, [0], [len(tensors)])
+
+
+def image_tensor(name, scale, zero_point, shape=(1, 2, 2, 1), dtype="INT8", data=None):
+    return tiny_models.tensor(name, dtype, shape, scale, zero_point, data=data)
+
+
+IMAGES = np.random.default_rng(9).integers(-128, 128, (40, 2, 2, 1)).astype(np.int8)
+
+
+def conv_and_pool(pool_scale, also_output=False):
+    conv = schema.Conv2DOptionsT(padding=schema.Padding.VALID, strideW=1, strideH=1)
+    pool = schema.Pool2DOptionsT(
+        padding=schema.Padding.VALID, strideW=1, strideH=1, filterWidth=2, filterHeight=2
+    )
+    weights = tiny_models.tensor("w", "INT8", (1, 1, 1, 1), 0.5, 0, data=np.array([77], np.int8))
+    bias = tiny_models.tensor("b", "INT32", (1,), 0.05, 0, data=np.array([9], np.int32))
+    between = image_tensor("conv", 0.05, 3)
+    pooled = image_tensor("pool", pool_scale, 3, (1, 1, 1, 1))
+    operators = [("CONV_2D", conv, [0, 1, 2], [3]), ("MAX_POOL_2D", pool, [3], [4])]
+    image = image_tensor("x", 0.1, 3)
+    tensors = [image, weights, bias, between, pooled]
+    return tiny_models.assemble(tensors, operators, [0], [3 if also_output else 4])
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin"])
+@pytest.mark.parametrize("pool_scale", [0.05, 0.1])
+def test_a_pool_with_a_scale_of_its_own_copies_codes(kernels, pool_scale):
+    content = conv_and_pool(pool_scale)
+    expected = runtime.Model(content, kernels=kernels).run(IMAGES)
+    assert np.array_equal(integer_engine.run(content, IMAGES, kernels), expected)
+
+
+def test_a_pooled_convolution_may_be_the_output():
+    content = conv_and_pool(0.05, also_output=True)
+    values = runtime.tensor_values(content, IMAGES)
+    assert np.array_equal(integer_engine.run(content, IMAGES), values[3])
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2]])
+def test_a_constant_may_be_added_on_either_side_strictly(order):
+    constant = image_tensor("c", 0.2, -7, data=np.arange(4, dtype=np.int8).reshape(1, 2, 2, 1))
+    operator = ("ADD", schema.AddOptionsT(), order[:2], [2])
+    content = hand_made([operator], constant, image_tensor("y", 0.3, 1))
+    strict = integer_engine.run(content, IMAGES, "tflm", strict=True)
+    assert np.array_equal(strict, runtime.Model(content, kernels="reference").run(IMAGES))
+
+
+def test_a_concatenation_of_different_scales_is_refused():
+    options = schema.ConcatenationOptionsT(axis=3)
+    content = hand_made(
+        [("CONCATENATION", options, [0, 0], [1])], image_tensor("y", 0.2, 3, (1, 2, 2, 2))
+    )
+    with pytest.raises(ModelFileError, match="CONCATENATION of tensors with different scales"):
+        integer_engine.run(content, IMAGES)
+
+
+def test_a_mean_over_the_batch_is_refused():
+    axes = tiny_models.tensor("axes", "INT32", (1,), data=np.array([0], np.int32))
+    options = schema.ReducerOptionsT(keepDims=True)
+    content = hand_made([("MEAN", options, [0, 1], [2])], axes, image_tensor("y", 0.1, 3))
+    with pytest.raises(ModelFileError, match="MEAN over the batch"):
+        integer_engine.run(content, IMAGES)
+
+
 # ---- refusals
 
 
@@ -245,12 +317,16 @@ def false_zero_point(graph):
     graph.tensors[graph.inputs[0]].quantization.zeroPoint = [1_000]
 
 
+def false_scale(graph):
+    graph.tensors[graph.inputs[0]].quantization.scale = [float("nan")]
+
+
 def no_scale(graph):
     graph.tensors[graph.operators[-2].outputs[0]].quantization.scale = None
 
 
 def false_pool(graph):
-    graph.operators[1].builtinOptions.filterHeight = 1_000
+    graph.operators[1].builtinOptions.filterHeight = 10**7
 
 
 def nobody_computes_the_output(graph):
@@ -260,9 +336,10 @@ def nobody_computes_the_output(graph):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (false_zero_point, "INT8 has zero point 1000: the file is damaged"),
+        (false_zero_point, "INT8 has zero point 1000 and scale .*: the file is damaged"),
+        (false_scale, "INT8 has zero point .* and scale nan: the file is damaged"),
         (no_scale, "FULLY_CONNECTED cannot be computed .* the file is damaged"),
-        (false_pool, "CONV_2D cannot be computed .* the file is damaged"),
+        (false_pool, "a filter that spans 10000000 pixels on an image of 26: .* damaged"),
         (nobody_computes_the_output, "no operator computes the output"),
     ],
 )

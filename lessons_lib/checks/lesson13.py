@@ -13,7 +13,7 @@ def check_unpack_byte(answer: Any) -> Verdict:
     """Check exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
 
     def passed(codes):
-        codes = tuple(int(code) for code in codes)
+        codes = tuple(codes)
         if codes == (-5, 5):
             return "The right codes; which of them stands in the low four bits?"
         if codes == (5, 11):
