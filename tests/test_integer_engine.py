@@ -128,6 +128,33 @@ def test_other_models_of_the_converter_are_exact(made_by_keras, kernels):
         assert np.array_equal(result, answer(content, x, kernels))
 
 
+def dense_over_rows(keras):
+    image = keras.Input((6, 8), name="image")
+    return keras.Model(image, keras.layers.Dense(5, activation="softmax")(image))
+
+
+def dilated(keras):
+    image = keras.Input((9, 9, 3), name="image")
+    return keras.Model(image, keras.layers.Conv2D(4, 3, dilation_rate=2, padding="same")(image))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+@pytest.mark.parametrize(
+    ("build", "operators"),
+    [
+        (dense_over_rows, {"GATHER", "REDUCE_PROD"}),
+        (dilated, {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}),
+    ],
+)
+def test_what_a_dynamic_batch_adds_is_exact(build, operators, kernels):
+    model = build(tiny_models.fresh_keras())
+    content = tiny_models.convert(model, "int8")
+    assert operators <= set(anatomy.operators(content)["operator"])
+    x = runtime.Model(content).quantize_input(tiny_models.images(model.inputs[0].shape[1:], 40))
+    expected = runtime.Model(content, kernels=kernels).run(x, batch_size=len(x))
+    assert np.array_equal(integer_engine.run(content, x, kernels=kernels), expected)
+
+
 def test_the_networks_have_the_operators_that_they_are_for(made_by_keras):
     contents, images = made_by_keras
     pools = {"DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
