@@ -121,7 +121,8 @@ def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np
     _check_input(graph.input, x)
     tensors = [graph.input, *(op.output for op in graph.operators)]
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
-    size = -(-ELEMENTS_AT_ONCE // (16 * max(1, largest))) * 16  # whole vectors: see _in_vectors_of
+    # Whole vectors of 16 images: where a vector ends decides about ties, see _in_vectors_of.
+    size = max(1, ELEMENTS_AT_ONCE // (16 * max(1, largest))) * 16
     for start in range(0, len(x), size):
         part = x[start : start + size]
         values = {graph.input.index: part.view(IntegersOnly) if strict else part}
