@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lessons_lib import anatomy, calibration, files, litert, paths
 from lessons_lib.children import call
-from lessons_lib.errors import ChildDied, ConversionError
+from lessons_lib.errors import ChildDied, ConversionError, first_line
 from lessons_lib.quiet import quiet, tensorflow
 from lessons_lib.training import require_saved_model
 from lessons_lib.trusted import is_trusted, trust
@@ -51,7 +51,7 @@ def _converter(directory: Path):
             return tf.lite.TFLiteConverter.from_saved_model(str(directory))
     except Exception as error:  # the loader raises many kinds, all about its insides
         raise ConversionError(
-            f"{files.display_path(directory)} cannot be read as a SavedModel: {_first_line(error)}"
+            f"{files.display_path(directory)} cannot be read as a SavedModel: {first_line(error)}"
         ) from error
 
 
@@ -76,12 +76,8 @@ def _run(converter, path: paths.Path) -> bytes:
             return converter.convert()
     except Exception as error:  # ValueError, RuntimeError, ConverterError, by the stage that failed
         raise ConversionError(
-            f"the converter refused the path {path.name}: {_first_line(error)} (lesson 07)"
+            f"the converter refused the path {path.name}: {first_line(error)} (lesson 07)"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def audit(model: str | os.PathLike | bytes, path: str) -> anatomy.Audit:

@@ -33,6 +33,11 @@ class StorageError(LessonError, OSError):
     """A file or folder cannot be written."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class ChildDied(LessonError, RuntimeError):
     """A child process ended without an answer; ``signal`` is the signal's number, or None."""
 

@@ -33,6 +33,7 @@ from lessons_lib.fixed_point import (
     shift_ties_away,
     shift_ties_up,
 )
+from lessons_lib.inputs import require_input
 from lessons_lib.integer_graph import Graph, Operator, Tensor, damage_named, load
 
 KERNELS = ("reference", "tflm", "builtin", "xnnpack")
@@ -104,21 +105,26 @@ def _pool_first(graph: Graph) -> Graph:
     """
     operators = []
     for op in graph.operators:
-        before = operators[-1] if operators else None
-        readers = [o for o in graph.operators if before and before.output in o.inputs]
-        alone = readers == [op] and before.output is not graph.output
-        alone = alone and before.output.same_codes(op.output)
-        pools = op.name == "MAX_POOL_2D" and not getattr(op.options, "fusedActivationFunction", 0)
-        if pools and alone and before.name == "CONV_2D":
-            operators[-1] = replace(before, output=op.output, pool=op)
+        if operators and _may_go_first(op, operators[-1], graph):
+            operators[-1] = replace(operators[-1], output=op.output, pool=op)
         else:
             operators.append(op)
     return replace(graph, operators=tuple(operators))
 
 
+def _may_go_first(op: Operator, before: Operator, graph: Graph) -> bool:
+    """Whether ``op`` only pools what a convolution computes for nobody else, codes unchanged."""
+    if op.name != "MAX_POOL_2D" or before.name != "CONV_2D":
+        return False
+    if getattr(op.options, "fusedActivationFunction", 0) or before.output is graph.output:
+        return False
+    readers = [other for other in graph.operators if before.output in other.inputs]
+    return readers == [op] and before.output.same_codes(op.output)
+
+
 def _batches(graph: Graph, x: np.ndarray, strict: bool) -> Iterator[dict[int, np.ndarray]]:
     """The value of every computed tensor, by its index, for one batch after the other."""
-    _check_input(graph.input, x)
+    require_input(x, graph.input.dtype, graph.input.shape[1:])
     tensors = [graph.input, *(op.output for op in graph.operators)]
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
     # Whole vectors of 16 images: where a vector ends decides about ties, see _in_vectors_of.
@@ -157,17 +163,6 @@ def _refusal(op: Operator) -> str:
 @cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
-
-
-def _check_input(tensor: Tensor, x: np.ndarray) -> None:
-    x = np.asarray(x)
-    if x.dtype != tensor.dtype:
-        cure = ": runtime.Model.quantize_input makes it from floats" if x.dtype.kind == "f" else ""
-        raise InputError(f"expected {tensor.dtype} input, got {x.dtype}{cure} (lesson 07)")
-    if x.ndim == 0 or x.shape[1:] != tensor.shape[1:] or len(x) == 0:
-        cure = ": add the batch axis, x[np.newaxis]" if x.shape == tensor.shape[1:] else ""
-        expected = ("N", *tensor.shape[1:])
-        raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
 
 
 # ---- operators: each takes its Operator and the arrays of its inputs, and returns its output

@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib import anatomy, files, paths
-from lessons_lib.errors import ConversionError, InputError, LessonError, ModelFileError
+from lessons_lib.errors import (
+    ConversionError,
+    InputError,
+    LessonError,
+    ModelFileError,
+    first_line,
+)
 from lessons_lib.quiet import quiet
 
 
@@ -375,8 +381,9 @@ def run(content: bytes, entries: list[dict], samples: Sequence[list[np.ndarray]]
     except LessonError:
         raise
     except (ValueError, RuntimeError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConversionError(f"LiteRT's quantizer failed: {reason} (lesson 13)") from error
+        raise ConversionError(
+            f"LiteRT's quantizer failed: {first_line(error)} (lesson 13)"
+        ) from error
     return let_shapes_read_integers(result)
 
 

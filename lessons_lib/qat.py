@@ -13,7 +13,7 @@ import numpy as np
 
 from lessons_lib import convert, training
 from lessons_lib.children import call
-from lessons_lib.errors import ConversionError, InputError
+from lessons_lib.errors import ConversionError, InputError, first_line
 from lessons_lib.folding import fold_batch_norm
 from lessons_lib.quiet import quiet, tensorflow
 from lessons_lib.trusted import trust
@@ -238,9 +238,8 @@ def _to_int8(directory: Path) -> bytes:
             converter.inference_input_type = converter.inference_output_type = tf.int8
             return converter.convert()
     except Exception as error:  # many kinds, by the stage that failed
-        first_line = str(error).strip().partition("\n")[0]
         raise ConversionError(
-            f"the converter refused the model: {first_line} (lesson 12)"
+            f"the converter refused the model: {first_line(error)} (lesson 12)"
         ) from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from lessons_lib import affine, anatomy, files
 from lessons_lib.children import call
 from lessons_lib.errors import ChildDied, InputError, LessonError, ModelFileError
+from lessons_lib.inputs import require_input
 from lessons_lib.quiet import Log, quiet
 from lessons_lib.trusted import is_trusted, trust
 
@@ -152,7 +153,7 @@ class Model:
             return self._interpreter.get_tensor(index)
 
     def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
-        _check_input(x, dtype, self.input_shape)
+        require_input(x, dtype, self.input_shape)
 
 
 def tensor_values(
@@ -226,7 +227,7 @@ def _opened_micro(source: str | os.PathLike | bytes, x: np.ndarray):
     interpreter = _micro(content)
     detail = interpreter.get_input_details(0)
     size, *shape = map(int, detail["shape"])
-    _check_input(x, np.dtype(detail["dtype"]), tuple(shape))
+    require_input(x, np.dtype(detail["dtype"]), tuple(shape))
 
     def run(part: np.ndarray) -> np.ndarray:
         interpreter.set_input(_padded(part, size), 0)
@@ -239,24 +240,6 @@ def _opened_micro(source: str | os.PathLike | bytes, x: np.ndarray):
 def _padded(part: np.ndarray, size: int) -> np.ndarray:
     missing = size - len(part)
     return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-
-
-def _check_input(x: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    x = np.asarray(x)
-    if x.dtype != dtype:
-        raise InputError(f"expected {dtype} input, got {x.dtype}{_dtype_cure(x, dtype)}")
-    if x.ndim == 0 or x.shape[1:] != shape or len(x) == 0:
-        cure = ": add the batch axis, x[np.newaxis]" if x.shape == shape else ""
-        expected = ("N", *shape)
-        raise InputError(f"expected input of shape {expected}, got {x.shape}{cure} (lesson 01)")
-
-
-def _dtype_cure(x: np.ndarray, wanted: np.dtype) -> str:
-    if wanted != np.float32:
-        return ": Model.quantize_input makes it from floats (lesson 07)"
-    if x.dtype.kind in "iu":
-        return ": images are floats from 0 to 1, np.float32(pixels / 255) (lesson 01)"
-    return ": np.float32(x) converts it (lesson 01)"
 
 
 def _require_finite(x: np.ndarray) -> None:

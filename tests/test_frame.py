@@ -107,7 +107,7 @@ ROOMS = (
     *("errors", "quiet", "files", "children", "trusted"),
     *("data", "models", "training"),
     *("paths", "affine", "folding", "anatomy", "layers"),
-    *("fixed_point", "integer_graph", "integer_engine"),
+    *("inputs", "fixed_point", "integer_graph", "integer_engine"),
     *("calibration", "litert", "convert", "qat"),
     *("runtime", "evaluate", "benchmark", "scoreboard"),
     *("plots", "widgets", "checks", "notebooks", "cli"),

@@ -3,27 +3,17 @@
 Single operators, with drawn shapes and scales, are in test_integer_engine_fuzz.
 """
 
-import platform
-
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 import tiny_models
 from lessons_lib import anatomy, integer_engine, runtime
 from lessons_lib.errors import FloatError, InputError, ModelFileError
 from lessons_lib.trusted import trust
 from reference import converted, digits
+from runtimes import answer, needs_micro, on_x86
 
-# What the engine knows of these two are the kernels for x86-64.
-on_x86 = pytest.mark.skipif(
-    platform.machine().lower() not in ("x86_64", "amd64"),
-    reason="builtin and xnnpack have other kernels on other processors",
-)
-needs_micro = pytest.mark.skipif(
-    not runtime.micro_installed(), reason="tflite-micro is built for Linux on x86-64 only"
-)
 ALL_KERNELS = [
     "reference",
     pytest.param("tflm", marks=needs_micro),
@@ -35,12 +25,6 @@ ALL_KERNELS = [
 def codes(content: bytes, count: int = 1_000) -> np.ndarray:
     """The first test digits in the model's input dtype."""
     return runtime.Model(content).quantize_input(digits().test.images[:count])
-
-
-def answer(content: bytes, x: np.ndarray, kernels: str) -> np.ndarray:
-    if kernels == "tflm":
-        return runtime.run_micro(content, x)
-    return runtime.Model(content, kernels=kernels).run(x)
 
 
 @pytest.mark.parametrize("kernels", ALL_KERNELS)
@@ -228,14 +212,15 @@ def test_strict_catches_a_float_in_an_operator(monkeypatch):
 # ---- models by hand
 
 
-def hand_made(operators, *tensors):
-    """A model of 2 x 2 x 1 images with these operators; the last tensor is the output."""
-    image = tiny_models.tensor("x", "INT8", (1, 2, 2, 1), 0.1, 3)
-    return tiny_models.assemble([image, *tensors], operators, [0], [len(tensors)])
+def image_tensor(name, scale, zero_point, shape=(1, 2, 2, 1), data=None):
+    return tiny_models.tensor(name, "INT8", shape, scale, zero_point, data=data)
 
 
-def image_tensor(name, scale, zero_point, shape=(1, 2, 2, 1), dtype="INT8", data=None):
-    return tiny_models.tensor(name, dtype, shape, scale, zero_point, data=data)
+def hand_made(operators, *tensors, output=None):
+    """A model of 2 x 2 x 1 images with these operators; by default the last tensor comes out."""
+    output = len(tensors) if output is None else output
+    every = [image_tensor("x", 0.1, 3), *tensors]
+    return tiny_models.assemble(every, operators, [0], [output])
 
 
 IMAGES = np.random.default_rng(9).integers(-128, 128, (40, 2, 2, 1)).astype(np.int8)
@@ -251,9 +236,7 @@ def conv_and_pool(pool_scale, also_output=False):
     between = image_tensor("conv", 0.05, 3)
     pooled = image_tensor("pool", pool_scale, 3, (1, 1, 1, 1))
     operators = [("CONV_2D", conv, [0, 1, 2], [3]), ("MAX_POOL_2D", pool, [3], [4])]
-    image = image_tensor("x", 0.1, 3)
-    tensors = [image, weights, bias, between, pooled]
-    return tiny_models.assemble(tensors, operators, [0], [3 if also_output else 4])
+    return hand_made(operators, weights, bias, between, pooled, output=3 if also_output else 4)
 
 
 @pytest.mark.parametrize("kernels", ["reference", "builtin"])
@@ -337,7 +320,7 @@ def damaged(change):
     """The int8 file of mnist_cnn after ``change(graph)``."""
     model = anatomy.read(converted()["int8"])
     change(model.subgraphs[0])
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return tiny_models.pack(model)
 
 
 def false_zero_point(graph):

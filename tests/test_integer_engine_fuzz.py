@@ -1,7 +1,5 @@
 """The engine against the runtimes themselves, on single-operator models that hypothesis draws."""
 
-import platform
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,18 +8,9 @@ from hypothesis import strategies as st
 import integer_models
 from lessons_lib import integer_engine, runtime
 from lessons_lib.trusted import trust
+from runtimes import ON_X86, answer
 
 EXAMPLES = 100
-# The engine knows the builtin and XNNPACK kernels of x86-64; other processors have others.
-ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
-
-
-def answer(case: integer_models.Case, kernels: str) -> np.ndarray:
-    """What a real runtime computes for the case."""
-    trust(case.content)  # written by us: it need not be tried in a child process first
-    if kernels == "tflm":
-        return runtime.run_micro(case.content, case.x)
-    return runtime.Model(case.content, kernels=kernels).run(case.x)
 
 
 def at_hand(case: integer_models.Case) -> list[str]:
@@ -58,8 +47,9 @@ def test_activations_that_end_at_a_tie(operator, activation, scale, zero_point):
 
 
 def check(case: integer_models.Case) -> None:
+    trust(case.content)  # written by us: it need not be tried in a child process first
     for kernels in at_hand(case):
-        expected = answer(case, kernels)
+        expected = answer(case.content, case.x, kernels)
         result = integer_engine.run(case.content, case.x, kernels=kernels)
         assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
         assert np.array_equal(result, expected), kernels

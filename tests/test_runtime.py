@@ -9,6 +9,7 @@ from lessons_lib import anatomy, models, paths, runtime, training
 from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.quiet import quiet, tensorflow
 from reference import converted, digits
+from runtimes import needs_micro
 
 
 def images(count: int = 60) -> np.ndarray:
@@ -162,9 +163,6 @@ def test_tokens_are_not_images(tmp_path):
 
 # ---- every tensor, and TFLite-Micro
 
-needs_micro = pytest.mark.skipif(
-    not runtime.micro_installed(), reason="tflite-micro is built for Linux on x86-64 only"
-)
 ALL_RUNTIMES = [*runtime.KERNELS, pytest.param("tflm", marks=needs_micro)]
 
 
