@@ -4,19 +4,23 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(VENV)/.uv-$(UV_VERSION)
 SYNCED := $(VENV)/.synced
+NPM_PACKAGES := node_modules/.package-lock.json
 NN :=
 
 # With it Python compiles TensorFlow anew at every import: 18 s instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
+# With the address of a repository `make book` links the lessons to Colab and Binder: see the README.
+export LESSONS_REPOSITORY LESSONS_BRANCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lessons test refresh lint bench
+.PHONY: help setup lab lessons test book refresh lint bench
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make lab        open JupyterLab at lesson 1"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these)"
 	@echo "make test       run the unit tests, and every notebook as a test"
+	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
 	@echo "make lint       check style and format"
 	@echo "make bench      measure speed and memory"
@@ -31,9 +35,12 @@ lessons: setup
 test: setup
 	$(BIN)/python -m pytest -n 2
 
+book: setup $(NPM_PACKAGES)
+	$(BIN)/python tools/book.py
+
 refresh: setup
 	$(BIN)/python tools/refresh.py $(NN)
-	$(if $(NN),,$(BIN)/python tools/readme.py)
+	$(if $(NN),,$(BIN)/python tools/readme.py && $(BIN)/python tools/versions.py)
 
 lint: setup
 	$(BIN)/ruff check
@@ -46,6 +53,12 @@ setup: $(SYNCED)
 
 $(SYNCED): pyproject.toml uv.lock $(UV)
 	$(BIN)/uv sync --locked --compile-bytecode --extra dev
+	@touch $@
+
+# What the site serves beside its pages: MathJax and the browser's runtime.
+$(NPM_PACKAGES): package.json package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 18 or newer" >&2; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # Any of these names may be the Python that fits; the first that does makes the environment.

@@ -80,7 +80,27 @@ def wide_mlp():
     return keras.Sequential(layers, name="wide_mlp")
 
 
-ARCHITECTURES = {"mnist_cnn": mnist_cnn, "ds_cnn": ds_cnn, "wide_mlp": wide_mlp}
+def one_layer():
+    """Return a single dense layer: almost no work, so that its time is that of a call.
+
+    Input float32 (N, 28, 28, 1); output float32 (N, 10). For speed only: it is never trained.
+    Defined in lesson 14.
+    """
+    keras = _keras()
+    layers = [
+        keras.Input((28, 28, 1), name="image"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(10, activation="softmax", name="probabilities"),
+    ]
+    return keras.Sequential(layers, name="one_layer")
+
+
+ARCHITECTURES = {
+    "mnist_cnn": mnist_cnn,
+    "ds_cnn": ds_cnn,
+    "wide_mlp": wide_mlp,
+    "one_layer": one_layer,
+}
 
 
 def build(name: str, seed: int = 0):

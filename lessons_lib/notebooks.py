@@ -6,6 +6,7 @@ A kernel works in its notebook's own folder, as it does in JupyterLab and under 
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import time
@@ -53,6 +54,48 @@ class Run:
     cells: int
     seconds: float
     failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a lesson's notebook says of itself: ``minutes`` to learn, ``seconds`` to run."""
+
+    path: Path
+    number: int
+    title: str
+    minutes: int
+    seconds: int
+    needs: str
+    objectives: tuple[str, ...]
+
+
+_TITLE = re.compile(r"# (\d\d)\. (.+)")
+_TIMES = re.compile(r"\*Time: (\d+) min · runs in about (\d+) s on two CPU cores · needs (.+)\*")
+_OBJECTIVES = re.compile(r"## You will be able to\n+((?:- .+\n?)+)")
+
+
+def describe(path: Path) -> Lesson:
+    """Return what the notebook says of its title, its times and its objectives (as Markdown).
+
+    Raises InputError when ``path`` is not a notebook, or not one of a lesson.
+    """
+    texts = "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    found = [pattern.search(texts) for pattern in (_TITLE, _TIMES, _OBJECTIVES)]
+    if None in found:
+        raise InputError(
+            f"{files.display_path(path)} lacks a lesson's title, its line of times or the list "
+            "`## You will be able to`"
+        )
+    title, times, objectives = found
+    return Lesson(
+        path,
+        int(title[1]),
+        title[2],
+        int(times[1]),
+        int(times[2]),
+        times[3],
+        tuple(line.removeprefix("- ").rstrip(";.") for line in objectives[1].splitlines()),
+    )
 
 
 def find(numbers: Iterable[int | str] = (), folder: Path | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from lessons_lib import files
 
-TARGETS = {"help", "lab", "lessons", "test", "refresh", "lint", "bench"}
+TARGETS = {"help", "lab", "lessons", "test", "book", "refresh", "lint", "bench"}
 PYPROJECT = tomllib.loads((files.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -67,9 +67,11 @@ def test_make_help_lists_the_targets():
     assert targets_called(read("Makefile")) == TARGETS - {"help"}
 
 
-def test_ci_calls_test_and_lint_only():
+def test_ci_calls_the_readmes_targets_after_installing_a_browser():
     commands = [line for line in read(".ci/run").splitlines() if not line.startswith("#")]
-    assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "make test", "make lint"]
+    assert commands[:2] == ["set -eu", 'cd "$(dirname "$0")/.."']
+    assert commands[2].startswith("command -v chromium")
+    assert commands[3:] == ["make book", "make test", "make lint"]
 
 
 def test_readme_calls_existing_targets():
@@ -96,7 +98,7 @@ def test_make_accepts_the_pythons_of_pyproject():
 
 
 def test_no_file_names_an_index():
-    for name in ("Makefile", "environment.yml", "pyproject.toml", ".ci/run"):
+    for name in ("Makefile", "environment.yml", "pyproject.toml", ".ci/run", "package-lock.json"):
         assert "://" not in read(name), name
 
 
@@ -109,12 +111,14 @@ ROOMS = (
     *("paths", "affine", "folding", "anatomy", "layers"),
     *("inputs", "fixed_point", "integer_graph", "integer_engine"),
     *("calibration", "litert", "convert", "qat"),
-    *("runtime", "evaluate", "benchmark", "scoreboard"),
+    *("runtime", "evaluate", "benchmark", "scoreboard", "browser"),
     *("plots", "widgets", "checks", "notebooks", "cli"),
 )
 SOURCES = sorted((files.ROOT / "lessons_lib").rglob("*.py"))
 DEVELOPERS_SOURCES = sorted(
-    path for name in ("tests", "tools") for path in (files.ROOT / name).glob("*.py")
+    path
+    for name in ("tests", "tests/browser", "tools", "book")
+    for path in (files.ROOT / name).glob("*.py")
 )
 
 
@@ -203,6 +207,7 @@ def scripts_own_requirements():
 PROVIDERS = packages_distributions()
 # Declared for what they do: as commands, as plugins, or for a package that forgets to ask.
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
+NOT_IMPORTED |= {"myst-nb", "sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
 DEPENDENCIES = required(PYPROJECT["project"]["dependencies"])
 DEVELOPERS = required(PYPROJECT["project"]["optional-dependencies"]["dev"])
 

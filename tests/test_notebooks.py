@@ -1,12 +1,14 @@
 """The lessons keep the rules of ``hygiene.py``, each rule finds what it is for, and nbval works."""
 
 import base64
+import copy
 import subprocess
 import sys
 
 import nbformat
 import pytest
 
+import folds
 import hygiene
 from builders import code, execute, markdown, notebook
 from lessons_lib import files, notebooks
@@ -45,8 +47,9 @@ def test_rules_of_a_lesson(path):
 
 @pytest.mark.parametrize("path", _named(LESSONS))
 def test_solutions_are_in_step(path):
-    solution = notebooks.read(path.parent / "solutions" / path.name)
-    assert hygiene.solutions_match(notebooks.read(path), solution) == []
+    lesson, solution = (notebooks.read(p) for p in (path, path.parent / "solutions" / path.name))
+    assert hygiene.solutions_match(lesson, solution) == []
+    assert hygiene.folds_match(lesson, solution) == []
 
 
 # Each rule has a notebook that breaks it.
@@ -156,6 +159,78 @@ def test_solutions_match():
         in hygiene.solutions_match(GOOD, notebook(code("checks.check_a(1)")))[0]
     )
     assert "code cell 2" in hygiene.solutions_match(GOOD, GOOD)[0]
+
+
+SOLVED = notebook(
+    markdown("**3.1** Six times seven?\n\nCount."),
+    code("answer = 42\nassert checks.check_a(answer)"),
+    markdown("**3.2** And half of it?\n\nCount again."),
+    code("answer = 21\nassert checks.check_b(answer)"),
+)
+FOLDED = folds.write(
+    notebook(
+        code("from lessons_lib import checks"),
+        markdown("**3.1** Six times seven?"),
+        code("answer = ...\nchecks.check_a(answer)"),
+        markdown("**3.2** And half of it?"),
+        code("answer = ...\nchecks.check_b(answer)"),
+    ),
+    SOLVED,
+)
+
+
+def test_folds_match():
+    assert hygiene.folds_match(FOLDED, SOLVED) == []
+    assert "3.1 has no explanation" in hygiene.folds_match(FOLDED, FOLDED)[0]
+
+
+def _edit(cells):
+    cells[3].source = cells[3].source.replace("42", "43")
+
+
+def _remove(cells):
+    del cells[3]
+
+
+def _copy(cells):
+    cells.insert(4, cells[3])
+
+
+def _move(cells):
+    cells.insert(2, cells.pop(3))
+
+
+@pytest.mark.parametrize("change", [_edit, _remove, _copy, _move], ids=lambda f: f.__name__[1:])
+def test_fold_that_is_not_the_solution_is_found(change):
+    lesson = copy.deepcopy(FOLDED)
+    change(lesson.cells)
+    (complaint,) = hygiene.folds_match(lesson, SOLVED)
+    assert complaint.startswith("the fold of exercise 3.1 is not what the solutions give")
+
+
+def test_solution_changed_after_the_folds_is_found():
+    solved = copy.deepcopy(SOLVED)
+    solved.cells[2].source = solved.cells[2].source.replace("Count again", "Halve it")
+    (complaint,) = hygiene.folds_match(FOLDED, solved)
+    assert complaint.startswith("the fold of exercise 3.2 is not what the solutions give")
+
+
+def test_solution_under_another_number_is_found():
+    lesson = copy.deepcopy(FOLDED)
+    lesson.cells[4].source = "**3.3** And half of it?"
+    assert hygiene.folds_match(lesson, SOLVED) == [
+        "the fold of exercise 3.2 stands below exercise 3.3: number them alike"
+    ]
+
+
+def test_numbers_in_a_fold_are_backed_by_the_solutions():
+    """The fold repeats the solutions' text, and there the rule holds it against the evidence."""
+    solved = copy.deepcopy(SOLVED)
+    solved.cells[0].source += " It is 42, not 43."
+    lesson = folds.write(copy.deepcopy(FOLDED), solved)
+    assert hygiene.prose_numbers_are_backed(lesson) == []
+    (complaint,) = hygiene.prose_numbers_are_backed(solved)
+    assert "gives 43" in complaint
 
 
 def _backed(prose, *cells):

@@ -8,7 +8,11 @@ import pytest
 import refresh
 from builders import code, markdown, write
 from lessons_lib import files, notebooks
+from lessons_lib.errors import InputError
 
+CHECKS = "class checks:\n    check_a = print"
+EXERCISE = "answer = ...\nchecks.check_a(answer)"
+SOLUTION = "answer = 42\nassert checks.check_a(answer)"
 CLOCK = "import time\nprint(time.time_ns())"
 
 
@@ -77,6 +81,45 @@ def test_failing_notebook_stays_as_it_was(path):
     before = path.read_bytes()
     assert str(refresh.refresh(path)).startswith("code cell 5, `undefined`: NameError")
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def lesson(path):
+    """A lesson with one exercise, and its solutions beside it."""
+    solved = path.parent / "solutions" / path.name
+    write(solved, markdown("**1.1** Six times seven?\n\nCount."), code(SOLUTION))
+    write(path, code(CHECKS), markdown("**1.1** Six times seven?"), code(EXERCISE), code("6 * 7"))
+    return path
+
+
+def test_lesson_gets_its_solutions_once(lesson):
+    assert refresh.refresh(lesson) is None
+    first = lesson.read_bytes()
+    cells = notebooks.read(lesson).cells
+    assert [cell.metadata.get("fold") for cell in cells] == [None, None, None, "1.1", None]
+    assert [cell.id[-3:] for cell in cells] == ["001", "002", "003", "004", "005"]
+    assert "answer = 42" in cells[3].source
+    assert refresh.refresh(lesson) is None
+    assert lesson.read_bytes() == first
+
+
+def test_folds_alone_execute_nothing(lesson):
+    command = [sys.executable, files.ROOT / "tools" / "refresh.py", "--folder", lesson.parent]
+    refresh.refresh(lesson)
+    refreshed, solved = lesson.read_bytes(), lesson.parent / "solutions" / lesson.name
+    solved.write_text(solved.read_text().replace("Count.", "Count with 1 / 0."))
+    done = subprocess.run([*command, "--folds"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{lesson}: written, not executed\n")
+    assert lesson.read_bytes() == refreshed.replace(b"Count.", b"Count with 1 / 0.")
+
+
+def test_solution_of_a_wrong_form_says_which(lesson):
+    solved = lesson.parent / "solutions" / lesson.name
+    write(solved, markdown("**1.1** Six times seven?"), code("checks.check_a(42)"))
+    before = lesson.read_bytes()
+    with pytest.raises(InputError, match=r"solutions/01_small.ipynb: .*1\.1 has no explanation"):
+        refresh.refresh(lesson)
+    assert lesson.read_bytes() == before
 
 
 def test_cpp_messages_are_not_stored(path):

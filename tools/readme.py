@@ -20,8 +20,7 @@ README = files.ROOT / "README.md"
 FIGURE = files.ROOT / "notebooks" / "figures" / "decision_tree.png"
 BEGIN, END = "<!-- scoreboard: written by make refresh -->", "<!-- end of scoreboard -->"
 TIMED = "µs an image"
-TITLE = re.compile(r"# \d\d\. (.+)")
-TIMES = re.compile(r"\*Time: (\d+) min · runs in about (\d+) s ")
+_ROW = re.compile(r"\| \d+ \| \[[^\]]*\]\(notebooks/([^)]+)\) \| ([^|]+) \|")
 
 
 def stored() -> list[dict[str, str]]:
@@ -57,13 +56,16 @@ def figure_texts() -> dict:
 
 def lesson_rows(text: str) -> str:
     """Return the README with each lesson's title, minutes and seconds as its notebook has them."""
-    for path in notebooks.find():
-        first = notebooks.read(path).cells[0].source
-        title = TITLE.search(first).group(1)
-        minutes, seconds = TIMES.search(first).groups()
-        row = re.compile(rf"\[[^\]]*\]\((notebooks/{path.name})\) \|([^|]+)\| \d+ \| \d+ \|")
-        text = row.sub(rf"[{title}](\1) |\2| {minutes} | {seconds} |", text)
+    for lesson in map(notebooks.describe, notebooks.find()):
+        name = lesson.path.name
+        row = re.compile(rf"\[[^\]]*\]\((notebooks/{name})\) \|([^|]+)\| \d+ \| \d+ \|")
+        text = row.sub(rf"[{lesson.title}](\1) |\2| {lesson.minutes} | {lesson.seconds} |", text)
     return text
+
+
+def lesson_questions() -> dict[str, str]:
+    """Return the question that each lesson answers, by its notebook's name."""
+    return {name: question.strip() for name, question in _ROW.findall(README.read_text("utf-8"))}
 
 
 def write_scoreboard(rows: list[scoreboard.Row]) -> None:

@@ -1,11 +1,12 @@
 """Execute the notebooks and store their outputs: the only thing that writes outputs.
 
-    python tools/refresh.py [NN ...] [--folder DIR] [--volatile]
+    python tools/refresh.py [NN ...] [--folder DIR] [--volatile] [--folds]
 
-Without a folder it does the lessons and their solutions. A second run changes nothing: the
-metadata and the cells' ids are fixed, no time is recorded, and a cell tagged ``volatile`` (for
-example a timing) keeps the output it has, as long as its source is the one that made it;
-``--volatile`` makes these outputs anew. A notebook with a failing cell is left as it was.
+Without a folder it does the lessons and their solutions. A lesson also gets its solutions, folded
+behind the exercises; ``--folds`` writes these alone and executes nothing. A second run changes
+nothing: the metadata and the cells' ids are fixed, no time is recorded, and a cell tagged
+``volatile`` (for example a timing) keeps the output it has, as long as its source is the one that
+made it; ``--volatile`` makes these outputs anew. A notebook with a failing cell is left as it was.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+import folds
 from lessons_lib import files, notebooks
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import InputError, LessonError
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -33,7 +35,7 @@ MADE_FROM = "made_from"  # a volatile cell's metadata: the digest of the source 
 
 def refresh(path: Path, volatile: bool = False) -> notebooks.Failure | None:
     """Execute ``path`` and write it with its outputs, or return the failure and write nothing."""
-    stored = notebooks.read(path)
+    stored = read(path)
     fresh = copy.deepcopy(stored)
     failure = notebooks.execute(fresh, path.parent, environment=ENVIRONMENT)
     if failure is not None:
@@ -42,10 +44,26 @@ def refresh(path: Path, volatile: bool = False) -> notebooks.Failure | None:
         if new.cell_type == "code":
             _tidy_tracebacks(new)
             _settle_volatile(new, old, volatile)
-    text = nbformat.writes(canonical(fresh, path)) + "\n"
+    write(fresh, path)
+    return None
+
+
+def read(path: Path) -> NotebookNode:
+    """Return the notebook in ``path``, a lesson with the folds that its solutions give it now."""
+    notebook, solved = notebooks.read(path), path.parent / "solutions" / path.name
+    if not solved.exists():
+        return notebook
+    try:
+        return folds.write(notebook, notebooks.read(solved))
+    except InputError as error:
+        raise InputError(f"{files.display_path(solved)}: {error}") from error
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write the notebook in its canonical form, if that changes the file."""
+    text = nbformat.writes(canonical(notebook, path)) + "\n"
     if text != path.read_text(encoding="utf-8"):
         files.write_atomic(path, text)
-    return None
 
 
 def canonical(notebook: NotebookNode, path: Path) -> NotebookNode:
@@ -92,9 +110,10 @@ def main() -> int:
     parser.add_argument("numbers", nargs="*", metavar="NN", help="only these lessons")
     parser.add_argument("--folder", type=Path, help="only the notebooks of this folder")
     parser.add_argument("--volatile", action="store_true", help="make volatile outputs anew")
+    parser.add_argument("--folds", action="store_true", help="only write the folded solutions")
     arguments = parser.parse_args()
     try:
-        failed = [_report(path, arguments.volatile) for path in _chosen(arguments)]
+        failed = [_report(path, arguments) for path in _chosen(arguments)]
     except LessonError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -109,9 +128,13 @@ def _chosen(arguments: argparse.Namespace) -> list[Path]:
     return [*lessons, *(twin for twin in twins if twin.exists())]
 
 
-def _report(path: Path, volatile: bool) -> bool:
-    failure = refresh(path, volatile)
-    print(f"{files.display_path(path)}: {failure or 'refreshed'}", flush=True)
+def _report(path: Path, arguments: argparse.Namespace) -> bool:
+    failure, done = None, "written, not executed"
+    if arguments.folds:
+        write(read(path), path)
+    else:
+        failure, done = refresh(path, arguments.volatile), "refreshed"
+    print(f"{files.display_path(path)}: {failure or done}", flush=True)
     return failure is not None
 
 

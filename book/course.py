@@ -1,0 +1,231 @@
+"""The site's own part of Sphinx: what its pages take from the course, and links between lessons.
+
+``substitutions`` gives the texts for ``{{ name }}`` in the pages; the transforms turn "lesson 7"
+in the notebooks' text into a link, and name the figures for those who cannot see them.
+"""
+
+import html
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+from docutils import nodes
+from sphinx.errors import ConfigError
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import readme  # noqa: E402
+import versions  # noqa: E402
+from lessons_lib import notebooks, paths  # noqa: E402
+
+# The lesson that takes each path, step by step.
+LESSON_OF = {
+    "float32": 1,
+    "dynamic_range": 4,
+    "float16": 5,
+    "int8_float_fallback": 7,
+    "int8": 7,
+    "uint8": 7,
+    "int16x8": 7,
+}
+
+
+def substitutions() -> dict[str, str]:
+    """Return the Markdown behind each ``{{ name }}`` of the site's pages."""
+    lessons = [notebooks.describe(path) for path in notebooks.find()]
+    return {
+        "decision_tree": _raw(f'<ul class="tree">{_branch(paths.TREE, "", lessons)}</ul>'),
+        "scoreboard": readme.README.read_text("utf-8").split(readme.BEGIN)[1].split(readme.END)[0],
+        "lesson_cards": _lesson_cards(lessons),
+        "lesson_table": _lesson_table(lessons),
+        "lesson_list": "\n\n".join(_lesson_entry(lesson) for lesson in lessons),
+        "lesson_count": str(len(lessons)),
+        "lesson_hours": f"{sum(lesson.minutes for lesson in lessons) / 60:.0f}",
+        "versions": versions.table(),
+    }
+
+
+def _raw(content: str) -> str:
+    return f"```{{raw}} html\n{content}\n```"
+
+
+# ---- the decision tree, as a list of lists: it reads well on a phone and with a screen reader
+
+
+def _branch(node: paths.Question | str, answer: str, lessons: list[notebooks.Lesson]) -> str:
+    label = f'<span class="answer">{answer}</span> ' if answer else ""
+    if isinstance(node, str):
+        return f"<li>{label}{_leaf(node, lessons)}</li>"
+    mark = "" if node.in_article else ' <span class="ours">not in the article</span>'
+    inner = _branch(node.no, "no", lessons) + _branch(node.yes, "yes", lessons)
+    question = f'<span class="question">{html.escape(node.text)}</span>'
+    return f"<li>{label}{question}{mark}<ul>{inner}</ul></li>"
+
+
+def _leaf(name: str, lessons: list[notebooks.Lesson]) -> str:
+    lesson = lessons[LESSON_OF[name] - 1]
+    row = next(row for row in readme.stored() if row["path"] == name)
+    return (
+        f'<a class="leaf" href="{_page(lesson)}"><b>{name}</b> '
+        f"<span>{row['bytes']} bytes, {row['accuracy']}</span> "
+        f"<span>lesson {lesson.number}</span></a>"
+    )
+
+
+def _page(lesson: notebooks.Lesson) -> str:
+    return f"notebooks/{lesson.path.stem}.html"
+
+
+# ---- the lessons
+
+
+def _lesson_cards(lessons: list[notebooks.Lesson]) -> str:
+    """A list, one entry a lesson: its link, the question it answers, its minutes."""
+    questions = readme.lesson_questions()
+    entries = (
+        f"- [**{lesson.number}. {lesson.title}**](notebooks/{lesson.path.name}) "
+        f"{questions[lesson.path.name]} *{lesson.minutes} min*"
+        for lesson in lessons
+    )
+    return "\n".join(["{.lessons}", *entries])
+
+
+def _lesson_table(lessons: list[notebooks.Lesson]) -> str:
+    rows = (
+        f"| [{lesson.number}. {lesson.title}](notebooks/{lesson.path.name}) "
+        f"| {lesson.minutes} | {lesson.needs} |"
+        for lesson in lessons
+    )
+    return "\n".join(["| lesson | minutes | needs |", "|-|-:|-|", *rows])
+
+
+def _lesson_entry(lesson: notebooks.Lesson) -> str:
+    """A lesson's section: its question, times, objectives, and links."""
+    name = lesson.path.name
+    links = [
+        f'<a href="_sources/notebooks/{name}" download>Download the notebook</a>',
+        f'<a href="notebooks/solutions/{lesson.path.stem}.html">Solutions</a>',
+    ]
+    return "\n".join(
+        [
+            f"## [{lesson.number}. {lesson.title}](notebooks/{name})",
+            "",
+            f"*{readme.lesson_questions()[name]}*",
+            "",
+            f"{lesson.minutes} minutes to learn, about {lesson.seconds} s to run; "
+            f"needs {lesson.needs}. You will be able to:",
+            "",
+            *(f"- {objective}" for objective in lesson.objectives),
+            "",
+            _raw(f'<p class="links">{" · ".join(links)}</p>'),
+        ]
+    )
+
+
+# ---- Colab and Binder
+
+
+def links(repository: str, branch: str) -> dict:
+    """Return the theme's options for links into ``repository``; none without an address.
+
+    Raises ConfigError for an address that is not ``https://host/owner/name``.
+    """
+    if not repository:
+        return {}
+    address = urlparse(repository)
+    if address.scheme != "https" or len(address.path.strip("/").split("/")) != 2:
+        raise ConfigError(
+            f"LESSONS_REPOSITORY={repository!r}; expected an address such as "
+            "https://github.com/owner/name, or nothing"
+        )
+    return {
+        "repository_url": repository,
+        "repository_branch": branch,
+        "use_repository_button": True,
+        "launch_buttons": {
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+            "notebook_interface": "jupyterlab",
+        },
+    }
+
+
+# ---- what the notebooks' pages gain
+
+
+class LessonLinks(SphinxPostTransform):
+    """Make "lesson 7" and the numbers of "lessons 4 to 7" in running text links to the lessons."""
+
+    default_priority = 5  # before references are resolved
+    _MENTION = re.compile(r"\b[Ll]essons? \d+(?:(?:, | and | to | or )\d+)*")
+
+    def run(self, **kwargs) -> None:
+        for text in list(self.document.findall(nodes.Text)):
+            if self._is_prose(text) and self._MENTION.search(text):
+                text.parent.replace(text, list(self._linked(text.astext())))
+
+    @staticmethod
+    def _is_prose(text: nodes.Text) -> bool:
+        kinds = (nodes.literal, nodes.literal_block, nodes.reference, nodes.title, nodes.raw)
+        node = text.parent
+        while node is not None:
+            if isinstance(node, kinds):
+                return False
+            node = node.parent
+        return True
+
+    def _linked(self, words: str):
+        end = 0
+        for mention in self._MENTION.finditer(words):
+            for number in re.finditer(r"(?:^[Ll]esson )?\d+", mention.group()):
+                start = mention.start() + number.start()
+                yield nodes.Text(words[end:start])
+                yield self._link(number.group())
+                end = start + len(number.group())
+        yield nodes.Text(words[end:])
+
+    def _link(self, words: str) -> nodes.Node:
+        number = int(re.search(r"\d+", words).group())
+        pages = [p for p in self.env.found_docs if p.startswith(f"notebooks/{number:02d}_")]
+        if not pages or pages[0] == self.env.docname:
+            return nodes.Text(words)
+        address = self.app.builder.get_relative_uri(self.env.docname, pages[0])
+        return nodes.reference("", words, refuri=address, internal=True)
+
+
+class FigureTexts(SphinxPostTransform):
+    """Give each figure of a cell a text: the section it stands in, in place of a file's name."""
+
+    default_priority = 5
+
+    def run(self, **kwargs) -> None:
+        for image in self.document.findall(nodes.image):
+            if "alt" not in image:
+                image["alt"] = f"Figure in the section “{self._section(image)}”"
+
+    def _section(self, node: nodes.Node) -> str:
+        while node is not None and not isinstance(node, nodes.section):
+            node = node.parent
+        return node.next_node(nodes.title).astext() if node is not None else "of this page"
+
+
+class QuizWithoutAnswers(SphinxPostTransform):
+    """Show a quiz without the code that makes it, which holds the answers."""
+
+    default_priority = 5
+
+    def run(self, **kwargs) -> None:
+        for block in list(self.document.findall(nodes.literal_block)):
+            if block.astext().startswith("widgets.quiz("):
+                cell_input = block.parent
+                cell_input.parent.remove(cell_input)
+
+
+def setup(app) -> dict:
+    app.add_post_transform(QuizWithoutAnswers)
+    app.add_post_transform(LessonLinks)
+    app.add_post_transform(FigureTexts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

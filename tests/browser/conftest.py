@@ -1,0 +1,72 @@
+"""A real browser on the built site; skipped, with the reason, where something for it is missing."""
+
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lessons_lib import files
+from real_browser import ARGUMENTS, AXE, SITE, QuietHandler, Watched, executable, is_current
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    path = executable()
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site_folder() -> Path:
+    """The folder of the built site, built again if it is older than its sources."""
+    if not AXE.exists():
+        pytest.skip("node_modules is missing: `make book` installs it")
+    SITE.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(SITE.parent / "tests.lock"):
+        if not is_current():
+            command = [sys.executable, str(files.ROOT / "tools" / "book.py")]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            os.utime(SITE / "index.html")
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def site(site_folder: Path) -> Iterator[str]:
+    """The address of the site, served from this machine; it ends with a slash."""
+    handler = functools.partial(QuietHandler, directory=site_folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def watched(chromium: Browser) -> Iterator[tuple[Page, Watched]]:
+    """A page of its own, 1280 x 900, and what it does."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    yield page, Watched(page)
+    context.close()
+
+
+@pytest.fixture
+def page(watched: tuple[Page, Watched], site: str) -> Iterator[Page]:
+    """A page that fails its test when it logs an error or asks for anything outside the site."""
+    page, seen = watched
+    yield page
+    assert seen.errors == []
+    assert seen.leaving(site) == []

@@ -1,0 +1,202 @@
+"""JupyterLab from end to end: a new user opens a lesson, runs all cells, and uses its widgets."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from builders import code, notebook
+from lessons_lib import files, notebooks
+from refresh import METADATA
+
+MINUTES_3 = 180_000  # milliseconds; lesson 1 takes about 30 s
+TOKEN = "lessons"
+# The panel of the notebook that the address names; JupyterLab opens earlier ones again as well.
+PANEL = """[...window.jupyterapp.shell.widgets("main")].find(
+  (widget) => widget.context && location.pathname.endsWith("/" + widget.context.path))"""
+
+
+def fresh_user(home: Path) -> dict[str, str]:
+    """An environment in which JupyterLab finds no settings of anybody."""
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    own = {name: str(home / name.lower()) for name in (*folders, "JUPYTERLAB_WORKSPACES_DIR")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST"))}
+    return {**kept, **own, "HOME": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Copies of two lessons, and a notebook with a mistake."""
+    folder = tmp_path_factory.mktemp("lessons")
+    for path in notebooks.find([1, 3]):
+        shutil.copy(path, folder)
+    mistake = notebook(code("x = 1"), code("x / 0"), code("x"))
+    mistake.metadata = METADATA  # else JupyterLab asks for a kernel
+    (folder / "mistake.ipynb").write_text(json.dumps(mistake))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path, chromium: Browser, tmp_path_factory) -> Iterator[str]:
+    """The address of a JupyterLab that serves the copies."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    options = [
+        f"--ServerApp.root_dir={folder}",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={TOKEN}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    home = tmp_path_factory.mktemp("home")
+    with open(home / "log", "w") as log:
+        server = subprocess.Popen(
+            [*command, *options], cwd=folder, env=fresh_user(home), stdout=log, stderr=log
+        )
+        try:
+            address = f"http://127.0.0.1:{port}/"
+            wait_for(address + f"api/status?token={TOKEN}", server, home / "log")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+def opened(page: Page, lab: str, name: str) -> None:
+    """Open a notebook and wait until its kernel is ready."""
+    page.goto(f"{lab}lab/tree/{name}?token={TOKEN}")
+    page.wait_for_function(
+        f"""() => {{
+          if (!window.jupyterapp) return false;
+          const panel = {PANEL};
+          return panel?.context.isReady && panel.sessionContext.session?.kernel?.status === "idle";
+        }}""",
+        timeout=MINUTES_3,
+    )
+
+
+def run_all(page: Page) -> list[dict]:
+    """Do *Run All Cells* as the menu does it; return each code cell's number and error.
+
+    The cells are read from the notebook's model: those out of sight are not in the page. The
+    command answers at the first error, also at an expected one, while later cells still wait in
+    the kernel's queue; an empty request at its end tells when they are done.
+    """
+    page.set_default_timeout(MINUTES_3)
+    page.evaluate(
+        f"""async () => {{
+          const {{ content, sessionContext }} = {PANEL};
+          for (const cell of content.model.cells)
+            if (cell.type === "code") {{ cell.outputs.clear(); cell.executionCount = null; }}
+          await window.jupyterapp.commands.execute("notebook:run-all-cells");
+          const last = {{ code: "", store_history: false, stop_on_error: false }};
+          await sessionContext.session.kernel.requestExecute(last).done;
+        }}"""
+    )
+    return page.evaluate(
+        f"""() => [...{PANEL}.content.model.cells].filter((cell) => cell.type === "code").map(
+          (cell) => {{
+            const outputs = cell.outputs.toJSON();
+            return {{
+              number: cell.executionCount,
+              error: outputs.find((output) => output.output_type === "error")?.ename ?? null,
+              expected: (cell.getMetadata("tags") ?? []).includes("raises-exception"),
+              outputs: outputs.length,
+            }};
+          }}
+        )"""
+    )
+
+
+def failures(cells: list[dict]) -> list[str]:
+    """The cells that did not run to their end in order, or not as their tags say."""
+    return [
+        f"code cell {n}: [{cell['number']}] {cell['error']}"
+        for n, cell in enumerate(cells, 1)
+        if cell["number"] != n or bool(cell["error"]) != cell["expected"]
+    ]
+
+
+def show_cell(page: Page, text: str):
+    """Scroll to the code cell whose source begins with ``text``; return its place in the page."""
+    index = page.evaluate(
+        """async (text) => {
+          const { content } = PANEL;
+          const cells = [...content.model.cells];
+          const index = cells.findIndex((cell) => cell.sharedModel.source.startsWith(text));
+          content.activeCellIndex = index;
+          await content.scrollToItem(index, "start");
+          return index;
+        }""".replace("PANEL", PANEL),
+        text,
+    )
+    assert index > 0
+    return page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}']")
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    yield context.new_page()
+    context.close()
+
+
+def test_lesson_1_runs_and_its_quiz_answers(tab, lab):
+    opened(tab, lab, "01_save_model.ipynb")
+    cells = run_all(tab)
+    count = len(notebooks.code_cells(notebooks.read(notebooks.find([1])[0])))
+    assert len(cells) == count
+    assert failures(cells) == []
+    assert sum(cell["outputs"] > 0 for cell in cells) > 10
+    question = show_cell(tab, "widgets.quiz(").locator("fieldset").first
+    right = question.get_attribute("data-correct")
+    question.locator(f"input[value='{right}']").focus()
+    tab.keyboard.press("Space")
+    question.get_by_role("button", name="Check").press("Enter")
+    expect(question.locator(".feedback")).to_contain_text("Correct")
+
+
+def test_lesson_3_runs_and_its_slider_moves_by_keyboard(tab, lab):
+    opened(tab, lab, "03_quantize_tensor.ipynb")
+    assert failures(run_all(tab)) == []
+    slider = show_cell(tab, "widgets.affine_slider(").locator(".lesson-slider")
+    total = slider.locator(".total")
+    before = total.inner_text()
+    slider.locator("input").first.focus()
+    tab.keyboard.press("ArrowRight")
+    expect(total).not_to_have_text(before)
+
+
+def test_a_notebook_with_a_mistake_is_reported(tab, lab):
+    opened(tab, lab, "mistake.ipynb")
+    assert failures(run_all(tab)) == [
+        "code cell 2: [2] ZeroDivisionError",
+        "code cell 3: [None] None",
+    ]
+
+
+def test_the_lessons_themselves_are_untouched(folder):
+    """JupyterLab saves what it runs: it works on copies."""
+    assert not folder.is_relative_to(files.ROOT)

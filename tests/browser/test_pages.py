@@ -1,0 +1,245 @@
+"""Every page of the built site in a real browser: errors, requests, links, accessibility, width."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lessons_lib import files
+from real_browser import AXE
+
+NOTEBOOKS = sorted((files.ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = [path for path in NOTEBOOKS if ".ipynb_checkpoints" not in path.parts]
+BOOK = files.ROOT / "book"
+PAGES = [
+    *(path.relative_to(BOOK).with_suffix(".html") for path in BOOK.glob("*.md")),
+    *(path.relative_to(BOOK).with_suffix(".html") for path in BOOK.glob("try-it/*.md")),
+    *(path.relative_to(files.ROOT).with_suffix(".html") for path in NOTEBOOKS),
+]
+PAGES = sorted(path.as_posix() for path in PAGES)
+MADE_BY_SPHINX = ["genindex.html", "search.html"]
+LANDING_BYTES = 600_000
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong on the page as it is shown now."""
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        f"{rule['id']}: {rule['nodes'][0]['html'][:200]} ({len(rule['nodes'])} times)"
+        for rule in found
+    ]
+
+
+def scrolls_sideways(page: Page) -> bool:
+    root = "document.documentElement"
+    return page.evaluate(f"{root}.scrollWidth > {root}.clientWidth")
+
+
+def test_the_site_has_these_pages(site_folder):
+    built = [path.relative_to(site_folder).as_posix() for path in site_folder.rglob("*.html")]
+    kept = [name for name in built if not name.startswith("_static/")]
+    assert sorted(kept) == sorted([*PAGES, *MADE_BY_SPHINX])
+
+
+@pytest.mark.parametrize("name", [*PAGES, *MADE_BY_SPHINX])
+def test_a_page_is_sound_in_light_dark_and_on_a_phone(page, site, name):
+    """No error, no request elsewhere (the fixture); nothing that axe finds; no sideways scroll."""
+    page.goto(site + name, wait_until="networkidle")
+    page.add_script_tag(path=AXE)
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert violations(page) == []
+    assert not scrolls_sideways(page)
+
+
+def test_axe_would_find_something(page, site):
+    page.goto(site + "run.html")
+    page.add_script_tag(path=AXE)
+    page.evaluate("document.querySelector('article').innerHTML += '<img src=\"data:,\"><button>'")
+    assert [text.split(":")[0] for text in violations(page)] == ["button-name", "image-alt"]
+
+
+def test_a_request_that_leaves_would_be_seen(watched, site):
+    page, seen = watched
+    page.goto(site + "run.html")
+    page.evaluate("fetch('http://elsewhere.invalid/').catch(() => {})")
+    page.wait_for_timeout(200)
+    assert seen.leaving(site) == ["http://elsewhere.invalid/"]
+
+
+class Links(HTMLParser):
+    """The addresses in a page, and the places in it that an address can name."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.targets: set[str] = set()
+        self.places: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes) -> None:
+        values = dict(attributes)
+        self.targets |= {values[key] for key in ("href", "src") if values.get(key)}
+        self.places |= {values[key] for key in ("id", "name") if values.get(key)}
+
+
+def broken(pages: dict[str, Links], exists) -> list[str]:
+    """Links to a file that ``exists`` denies, or to a place that the page does not have."""
+    found = []
+    for name, links in pages.items():
+        for target in links.targets:
+            if re.match(r"[a-z]+:", target):
+                continue
+            address, place = urldefrag(urljoin("/" + name, target))
+            address = unquote(address).lstrip("/").partition("?")[0]
+            known = pages[address].places if address in pages else {place}
+            if not exists(address) or (place and place not in known):
+                found.append(f"{name}: {target}")
+    return found
+
+
+def test_no_link_inside_the_site_is_broken(site_folder):
+    names = [*PAGES, *MADE_BY_SPHINX]
+    pages = {name: Links((site_folder / name).read_text("utf-8")) for name in names}
+    assert sum(len(links.targets) for links in pages.values()) > 1000
+    assert broken(pages, lambda address: (site_folder / address).is_file()) == []
+
+
+def test_a_broken_link_would_be_found():
+    pages = {"a/b.html": Links('<a href="../c.html"></a><a href="#here"></a><a href="#no"></a>')}
+    pages["a/b.html"].places.add("here")
+    assert sorted(broken(pages, lambda address: address == "a/b.html")) == [
+        "a/b.html: #no",
+        "a/b.html: ../c.html",
+    ]
+
+
+def weight(page: Page, address: str) -> dict[str, int]:
+    """The bytes of each answer to a page's requests, by address."""
+    answers = []
+    page.on("response", answers.append)
+    page.goto(address, wait_until="networkidle")
+    return {answer.url: len(answer.body()) for answer in answers}
+
+
+def test_the_landing_page_is_light(page, site):
+    assert sum(weight(page, site).values()) < LANDING_BYTES
+
+
+def test_the_runtime_is_loaded_on_its_page_only(page, site):
+    others = ("index.html", "notebooks/03_quantize_tensor.html")
+    assert [u for name in others for u in weight(page, site + name) if "/runtime/" in u] == []
+    assert any("/runtime/" in url for url in weight(page, site + "try-it/index.html"))
+
+
+def test_the_icons_are_there(page, site):
+    """Cut to those in use, the icon font must still draw each one."""
+    page.goto(site, wait_until="networkidle")
+    assert page.evaluate(
+        """async () => {
+          await document.fonts.ready;
+          const icons = [...document.querySelectorAll("i[class*=fa-]")].filter((i) => i.checkVisibility());
+          const code = (icon) => getComputedStyle(icon, "::before").content;
+          return icons.length > 3 && icons.every((icon) => !["none", "normal"].includes(code(icon)));
+        }"""  # noqa: E501
+    )
+
+
+# ---- what a reader does
+
+
+def test_each_leaf_of_the_tree_leads_to_its_lesson(page, site):
+    page.goto(site)
+    leaves = page.locator(".tree .leaf")
+    assert leaves.count() == 7
+    for leaf in leaves.all():
+        path = leaf.locator("b").inner_text()
+        lesson = leaf.get_attribute("href")
+        assert page.request.get(site + lesson).text().count(path) > 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_download_is_the_notebook(page, site, path):
+    name = path.relative_to(files.ROOT).as_posix()
+    page.goto(site + name.replace(".ipynb", ".html"))
+    link = page.locator("a[href$='.ipynb']").first.get_attribute("href")
+    assert page.request.get(urljoin(page.url, link)).body() == path.read_bytes()
+
+
+def test_there_are_no_links_to_colab_without_an_address(site_folder):
+    for path in site_folder.rglob("*.html"):
+        assert not re.search(r"colab\.research|mybinder", path.read_text("utf-8")), path.name
+
+
+def test_previous_and_next(page, site):
+    page.goto(site + "notebooks/08_choose_path.html")
+    page.get_by_title("next page").click()
+    expect(page).to_have_url(re.compile(r"09_run_int8\.html$"))
+    page.get_by_title("previous page").click()
+    expect(page).to_have_url(re.compile(r"08_choose_path\.html$"))
+
+
+def test_search_finds_a_term(page, site):
+    page.goto(site)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("straight-through")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"search\.html"))
+    found = page.locator("#search-results a[href*='12_train_quantization']")
+    expect(found.first).to_be_visible()
+
+
+def test_a_mention_of_a_lesson_is_a_link(page, site):
+    page.goto(site + "notebooks/13_quantize_litert.html")
+    links = page.locator("article a[href='07_quantize_integers.html']")
+    assert links.count() > 0
+
+
+def test_the_slider_moves_by_keyboard(page, site):
+    page.goto(site + "notebooks/03_quantize_tensor.html")
+    slider = page.locator(".lesson-slider").first
+    total = slider.locator(".total")
+    before = total.inner_text()
+    slider.locator("input").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(total).not_to_have_text(before)
+
+
+def test_a_quiz_answers_by_keyboard_and_hides_its_code(page, site):
+    page.goto(site + "notebooks/03_quantize_tensor.html")
+    expect(page.get_by_text("widgets.Question(")).to_have_count(0)
+    question = page.locator(".lesson-quiz fieldset").first
+    right = int(question.get_attribute("data-correct"))
+    question.locator("input").first.focus()
+    page.keyboard.press("Space")
+    for _ in range(right):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(question.locator(".feedback")).to_contain_text("Correct")
+
+
+def test_a_solution_unfolds(page, site):
+    page.goto(site + "notebooks/03_quantize_tensor.html")
+    fold = page.locator("article details").filter(has_text="Solution").first
+    code = fold.locator("pre").first
+    expect(code).to_be_hidden()
+    fold.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(code).to_be_visible()
+
+
+def test_formulas_are_set_by_the_sites_own_mathjax(page, site):
+    page.goto(site + "notebooks/03_quantize_tensor.html", wait_until="networkidle")
+    expect(page.locator("mjx-container svg").first).to_be_visible()
+
+
+def test_a_figure_has_a_text(page, site):
+    page.goto(site + "notebooks/03_quantize_tensor.html")
+    texts = page.locator("article .cell_output img").evaluate_all("all => all.map((i) => i.alt)")
+    assert texts
+    assert all(text.startswith("Figure in the section") for text in texts)
