@@ -1,11 +1,10 @@
 """Sphinx's settings for the course's site; ``make book`` stages the pages and calls it."""
 
-import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))  # course.py, the site's own Sphinx extension
+sys.path.insert(0, str(HERE.parent / "tools"))  # course.py is the site's own Sphinx extension
 
 import course  # noqa: E402
 
@@ -38,7 +37,6 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_short_title = "Quantization"
 html_favicon = "_static/favicon.svg"
-html_logo = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_sourcelink_suffix = ""
 html_copy_source = True  # the download button hands out the notebook itself
@@ -47,16 +45,15 @@ html_show_sphinx = False
 html_permalinks_icon = "#"
 pygments_style = "a11y-high-contrast-light"
 
-REPOSITORY = os.environ.get("LESSONS_REPOSITORY", "").rstrip("/")
 html_theme_options = {
-    "logo": {"text": project, "alt_text": ""},
     "navbar_persistent": [],
     "show_navbar_depth": 1,
+    "max_navbar_depth": 1,
     "show_toc_level": 1,
     "home_page_in_toc": True,
     "use_fullscreen_button": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     # Links to Colab and Binder need an address; without one there are none.
-    **course.links(REPOSITORY, os.environ.get("LESSONS_BRANCH") or "main"),
+    **course.links(),
 }

@@ -3,14 +3,13 @@
 import re
 
 import pytest
-from sphinx.errors import ConfigError
 
 import book
 import course
 import icons
 import readme
 from lessons_lib import files, notebooks, paths
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import InputError, LessonError
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +44,33 @@ def test_pages_name_only_texts_that_exist(texts):
         assert set(re.findall(r"\{\{ (\w+) \}\}", path.read_text("utf-8"))) <= set(texts), path.name
 
 
-def test_without_an_address_there_are_no_links():
-    assert course.links("", "main") == {}
+def test_without_an_address_there_are_no_links(monkeypatch):
+    monkeypatch.delenv("LESSONS_REPOSITORY", raising=False)
+    assert course.links() == {}
+    assert course.substitutions()["elsewhere"] == ""
 
 
-def test_with_an_address_there_are():
-    options = course.links("https://github.com/someone/lessons", "main")
+def test_with_an_address_there_are(monkeypatch):
+    monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons/")
+    monkeypatch.setenv("LESSONS_BRANCH", "")
+    options = course.links()
     assert options["repository_url"] == "https://github.com/someone/lessons"
+    assert options["repository_branch"] == "main"
     assert set(options["launch_buttons"]) >= {"colab_url", "binderhub_url"}
+    assert (
+        "git clone --depth 1 https://github.com/someone/lessons lessons"
+        in (course.substitutions()["elsewhere"])
+    )
 
 
 @pytest.mark.parametrize(
     "address", ["someone/lessons", "https://github.com/someone", "http://a/b/c"]
 )
-def test_a_wrong_address_is_refused(address):
-    with pytest.raises(ConfigError, match="expected an address such as"):
-        course.links(address, "main")
+def test_a_wrong_address_is_refused_before_anything_is_built(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("LESSONS_REPOSITORY", address)
+    with pytest.raises(InputError, match="expected an address such as"):
+        book.build(tmp_path / "site")
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- staging
@@ -91,9 +101,7 @@ def test_an_unchanged_file_is_not_copied_again(tmp_path):
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(book, "NODE_MODULES", tmp_path)
-    with pytest.raises(
-        LessonError, match="LICENSE is missing: run `make book`"
-    ):
+    with pytest.raises(LessonError, match="LICENSE is missing: run `make book`"):
         book.package_file("mathjax/LICENSE")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
+import course
 import icons
 from lessons_lib import children, files
 from lessons_lib.errors import LessonError
@@ -83,6 +84,7 @@ def package_file(name: str) -> Path:
 
 def build(output: Path) -> None:
     """Build the site into ``output``; raise LessonError when Sphinx warns or fails."""
+    course.repository()  # a wrong address is said at once, and without a traceback
     source = BUILD / "source"
     stage(source)
     options = ["-b", "html", "-c", str(BOOK), "-d", str(BUILD / "doctrees"), "-q"]

@@ -121,7 +121,7 @@ def test_a_broken_link_would_be_found():
 def weight(page: Page, address: str) -> dict[str, int]:
     """The bytes of each answer to a page's requests, by address."""
     answers = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(address, wait_until="networkidle")
     return {answer.url: len(answer.body()) for answer in answers}
 

@@ -5,21 +5,18 @@ in the notebooks' text into a link, and name the figures for those who cannot se
 """
 
 import html
+import os
 import re
-import sys
-from pathlib import Path
 from urllib.parse import urlparse
 
 from docutils import nodes
-from sphinx.errors import ConfigError
+from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import readme  # noqa: E402
-import versions  # noqa: E402
-from lessons_lib import notebooks, paths  # noqa: E402
+import readme
+import versions
+from lessons_lib import notebooks, paths
+from lessons_lib.errors import InputError
 
 # The lesson that takes each path, step by step.
 LESSON_OF = {
@@ -44,6 +41,7 @@ def substitutions() -> dict[str, str]:
         "lesson_list": "\n\n".join(_lesson_entry(lesson) for lesson in lessons),
         "lesson_count": str(len(lessons)),
         "lesson_hours": f"{sum(lesson.minutes for lesson in lessons) / 60:.0f}",
+        "elsewhere": _elsewhere(),
         "versions": versions.table(),
     }
 
@@ -128,22 +126,28 @@ def _lesson_entry(lesson: notebooks.Lesson) -> str:
 # ---- Colab and Binder
 
 
-def links(repository: str, branch: str) -> dict:
-    """Return the theme's options for links into ``repository``; none without an address.
+def repository() -> str:
+    """Return the address in ``LESSONS_REPOSITORY``, or nothing.
 
-    Raises ConfigError for an address that is not ``https://host/owner/name``.
+    Raises InputError for one that is not ``https://host/owner/name``.
     """
-    if not repository:
-        return {}
-    address = urlparse(repository)
-    if address.scheme != "https" or len(address.path.strip("/").split("/")) != 2:
-        raise ConfigError(
-            f"LESSONS_REPOSITORY={repository!r}; expected an address such as "
+    address = os.environ.get("LESSONS_REPOSITORY", "").rstrip("/")
+    parts = urlparse(address)
+    if address and (parts.scheme != "https" or len(parts.path.strip("/").split("/")) != 2):
+        raise InputError(
+            f"LESSONS_REPOSITORY={address!r}; expected an address such as "
             "https://github.com/owner/name, or nothing"
         )
+    return address
+
+
+def links() -> dict:
+    """Return the theme's options for links into the repository; none without an address."""
+    if not repository():
+        return {}
     return {
-        "repository_url": repository,
-        "repository_branch": branch,
+        "repository_url": repository(),
+        "repository_branch": os.environ.get("LESSONS_BRANCH") or "main",
         "use_repository_button": True,
         "launch_buttons": {
             "binderhub_url": "https://mybinder.org",
@@ -151,6 +155,24 @@ def links(repository: str, branch: str) -> dict:
             "notebook_interface": "jupyterlab",
         },
     }
+
+
+def _elsewhere() -> str:
+    """How to run a lesson in Colab or Binder, where the site has links to them."""
+    if not repository():
+        return ""
+    return f"""## In Colab or Binder
+
+Each lesson's page has a button that opens it there. Binder sets itself up. Colab does not know the
+course's helpers: run this in a first cell of your own.
+
+```
+!git clone --depth 1 {repository()} lessons
+!pip install --quiet ./lessons
+%cd lessons/notebooks
+import sys; sys.path.insert(0, "..")
+```
+"""
 
 
 # ---- what the notebooks' pages gain
@@ -169,7 +191,7 @@ class LessonLinks(SphinxPostTransform):
 
     @staticmethod
     def _is_prose(text: nodes.Text) -> bool:
-        kinds = (nodes.literal, nodes.literal_block, nodes.reference, nodes.title, nodes.raw)
+        kinds = (nodes.literal, nodes.literal_block, nodes.reference, pending_xref, nodes.title)
         node = text.parent
         while node is not None:
             if isinstance(node, kinds):
@@ -224,7 +246,20 @@ class QuizWithoutAnswers(SphinxPostTransform):
                 cell_input.parent.remove(cell_input)
 
 
+class TablesWithoutEmptyHeads(SphinxPostTransform):
+    """Make the empty head above a table's index a plain cell: a head must say something."""
+
+    default_priority = 5
+
+    def run(self, **kwargs) -> None:
+        for raw in list(self.document.findall(nodes.raw)):
+            if 'class="dataframe"' in raw.astext():
+                tidy = raw.astext().replace("<th></th>", "<td></td>")
+                raw.parent.replace(raw, nodes.raw("", tidy, **raw.attributes))
+
+
 def setup(app) -> dict:
+    app.add_post_transform(TablesWithoutEmptyHeads)
     app.add_post_transform(QuizWithoutAnswers)
     app.add_post_transform(LessonLinks)
     app.add_post_transform(FigureTexts)
