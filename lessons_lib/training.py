@@ -56,16 +56,28 @@ def _augmented(keras, model):
     return keras.Sequential([shift, turn, model])
 
 
-def save(model, directory: str | os.PathLike) -> Path:
+def save(model, directory: str | os.PathLike, *, batch_size: int | None = None) -> Path:
     """Write ``model`` as a SavedModel, whole or not at all, and return its folder.
 
-    Raises InputError when the folder holds anything but a SavedModel, which this one would replace,
-    and StorageError when it cannot be written. Defined in lesson 01.
+    ``batch_size`` fixes the number of inputs in one call, as browsers and many accelerators need
+    it; None leaves it open. Raises InputError when the folder holds anything but a SavedModel,
+    which this one would replace, or when ``batch_size`` is below 1, and StorageError when the
+    folder cannot be written. Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
+    signature = None if batch_size is None else _fixed_batch(model, batch_size)
     with quiet(), atomic_directory(directory) as temporary:
-        model.export(temporary, verbose=False)
+        model.export(temporary, verbose=False, input_signature=signature)
     return Path(directory)
+
+
+def _fixed_batch(model, batch_size: int) -> list:
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}; expected at least 1, or None (lesson 14)")
+    return [
+        tensorflow().TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor in model.inputs
+    ]
 
 
 def _require_replaceable(directory: Path) -> None:
@@ -78,14 +90,25 @@ def _require_replaceable(directory: Path) -> None:
         )
 
 
-def save_untrained(name: str, directory: str | os.PathLike, seed: int = 0) -> Path:
+def save_untrained(
+    name: str, directory: str | os.PathLike, seed: int = 0, batch_size: int | None = None
+) -> Path:
     """Write the model ``name`` with random weights as a SavedModel and return its folder.
 
     For measurements of speed, which random weights do not change. Large models go through
     ``children.call("lessons_lib.training:save_untrained", ...)``, to spare the caller's memory.
-    Raises InputError for an unknown name, StorageError when the folder cannot be written.
+    Raises InputError for an unknown name, and what ``save`` raises.
     """
-    return save(models.build(name, seed), directory)
+    return save(models.build(name, seed), directory, batch_size=batch_size)
+
+
+def save_reference(name: str, directory: str | os.PathLike, batch_size: int | None = None) -> Path:
+    """Write the reference ``name`` once more as a SavedModel, with another batch size.
+
+    A kernel without TensorFlow calls it by ``children.call("lessons_lib.training:save_reference",
+    ...)``. Raises InputError for an unknown name, and what ``save`` raises. Defined in lesson 14.
+    """
+    return save(load_keras(name), directory, batch_size=batch_size)
 
 
 def require_saved_model(directory: str | os.PathLike) -> Path:

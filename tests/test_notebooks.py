@@ -29,8 +29,8 @@ def _complaints(path, rules):
 # The lessons themselves.
 
 
-def test_there_are_thirteen_lessons_and_their_solutions():
-    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(1, 14)]
+def test_there_are_fourteen_lessons_and_their_solutions():
+    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(1, 15)]
     assert [path.name for path in SOLUTIONS] == [path.name for path in LESSONS]
 
 

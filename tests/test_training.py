@@ -6,6 +6,7 @@ import pytest
 
 from lessons_lib import anatomy, children, evaluate, files, models, runtime, training
 from lessons_lib.errors import InputError, ModelFileError, StorageError
+from lessons_lib.quiet import tensorflow
 from reference import converted, digits
 
 
@@ -86,6 +87,51 @@ def test_an_untrained_model_is_saved_in_a_child(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["untrained"]
 
 
+def shape_of_input(saved_model):
+    """The input's shape as a converter finds it, None where it is open."""
+    signature = tensorflow().saved_model.load(str(saved_model)).signatures["serving_default"]
+    (specification,) = signature.structured_input_signature[1].values()
+    return specification.name, tuple(specification.shape)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 8])
+def test_a_batch_size_is_fixed_and_the_weights_stay(batch_size, tmp_path):
+    model = models.build("mnist_cnn", 5)
+    folder = training.save(model, tmp_path / "saved", batch_size=batch_size)
+    assert shape_of_input(folder) == ("image", (batch_size, 28, 28, 1))
+    loaded = training.load_keras("mnist_cnn", folder)
+    for saved, found in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert np.array_equal(saved, found)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_holds_at_least_one(batch_size, tmp_path):
+    with pytest.raises(InputError, match=f"batch_size={batch_size}; expected at least 1"):
+        training.save(models.build("mnist_cnn"), tmp_path / "saved", batch_size=batch_size)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_untrained_model_may_have_a_fixed_batch(tmp_path):
+    folder = training.save_untrained("one_layer", tmp_path / "saved", 0, 1)
+    assert shape_of_input(folder) == ("image", (1, 28, 28, 1))
+
+
+@pytest.mark.parametrize("name", training.REFERENCES)
+def test_a_reference_is_saved_anew_with_a_fixed_batch_in_a_child(name, tmp_path):
+    function = "lessons_lib.training:save_reference"
+    folder = children.call(function, name, tmp_path / "saved", 1)
+    assert shape_of_input(folder) == ("image", (1, 28, 28, 1))
+    again = training.load_keras(name, folder).get_weights()
+    for expected, found in zip(training.load_keras(name).get_weights(), again, strict=True):
+        assert np.array_equal(expected, found)
+
+
+def test_only_a_reference_is_saved_anew(tmp_path):
+    with pytest.raises(InputError, match="no reference model 'wide_mlp'"):
+        training.save_reference("wide_mlp", tmp_path / "saved")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_architecture_is_refused():
     with pytest.raises(ModelFileError, match="does not fit wide_mlp"):
         training.load_keras("wide_mlp", training.reference())
@@ -150,6 +196,7 @@ def test_the_models_have_the_parameters_that_the_course_says():
     wide = models.build("wide_mlp")
     hidden = 784 * 2048 + 2048 + 3 * (2048 * 2048 + 2048)
     assert wide.count_params() == hidden + 2048 * 10 + 10
+    assert models.build("one_layer").count_params() == 784 * 10 + 10
 
 
 @pytest.mark.parametrize("name", training.REFERENCES)

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+import chromium
 from lessons_lib import (
     calibration,
     convert,
@@ -256,7 +258,7 @@ def lessons() -> list[Result]:
         seconds, peak = taken[path.stem]
         print(f"{path.stem}: {seconds:.1f} s, {peak / 1e9:.2f} GB", file=sys.stderr)
     return [
-        *(_minutes(*part, taken) for part in ((1, 8), (9, 13))),
+        *(_minutes(*part, taken) for part in ((1, 8), (9, 14))),
         Result(
             "largest kernel of a lesson",
             max(peak for _, peak in taken.values()) / 1e9,
@@ -266,6 +268,34 @@ def lessons() -> list[Result]:
             "resident memory with shared library pages, looked at every 0.1 s",
         ),
     ]
+
+
+def site() -> list[Result]:
+    """The site: how long it takes to build, what its first page weighs, when try-it/ answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "tools/book.py", "--output", folder, "--fresh"]
+        seconds, _ = watched(command)
+        with chromium.served(Path(folder)) as address, chromium.started() as browser:
+            landing = sum(chromium.page_weight(browser, address).values())
+            ready = statistics.median(ready_seconds(browser, address) for _ in range(ROUNDS))
+    alone = "nothing built before, models converted meanwhile"
+    return [
+        Result("site build", seconds, "s", 30, False, f"tools/book.py, {alone}"),
+        Result("landing page", landing / 1000, "kB", 600, False, "all answers, uncompressed"),
+        Result("try-it/ ready", ready, "s", 3, False, f"median of {ROUNDS} empty browsers' loads"),
+    ]
+
+
+def ready_seconds(browser, address: str) -> float:
+    """Seconds until both models of the page ``try-it/`` have answered, with an empty cache."""
+    context = browser.new_context()
+    page = context.new_page()
+    start = time.perf_counter()
+    page.goto(f"{address}try-it/index.html", wait_until="commit")
+    page.wait_for_function("['ready', 'measured'].includes(document.documentElement.dataset.tryIt)")
+    seconds = time.perf_counter() - start
+    context.close()
+    return seconds
 
 
 def _minutes(first: int, last: int, taken: dict[str, tuple[float, int]]) -> Result:
@@ -281,6 +311,7 @@ PARTS = {
     "engine": engines,
     "scoreboard": scoreboard_command,
     "lessons": lessons,
+    "site": site,
 }
 
 

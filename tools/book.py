@@ -1,6 +1,6 @@
 """Build the course's site from the executed notebooks: ``make book``.
 
-    python tools/book.py [--output DIR]
+    python tools/book.py [--output DIR] [--fresh]
 
 The pages are staged in ``book/_build/source``, laid out like the repository, and Sphinx makes the
 site of them; a warning is an error. Beside the pages it serves MathJax, the page ``try-it/``, its
@@ -82,12 +82,16 @@ def package_file(name: str) -> Path:
     return path
 
 
-def build(output: Path) -> None:
-    """Build the site into ``output``; raise LessonError when Sphinx warns or fails."""
+def build(output: Path, fresh: bool = False) -> None:
+    """Build the site into ``output``; ``fresh`` reads every page again.
+
+    Raises LessonError when Sphinx warns or fails, InputError for a wrong LESSONS_REPOSITORY.
+    """
     course.repository()  # a wrong address is said at once, and without a traceback
     source = BUILD / "source"
     stage(source)
-    options = ["-b", "html", "-c", str(BOOK), "-d", str(BUILD / "doctrees"), "-q"]
+    again = ["-E", "-a"] if fresh else []
+    options = [*again, "-b", "html", "-c", str(BOOK), "-d", str(BUILD / "doctrees"), "-q"]
     with ThreadPoolExecutor() as pool:
         models = output / "try-it" / "models"
         exported = pool.submit(children.call, "lessons_lib.browser:export", models)
@@ -101,9 +105,11 @@ def build(output: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=BUILD / "html", help="where the site goes")
-    output = parser.parse_args().output.absolute()
+    parser.add_argument("--fresh", action="store_true", help="read every page again")
+    arguments = parser.parse_args()
+    output = arguments.output.absolute()
     try:
-        build(output)
+        build(output, arguments.fresh)
     except LessonError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -250,11 +250,12 @@ class TablesWithoutEmptyHeads(SphinxPostTransform):
     """Make the empty head above a table's index a plain cell: a head must say something."""
 
     default_priority = 5
+    _EMPTY = re.compile(r"<th([^>]*)>(?:&nbsp;)?</th>")
 
     def run(self, **kwargs) -> None:
         for raw in list(self.document.findall(nodes.raw)):
-            if 'class="dataframe"' in raw.astext():
-                tidy = raw.astext().replace("<th></th>", "<td></td>")
+            if self._EMPTY.search(raw.astext()):
+                tidy = self._EMPTY.sub(r"<td\1></td>", raw.astext())
                 raw.parent.replace(raw, nodes.raw("", tidy, **raw.attributes))
 
 

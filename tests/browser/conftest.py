@@ -1,32 +1,27 @@
 """A real browser on the built site; skipped, with the reason, where something for it is missing."""
 
-import functools
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from chromium import SITE, executable, served, started
 from lessons_lib import files
-from real_browser import ARGUMENTS, AXE, SITE, QuietHandler, Watched, executable, is_current
+from real_browser import AXE, Watched, is_current
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
-    path = executable()
-    if path is None:
+    if executable() is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +42,8 @@ def site_folder() -> Path:
 @pytest.fixture(scope="session")
 def site(site_folder: Path) -> Iterator[str]:
     """The address of the site, served from this machine; it ends with a slash."""
-    handler = functools.partial(QuietHandler, directory=site_folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(site_folder) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,29 +1,11 @@
-"""What the tests in a real browser share: where it is, where the site is, what a page did."""
-
-import http.server
-import shutil
+"""What the tests in a real browser share: whether the site is current, and what a page did."""
 
 from playwright.sync_api import Page
 
+from chromium import SITE
 from lessons_lib import files
 
-SITE = files.ROOT / "book" / "_build" / "html"
-# Chromium as root, on a machine without a screen or a network.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AXE = files.ROOT / "node_modules" / "axe-core" / "axe.min.js"
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args) -> None:
-        pass
 
 
 def is_current() -> bool:
@@ -40,12 +22,6 @@ def is_current() -> bool:
         ]
     built = (SITE / "index.html").stat().st_mtime
     return all(source.stat().st_mtime <= built for source in sources)
-
-
-def executable() -> str | None:
-    """Return the path of an installed Chromium, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 class Watched:

@@ -1,0 +1,126 @@
+"""The checks of lesson 14, Run it in a browser."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lessons_lib.checks._verdict import Verdict, report
+
+_CODES = [0, 53, 57, 255]
+_REMARKS = {
+    (0, 52, 57, 255): "0.05 is exactly two and a half steps: a tie, rounded away from zero.",
+    (0, 52, 56, 255): "Round to the nearest step; do not cut off the decimals.",
+    (-15, 53, 57, 260): "uint8 ends at 0 and at 255: clip.",
+    (241, 53, 57, 4): "That is what bytes do when they overflow. Clip before you cast.",
+    (0, 3, 7, 210): "The zero point is missing.",
+    (-128, -75, -71, 127): "Those are the codes of int8: 128 less.",
+}
+
+
+def check_input_codes(answer: Any) -> Verdict:
+    """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
+
+    def passed(codes):
+        codes = np.asarray(codes, dtype=float).ravel().tolist()
+        return _REMARKS.get(tuple(codes)) or codes == _CODES
+
+    return report(
+        "14.1",
+        answer,
+        passed,
+        "divide by 0.02, round halves away from zero, add 50, and clip to 0..255.",
+        "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
+    )
+
+
+# microseconds, tick, error, runs
+_BATCHES = (
+    (50, 100, 0.01, 200),
+    (30, 100, 0.01, 334),
+    (7, 100, 0.05, 286),
+    (50, 1000, 0.02, 1000),
+    (1700, 100, 0.01, 6),
+    (20_000, 100, 0.01, 1),
+)
+
+
+def check_runs_in_batch(answer: Any) -> Verdict:
+    """Check exercise 14.2: a function (microseconds, tick, error) -> number of runs."""
+
+    def passed(runs_in_batch):
+        for microseconds, tick, error, runs in _BATCHES:
+            got = runs_in_batch(microseconds, tick, error)
+            if got != runs:
+                return (
+                    f"For {microseconds} µs, a tick of {tick} µs and an error of {error} it gives "
+                    f"{got!r}, expected {runs}."
+                )
+        return True
+
+    return report(
+        "14.2",
+        answer,
+        passed,
+        "the error of one run is below tick / runs, and may be error * microseconds; solve for "
+        "runs, and round up (math.ceil).",
+        "The slower the model, the fewer runs: the batch always lasts tick / error.",
+    )
+
+
+def _file(ends: list[tuple[str, str, tuple]]) -> pd.DataFrame:
+    """The table of a file with these inputs and outputs, and INT8 and -1 only where they may be."""
+    inside = [("weight", "INT8", (10, 784)), ("activation", "INT8", (1, 10)), ("bias", "INT32", ())]
+    frame = pd.DataFrame([*ends, *inside], columns=["role", "dtype", "shape_signature"])
+    shape = frame["shape_signature"].map(lambda sizes: tuple(map(abs, sizes)))
+    return frame.assign(subgraph=0, index=range(len(frame)), name=frame["role"], shape=shape)
+
+
+_IMAGE, _TEN = (1, 28, 28, 1), (1, 10)
+_FILES = (  # what it is, its table, whether LiteRT.js takes it
+    ("uint8", _file([("input", "UINT8", _IMAGE), ("output", "UINT8", _TEN)]), True),
+    ("float32", _file([("input", "FLOAT32", _IMAGE), ("output", "FLOAT32", _TEN)]), True),
+    (
+        "two inputs, one of them int32",
+        _file([("input", "FLOAT32", _IMAGE), ("input", "INT32", (1,)), ("output", "UINT8", _TEN)]),
+        True,
+    ),
+    ("int8", _file([("input", "INT8", _IMAGE), ("output", "INT8", _TEN)]), False),
+    ("int16x8", _file([("input", "INT16", _IMAGE), ("output", "INT16", _TEN)]), False),
+    (
+        "float32 input, int8 output",
+        _file([("input", "FLOAT32", _IMAGE), ("output", "INT8", _TEN)]),
+        False,
+    ),
+    (
+        "a dynamic batch",
+        _file([("input", "UINT8", (-1, 28, 28, 1)), ("output", "UINT8", (-1, 10))]),
+        False,
+    ),
+    (
+        "a dynamic height",
+        _file([("input", "UINT8", (1, -1, 28, 1)), ("output", "UINT8", _TEN)]),
+        False,
+    ),
+)
+
+
+def check_fits_browser(answer: Any) -> Verdict:
+    """Check exercise 14.3: a function from the table of ``anatomy.tensors`` to a bool."""
+
+    def passed(fits_browser):
+        for label, table, fits in _FILES:
+            got = fits_browser(table.copy())
+            if bool(got) is not fits:
+                verb = "takes" if fits else "does not take"
+                return f"LiteRT.js {verb} this one ({label}); the function says {got!r}."
+        return True
+
+    return report(
+        "14.3",
+        answer,
+        passed,
+        'tensors[tensors["role"].isin(["input", "output"])] keeps the ends; the types of all of '
+        "them have to be known, and -1 may stand in none of their shapes.",
+        "Types inside do not matter: int8 weights and activations run in a browser.",
+    )
