@@ -14,7 +14,7 @@ copyright = "the authors; text and figures CC BY 4.0, code MIT, digits (MNIST) C
 language = "en"
 
 extensions = ["myst_nb", "sphinx_copybutton", "course"]
-exclude_patterns = ["**.ipynb_checkpoints"]
+exclude_patterns = [".doctrees"]
 templates_path = [str(HERE / "_templates")]
 html_static_path = [str(HERE / "_static")]
 html_css_files = ["course.css"]

@@ -8,6 +8,7 @@ import book
 import course
 import icons
 import readme
+from builders import markdown, write
 from lessons_lib import files, notebooks, paths
 from lessons_lib.errors import InputError, LessonError
 
@@ -57,14 +58,12 @@ def test_with_an_address_there_are(monkeypatch):
     assert options["repository_url"] == "https://github.com/someone/lessons"
     assert options["repository_branch"] == "main"
     assert set(options["launch_buttons"]) >= {"colab_url", "binderhub_url"}
-    assert (
-        "git clone --depth 1 https://github.com/someone/lessons lessons"
-        in (course.substitutions()["elsewhere"])
-    )
+    clone = "git clone --depth 1 --branch main https://github.com/someone/lessons lessons"
+    assert clone in course.substitutions()["elsewhere"]
 
 
 @pytest.mark.parametrize(
-    "address", ["someone/lessons", "https://github.com/someone", "http://a/b/c"]
+    "address", ["someone/lessons", "https://github.com/someone", "https://gitlab.com/a/b"]
 )
 def test_a_wrong_address_is_refused_before_anything_is_built(monkeypatch, tmp_path, address):
     monkeypatch.setenv("LESSONS_REPOSITORY", address)
@@ -76,27 +75,24 @@ def test_a_wrong_address_is_refused_before_anything_is_built(monkeypatch, tmp_pa
 # ---- staging
 
 
-def test_what_is_gone_leaves_the_stage(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    old = tmp_path / "notebooks" / "00_old.ipynb"
-    old.write_text("{}")
+def test_pages_and_notebooks_are_staged_as_in_the_repository(tmp_path):
     book.stage(tmp_path)
-    assert not old.exists()
     assert (tmp_path / "index.md").exists()
+    assert (tmp_path / "try-it" / "index.md").exists()
     assert (tmp_path / "notebooks" / "solutions" / "01_save_model.ipynb").exists()
 
 
-def test_an_unchanged_file_is_not_copied_again(tmp_path):
-    book.stage(tmp_path)
-    page = tmp_path / "index.md"
-    page.write_bytes(page.read_bytes())
-    newer = page.stat().st_mtime_ns
-    book.stage(tmp_path)
-    original = files.ROOT / "book" / "index.md"
-    assert newer != page.stat().st_mtime_ns == original.stat().st_mtime_ns
-    before = page.stat().st_ctime_ns
-    book.stage(tmp_path)
-    assert page.stat().st_ctime_ns == before
+def test_nothing_but_a_site_is_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is no site; name a new folder"):
+        book.build(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_site_may_be_replaced(tmp_path):
+    (tmp_path / "objects.inv").touch()
+    (tmp_path / "old.html").touch()
+    book.require_replaceable(tmp_path)
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
@@ -105,14 +101,42 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
         book.package_file("mathjax/LICENSE")
 
 
-def test_sphinx_stops_at_a_broken_link(tmp_path, capfd):
-    """One page with a link to nowhere, built as the site is."""
-    source = tmp_path / "pages"
-    source.mkdir()
-    (source / "index.md").write_text("# Page\n\n[nowhere](gone.md)\n")
-    arguments = ["-b", "html", "-c", str(book.BOOK), "-q", "-W", str(source), str(tmp_path / "out")]
-    assert book.sphinx(arguments) != 0
-    assert "gone.md" in capfd.readouterr().err
+def small_site(folder, text):
+    """A page and a notebook, for a build of a second."""
+    source = folder / "pages"
+    write(source / "notebooks" / "01_small.ipynb", markdown("# Small"))
+    links = "```{toctree}\nnotebooks/01_small\n```\n"
+    (source / "index.md").write_text(f"# Page\n\n{text}\n\n{links}")
+    return source
+
+
+def test_a_broken_link_stops_the_build_each_time(tmp_path, capfd):
+    source = small_site(tmp_path, "[nowhere](gone.md)")
+    for _ in range(2):
+        with pytest.raises(LessonError, match="Sphinx warned or failed"):
+            book.run_sphinx(source, tmp_path / "site")
+        assert "gone.md" in capfd.readouterr().err
+
+
+def test_with_an_address_a_lesson_links_to_colab_and_binder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons")
+    monkeypatch.setenv("LESSONS_BRANCH", "trunk")
+    book.run_sphinx(small_site(tmp_path, ""), tmp_path / "site")
+    page = (tmp_path / "site" / "notebooks" / "01_small.html").read_text("utf-8")
+    place = "someone/lessons/blob/trunk/notebooks/01_small.ipynb"
+    assert f"https://colab.research.google.com/github/{place}" in page
+    assert "https://mybinder.org/v2/gh/someone/lessons/trunk?urlpath=lab/tree/notebooks/" in page
+
+
+def test_the_workflow_publishes_what_make_builds():
+    workflow = (files.ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8")
+    assert "make book LESSONS_REPOSITORY=" in workflow
+    assert f"path: {book.BUILD.relative_to(files.ROOT).as_posix()}/html" in workflow
+
+
+def test_every_licence_is_found():
+    for name in book.THEME:
+        assert "opyright" in book.licence_file(name).read_text("utf-8")
 
 
 # ---- icons

@@ -71,7 +71,7 @@ def test_ci_calls_the_readmes_targets_after_installing_a_browser():
     commands = [line for line in read(".ci/run").splitlines() if not line.startswith("#")]
     assert commands[:2] == ["set -eu", 'cd "$(dirname "$0")/.."']
     assert commands[2].startswith("command -v chromium")
-    assert commands[3:] == ["make book", "make test", "make lint"]
+    assert commands[4:] == ["make book", "make test", "make lint"]
 
 
 def test_readme_calls_existing_targets():

@@ -7,7 +7,7 @@ from lessons_lib import files
 
 DAY = datetime.date(2027, 1, 2)
 ROWS = [
-    {"date": "2026-01-01", "versions": {"a": "1.0", "b": "2.0"}},
+    {"date": "2026-01-01", "versions": {"a": "1.0", "b": "2.0", "gone": "9"}},
     {"date": "2026-06-01", "versions": {"a": "1.1", "b": "2.0", "c": "3.0"}},
 ]
 
@@ -29,6 +29,7 @@ def test_the_table_has_the_newest_first_and_marks_what_changed():
         "| a | **1.1** | 1.0 |",
         "| b | 2.0 | 2.0 |",
         "| c | **3.0** | not used |",
+        "| gone | not used | 9 |",
     ]
 
 
@@ -39,7 +40,7 @@ def test_the_last_row_has_locked_versions():
     npm = json.loads((files.ROOT / "package-lock.json").read_text("utf-8"))["packages"]
     known |= {(name, npm[f"node_modules/{name}"]["version"]) for name in versions.NPM_PACKAGES}
     last = versions.history()[-1]["versions"]
-    assert set(versions.PACKAGES) <= set(last)
+    assert {"tensorflow", "numpy", *versions.NPM_PACKAGES} <= set(last)
     assert [pair for pair in last.items() if pair not in known and pair[0] != "python"] == []
 
 

@@ -273,29 +273,17 @@ def lessons() -> list[Result]:
 def site() -> list[Result]:
     """The site: how long it takes to build, what its first page weighs, when try-it/ answers."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "tools/book.py", "--output", folder, "--fresh"]
+        command = [sys.executable, "tools/book.py", "--output", folder]
         seconds, _ = watched(command)
         with chromium.served(Path(folder)) as address, chromium.started() as browser:
             landing = sum(chromium.page_weight(browser, address).values())
-            ready = statistics.median(ready_seconds(browser, address) for _ in range(ROUNDS))
-    alone = "nothing built before, models converted meanwhile"
+            times = [chromium.ready_seconds(browser, address) for _ in range(ROUNDS)]
+    empty = f"median of {ROUNDS} loads, each with an empty cache"
     return [
-        Result("site build", seconds, "s", 30, False, f"tools/book.py, {alone}"),
+        Result("site build", seconds, "s", 30, False, "tools/book.py, models converted meanwhile"),
         Result("landing page", landing / 1000, "kB", 600, False, "all answers, uncompressed"),
-        Result("try-it/ ready", ready, "s", 3, False, f"median of {ROUNDS} empty browsers' loads"),
+        Result("try-it/ ready", statistics.median(times), "s", 3, False, empty),
     ]
-
-
-def ready_seconds(browser, address: str) -> float:
-    """Seconds until both models of the page ``try-it/`` have answered, with an empty cache."""
-    context = browser.new_context()
-    page = context.new_page()
-    start = time.perf_counter()
-    page.goto(f"{address}try-it/index.html", wait_until="commit")
-    page.wait_for_function("['ready', 'measured'].includes(document.documentElement.dataset.tryIt)")
-    seconds = time.perf_counter() - start
-    context.close()
-    return seconds
 
 
 def _minutes(first: int, last: int, taken: dict[str, tuple[float, int]]) -> Result:

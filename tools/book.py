@@ -1,17 +1,19 @@
 """Build the course's site from the executed notebooks: ``make book``.
 
-    python tools/book.py [--output DIR] [--fresh]
+    python tools/book.py [--output DIR]
 
-The pages are staged in ``book/_build/source``, laid out like the repository, and Sphinx makes the
-site of them; a warning is an error. Beside the pages it serves MathJax, the page ``try-it/``, its
-models, converted meanwhile in another process, and the browser's runtime. Nothing is fetched:
-``npm ci`` has put the packages into ``node_modules``.
+The pages are staged, laid out like the repository, and Sphinx makes the site of them; a warning is
+an error. Beside the pages it serves MathJax, the page ``try-it/``, its models, converted meanwhile
+in another process, and the browser's runtime. Nothing is fetched: ``npm ci`` has put the packages
+into ``node_modules``. The new site takes the old one's place when all of it is there.
 """
 
 import argparse
 import shutil
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
@@ -19,12 +21,12 @@ from sphinx.cmd.build import main as sphinx
 import course
 import icons
 from lessons_lib import children, files
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import InputError, LessonError
 
 BOOK = files.ROOT / "book"
 BUILD = BOOK / "_build"
 NODE_MODULES = files.ROOT / "node_modules"
-SCRIPTS = ("*.js", "*.css", "LICENSE*")  # of book/try-it
+SCRIPTS = ("*.js", "*.css")  # of book/try-it
 RUNTIME = {
     "@litertjs/core/dist/index.js": "core/dist",
     "@litertjs/core/wasm/litert_wasm_internal.js": "core/wasm",
@@ -35,44 +37,40 @@ RUNTIME = {
     "@litertjs/wasm-utils/dist/index.js": "wasm-utils/dist",
     "@litertjs/wasm-utils/package.json": "wasm-utils",
 }
+THEME = ("sphinx", "pydata-sphinx-theme", "sphinx-book-theme", "sphinx-copybutton")  # BSD, MIT
 MATHJAX = ("mathjax/es5/tex-svg.js", "mathjax/LICENSE")
 
 
 def stage(source: Path) -> None:
-    """Make ``source`` hold the pages and notebooks, and nothing else; what is unchanged stays."""
-    wanted = {path.relative_to(BOOK): path for path in pages()}
+    """Copy the pages and the notebooks into ``source``."""
     notebooks = files.ROOT / "notebooks"
+    for path in pages():
+        copy(path, source / path.relative_to(BOOK))
     for path in [*notebooks.glob("*.ipynb"), *notebooks.glob("solutions/*.ipynb")]:
-        wanted[path.relative_to(files.ROOT)] = path
-    for path in source.rglob("*"):
-        if path.is_file() and path.relative_to(source) not in wanted:
-            path.unlink()
-    for place, path in wanted.items():
-        update(path, source / place)
+        copy(path, source / path.relative_to(files.ROOT))
 
 
 def pages() -> list[Path]:
     return [*BOOK.glob("*.md"), *BOOK.glob("try-it/*.md")]
 
 
-def update(path: Path, copy: Path) -> None:
-    """Copy a file unless the copy has its size and time: Sphinx then builds only what changed."""
-    old = copy.stat() if copy.exists() else None
-    if old and (old.st_size, old.st_mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns):
-        return
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, copy)
+def copy(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, place)
 
 
-def serve_beside(output: Path) -> None:
-    """Copy what is no page into ``output``: MathJax, the page's scripts, its runtime."""
+def serve_beside(site: Path) -> None:
+    """Copy what is no page into ``site``: licences, MathJax, the page's scripts, its runtime."""
+    for path in (BOOK / "licences").iterdir():
+        copy(path, site / "licences" / path.name)
+    for name in THEME:
+        copy(licence_file(name), site / "licences" / f"{name}.txt")
     for name in MATHJAX:
-        update(package_file(name), output / "_static" / "mathjax" / Path(name).name)
-    page = output / "try-it"
+        copy(package_file(name), site / "_static" / "mathjax" / Path(name).name)
     for path in (path for pattern in SCRIPTS for path in (BOOK / "try-it").glob(pattern)):
-        update(path, page / path.name)
+        copy(path, site / "try-it" / path.name)
     for name, folder in RUNTIME.items():
-        update(package_file(name), page / "runtime" / folder / Path(name).name)
+        copy(package_file(name), site / "try-it" / "runtime" / folder / Path(name).name)
 
 
 def package_file(name: str) -> Path:
@@ -82,34 +80,58 @@ def package_file(name: str) -> Path:
     return path
 
 
-def build(output: Path, fresh: bool = False) -> None:
-    """Build the site into ``output``; ``fresh`` reads every page again.
+def licence_file(package: str) -> Path:
+    """Return the licence that an installed Python package brings."""
+    return next(
+        Path(entry.locate())
+        for entry in metadata.files(package)
+        if entry.name.startswith("LICENSE") and entry.suffix in ("", ".txt", ".rst")
+    )
 
-    Raises LessonError when Sphinx warns or fails, InputError for a wrong LESSONS_REPOSITORY.
+
+def build(output: Path) -> None:
+    """Build the site into ``output``, whole or not at all.
+
+    Raises LessonError when Sphinx warns or fails, and InputError for a wrong LESSONS_REPOSITORY or
+    when ``output`` holds anything but a site, which this one would replace.
     """
     course.repository()  # a wrong address is said at once, and without a traceback
-    source = BUILD / "source"
-    stage(source)
-    again = ["-E", "-a"] if fresh else []
-    options = [*again, "-b", "html", "-c", str(BOOK), "-d", str(BUILD / "doctrees"), "-q"]
-    with ThreadPoolExecutor() as pool:
-        models = output / "try-it" / "models"
+    require_replaceable(output)
+    BUILD.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=BUILD, prefix="source-") as source,
+        files.atomic_directory(output) as site,
+        ThreadPoolExecutor() as pool,
+    ):
+        models = site / "try-it" / "models"
         exported = pool.submit(children.call, "lessons_lib.browser:export", models)
-        if sphinx([*options, "-W", "--keep-going", str(source), str(output)]):
-            raise LessonError("Sphinx warned or failed; what it said stands above")
+        stage(Path(source))
+        run_sphinx(Path(source), site)
         exported.result()
-    serve_beside(output)
-    icons.keep_used(output)
+        serve_beside(site)
+        icons.keep_used(site)
+
+
+def require_replaceable(output: Path) -> None:
+    """Only an older site may be overwritten: Sphinx leaves ``objects.inv`` in each."""
+    if output.exists() and any(output.iterdir()) and not (output / "objects.inv").exists():
+        raise InputError(f"{files.display_path(output)} exists and is no site; name a new folder")
+
+
+def run_sphinx(source: Path, site: Path) -> None:
+    """Make pages of ``source``; raise LessonError, after all of its words, at the first warning."""
+    settings = ["-b", "html", "-c", str(BOOK), "-d", str(source / ".doctrees")]
+    strict = ["-q", "-W", "--keep-going", "-E"]  # read anew: an old reading keeps its warnings
+    if sphinx([*settings, *strict, str(source), str(site)]):
+        raise LessonError("Sphinx warned or failed; what it said stands above")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=BUILD / "html", help="where the site goes")
-    parser.add_argument("--fresh", action="store_true", help="read every page again")
-    arguments = parser.parse_args()
-    output = arguments.output.absolute()
+    output = parser.parse_args().output.absolute()
     try:
-        build(output, arguments.fresh)
+        build(output)
     except LessonError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

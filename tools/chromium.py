@@ -7,15 +7,17 @@ import functools
 import http.server
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from lessons_lib import files
 from lessons_lib.errors import LessonError
 
+ANSWERED = ("ready", "measured")  # states of the page try-it/ in which both models have answered
 SITE = files.ROOT / "book" / "_build" / "html"
 # Also as root, without a screen, a graphics card or a network.
 ARGUMENTS = [
@@ -29,10 +31,17 @@ ARGUMENTS = [
 ]
 
 
+MISSING = "no Chromium is installed (Debian: apt-get install chromium; elsewhere: Chrome)"
+_PROGRAMS = (
+    *("chromium", "chromium-browser", "google-chrome", "chrome"),
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+
+
 def executable() -> str | None:
-    """Return the path of an installed Chromium, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
+    """Return the path of an installed Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
 @contextmanager
@@ -40,7 +49,7 @@ def started() -> Iterator[Browser]:
     """Yield a running Chromium without a window; raise LessonError when none is installed."""
     path = executable()
     if path is None:
-        raise LessonError("no Chromium is installed (Debian: apt-get install chromium)")
+        raise LessonError(MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -71,3 +80,24 @@ def page_weight(browser: Browser, address: str) -> dict[str, int]:
     weight = {answer.url: len(answer.body()) for answer in answers}
     page.close()
     return weight
+
+
+def ready_seconds(browser: Browser, site: str) -> float:
+    """Return the seconds until both models of ``try-it/`` have answered, with an empty cache."""
+    context = browser.new_context()
+    page = context.new_page()
+    start = time.perf_counter()
+    page.goto(f"{site}try-it/index.html", wait_until="commit")
+    await_state(page, ANSWERED)
+    seconds = time.perf_counter() - start
+    context.close()
+    return seconds
+
+
+def await_state(page: Page, states: Iterable[str], patience: float = 30) -> None:
+    """Wait, at most ``patience`` seconds, until the page ``try-it/`` is in one of ``states``."""
+    page.wait_for_function(
+        "states => states.includes(document.documentElement.dataset.tryIt)",
+        arg=list(states),
+        timeout=1000 * patience,
+    )

@@ -7,7 +7,6 @@ in the notebooks' text into a link, and name the figures for those who cannot se
 import html
 import os
 import re
-from urllib.parse import urlparse
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -40,10 +39,16 @@ def substitutions() -> dict[str, str]:
         "lesson_table": _lesson_table(lessons),
         "lesson_list": "\n\n".join(_lesson_entry(lesson) for lesson in lessons),
         "lesson_count": str(len(lessons)),
-        "lesson_hours": f"{sum(lesson.minutes for lesson in lessons) / 60:.0f}",
+        "lesson_hours": _hours(lessons),
+        "article_hours": _hours(lessons[:8]),
+        "other_hours": _hours(lessons[8:]),
         "elsewhere": _elsewhere(),
         "versions": versions.table(),
     }
+
+
+def _hours(lessons: list[notebooks.Lesson]) -> str:
+    return f"{sum(lesson.minutes for lesson in lessons) / 60:.0f}"
 
 
 def _raw(content: str) -> str:
@@ -129,16 +134,19 @@ def _lesson_entry(lesson: notebooks.Lesson) -> str:
 def repository() -> str:
     """Return the address in ``LESSONS_REPOSITORY``, or nothing.
 
-    Raises InputError for one that is not ``https://host/owner/name``.
+    Raises InputError for one that is not on GitHub: Colab opens notebooks from there only.
     """
     address = os.environ.get("LESSONS_REPOSITORY", "").rstrip("/")
-    parts = urlparse(address)
-    if address and (parts.scheme != "https" or len(parts.path.strip("/").split("/")) != 2):
+    if address and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
         raise InputError(
             f"LESSONS_REPOSITORY={address!r}; expected an address such as "
             "https://github.com/owner/name, or nothing"
         )
     return address
+
+
+def branch() -> str:
+    return os.environ.get("LESSONS_BRANCH") or "main"
 
 
 def links() -> dict:
@@ -147,7 +155,7 @@ def links() -> dict:
         return {}
     return {
         "repository_url": repository(),
-        "repository_branch": os.environ.get("LESSONS_BRANCH") or "main",
+        "repository_branch": branch(),
         "use_repository_button": True,
         "launch_buttons": {
             "binderhub_url": "https://mybinder.org",
@@ -163,11 +171,12 @@ def _elsewhere() -> str:
         return ""
     return f"""## In Colab or Binder
 
-Each lesson's page has a button that opens it there. Binder sets itself up. Colab does not know the
-course's helpers: run this in a first cell of your own.
+Each lesson's page has a button that opens it there. Binder sets itself up from the course's
+`environment.yml`, which takes some minutes. Colab does not know the course's helpers: run this in a
+first cell of your own. (Neither is part of the course's tests.)
 
 ```
-!git clone --depth 1 {repository()} lessons
+!git clone --depth 1 --branch {branch()} {repository()} lessons
 !pip install --quiet ./lessons
 %cd lessons/notebooks
 import sys; sys.path.insert(0, "..")

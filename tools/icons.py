@@ -51,7 +51,7 @@ def character(code: str) -> int:
 def shrink(font: Path, characters: set[int]) -> None:
     """Keep of a WOFF2 font the glyphs of these code points."""
     with TTFont(font) as whole:
-        subsetter = subset.Subsetter()
+        subsetter = subset.Subsetter(subset.Options(name_IDs=["*"]))  # its licence and origin
         subsetter.populate(unicodes=characters)
         subsetter.subset(whole)
         whole.save(font)

@@ -19,26 +19,24 @@ from statistics import median
 import numpy as np
 from playwright.sync_api import Page
 
-from chromium import SITE, served, started
+from chromium import SITE, await_state, served, started
 from lessons_lib import browser, calibration, children, convert, data, files
 from lessons_lib.errors import InputError, LessonError
 
-OWN = {
-    "one_layer": ("float32", "dynamic_range", "uint8"),
-    "wide_mlp": ("float32", "dynamic_range", "uint8"),
-}
+OWN = ("one_layer", "wide_mlp")
+OWN_PATHS = ("float32", "uint8")
 ROUNDS = 3
-PATIENCE = 120_000  # ms for a model to be loaded, asked for all digits, and timed
+PATIENCE = 120  # seconds for a model to be loaded, asked for all digits, and timed
 
 
 def own_files(folder: Path) -> list[Path]:
     """Write the networks of OWN as ``network_path.tflite``, as lesson 14 makes them."""
     samples = calibration.representative_dataset(data.load("mnist").calibration)
     written = []
-    for network, names in OWN.items():
+    for network in OWN:
         saved = folder / network
         children.call("lessons_lib.training:save_untrained", network, saved, 0, 1)
-        converted = convert.convert_all_in_child(saved, samples, folder / "tflite", names=names)
+        converted = convert.convert_all_in_child(saved, samples, folder / "tflite", names=OWN_PATHS)
         for path, file in converted.items():
             written.append(file.rename(folder / f"{network}_{path}.tflite"))
     return written
@@ -74,8 +72,7 @@ def rounds(page: Page) -> list[dict]:
 
 
 def outputs(page: Page) -> dict:
-    wanted = "document.documentElement.dataset.tryIt === 'measured'"
-    page.wait_for_function(wanted, timeout=PATIENCE)
+    await_state(page, ["measured"], PATIENCE)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save the outputs").click()
     return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
@@ -117,7 +114,8 @@ def machine() -> str:
     """Return the processor's name and the number of its cores."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def main() -> int:

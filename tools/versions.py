@@ -61,7 +61,8 @@ def table(rows: list[dict] | None = None) -> str:
     pairs = list(zip(rows, [rows[0], *rows], strict=False))[::-1]  # each with the one before it
     lines = ["| from | " + " | ".join(row["date"] for row in reversed(rows)) + " |"]
     lines.append("|---" * (len(rows) + 1) + "|")
-    for name in rows[-1]["versions"]:
+    names = {name: None for row in reversed(rows) for name in row["versions"]}  # in order, once
+    for name in names:
         cells = [_cell(row["versions"].get(name), old["versions"].get(name)) for row, old in pairs]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

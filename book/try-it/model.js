@@ -101,10 +101,16 @@ const written = (shape) => `[${shape.join(", ")}]`;
 const elements = (shape) => shape.reduce((product, n) => product * n, 1);
 
 function requireDtype(end, { dtype, scale }) {
-  if (dtype !== "float32" && dtype !== "uint8") {
+  if (dtype === "int8" || dtype === "int16") {
     throw modelError(
       `This model's ${end} is ${dtype}, and LiteRT.js refuses ${dtype} ${end}s. Export it with `
         + "uint8 or float ends: the paths uint8 and int8_float_fallback are int8 inside.",
+    );
+  }
+  if (dtype !== "float32" && dtype !== "uint8") {
+    throw modelError(
+      `This model's ${end} is ${dtype}. The page gives an image and reads ten numbers as float32 `
+        + "or as uint8 codes: export a model with such ends.",
     );
   }
   if (dtype === "uint8" && !(scale > 0 && Number.isFinite(scale))) {

@@ -120,10 +120,11 @@ export class Pad {
 
   extend(point) {
     const stroke = this.strokes.at(-1);
+    if (!stroke) return this.begin(point); // cleared while the pen was down
     const [x, y] = stroke.at(-1);
-    if (Math.hypot(point[0] - x, point[1] - y) < 1) return; // no visible step
+    if (Math.hypot(point[0] - x, point[1] - y) < 1) return undefined; // no visible step
     stroke.push(point);
-    this.changed();
+    return this.changed();
   }
 
   changed() {

@@ -102,6 +102,7 @@ class Page {
   load(i, source) {
     setState("loading");
     this.round.abort();
+    this.allowActions(false); // what is known is no longer of the pair that is coming
     this.waiting += 1;
     this.sides[i].expect(source);
     return this.loads(() => this.open(i, source)).finally(() => {
@@ -122,10 +123,7 @@ class Page {
 
   /** All that is known of a pair: the answers, the agreement, the times. */
   async newRound() {
-    this.round = new AbortController();
-    const { signal } = this.round;
-    fail(null);
-    this.allowActions(false);
+    const signal = this.beginRound();
     this.bars.name(this.names);
     this.results.begin(this.session.models);
     await this.answerSoon();
@@ -138,11 +136,18 @@ class Page {
     });
   }
 
-  measureAgain() {
+  /** @returns {AbortSignal} of a new round; the one before ends */
+  beginRound() {
+    this.round.abort();
     this.round = new AbortController();
-    const { signal } = this.round;
-    setState("ready");
     this.allowActions(false);
+    fail(null);
+    return this.round.signal;
+  }
+
+  measureAgain() {
+    const signal = this.beginRound();
+    setState("ready");
     this.results.beginTimes();
     announce("Measuring.");
     return this.finish(signal, () => this.time(signal));
@@ -158,6 +163,7 @@ class Page {
   async finish(signal, work) {
     try {
       await work();
+      if (signal.aborted) return;
       this.allowActions(true);
       setState("measured");
       announce("Agreement and speed are measured.");

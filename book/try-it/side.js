@@ -87,6 +87,7 @@ export class Side {
   show(source) {
     if (source.key === OWN) this.offer(source);
     this.shown = source;
+    this.alert.replaceChildren(); // an earlier choice may have been refused in the meantime
     this.settle();
   }
 

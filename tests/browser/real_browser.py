@@ -1,6 +1,6 @@
-"""What the tests in a real browser share: whether the site is current, and what a page did."""
+"""What the tests in a real browser share: is the site current, what did a page do, what keys do."""
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 
 from chromium import SITE
 from lessons_lib import files
@@ -9,18 +9,18 @@ AXE = files.ROOT / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def is_current() -> bool:
-    """Tell whether the site is younger than all that it is made from."""
-    page = SITE / "try-it" / "models" / "manifest.json"
-    if not page.exists():
+    """Tell whether the site is younger than all that it is made from, and has no address."""
+    page = SITE / "notebooks" / "01_save_model.html"
+    if not page.exists() or "mybinder.org" in page.read_text("utf-8"):
         return False
     sources = [files.ROOT / name for name in ("package-lock.json", "uv.lock", "README.md")]
-    for folder in ("book", "notebooks", "lessons_lib", "tools"):
+    for folder in ("book", "notebooks", "lessons_lib", "tools", "data"):
         sources += [
             path
             for path in (files.ROOT / folder).rglob("*")
             if path.is_file() and not {"_build", "__pycache__"} & set(path.parts)
         ]
-    built = (SITE / "index.html").stat().st_mtime
+    built = page.stat().st_mtime
     return all(source.stat().st_mtime <= built for source in sources)
 
 
@@ -42,3 +42,23 @@ class Watched:
         """The requests to anywhere but the site."""
         own = (site, "data:", "blob:")
         return [url for url in self.requests if not url.startswith(own)]
+
+
+def answer_by_keyboard(page: Page, question: Locator) -> None:
+    """Choose the right answer of a quiz's question, and check it, with keys alone."""
+    question.locator("input").first.focus()
+    page.keyboard.press("Space")
+    for _ in range(int(question.get_attribute("data-correct"))):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(question.locator(".feedback")).to_contain_text("Correct")
+
+
+def slide_by_keyboard(page: Page, slider: Locator) -> None:
+    """Move the first slider one step to the right; the sum that it shows must change."""
+    total = slider.locator(".total")
+    before = total.inner_text()
+    slider.locator("input").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(total).not_to_have_text(before)
