@@ -25,7 +25,7 @@ from lessons_lib.errors import InputError, LessonError
 
 OWN = ("one_layer", "wide_mlp")
 OWN_PATHS = ("float32", "uint8")
-ROUNDS = 3
+ROUNDS = 5
 PATIENCE = 120  # seconds for a model to be loaded, asked for all digits, and timed
 
 
