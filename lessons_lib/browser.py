@@ -10,8 +10,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 
-from lessons_lib import calibration, convert, data, files, paths
+from lessons_lib import anatomy, calibration, convert, data, files, paths
 from lessons_lib.children import call
 from lessons_lib.errors import InputError
 
@@ -55,6 +57,24 @@ def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:
         ],
     }
     return files.write_atomic(directory / "manifest.json", json.dumps(manifest, indent=1))
+
+
+def without_softmax(source: str | os.PathLike | bytes) -> bytes:
+    """Return a ``.tflite`` without its last operator, softmax: it gives what would have gone in.
+
+    Raises InputError when the last operator is another one, ModelFileError for a damaged file.
+    Defined in lesson 14.
+    """
+    model = anatomy.read(source)
+    graph = model.subgraphs[0]
+    last = graph.operators.pop()
+    code = model.operatorCodes[last.opcodeIndex].builtinCode
+    if code != schema.BuiltinOperator.SOFTMAX:
+        raise InputError("the last operator of this model is no softmax (lesson 14)")
+    graph.outputs = [last.inputs[0]]
+    for signature in model.signatureDefs or ():
+        signature.outputs[0].tensorIndex = last.inputs[0]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 @dataclass(frozen=True)

@@ -245,3 +245,21 @@ def test_a_file_that_is_not_there_is_named_once(tmp_path):
     assert str(caught.value).count("missing.json") == 1
     with pytest.raises(InputError, match="is not a file"):
         browser.read_outputs(tmp_path)
+
+
+# ---- the file without its softmax
+
+
+def test_without_softmax_a_file_gives_what_goes_into_it():
+    whole = converted()["float32"]
+    sums = runtime.Model(browser.without_softmax(whole)).predict(digits().test.images)
+    shifted = np.exp(sums - sums.max(axis=1, keepdims=True))
+    expected = shifted / shifted.sum(axis=1, keepdims=True)
+    given = runtime.Model(whole).predict(digits().test.images)
+    np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
+def test_a_file_that_does_not_end_with_softmax_is_refused():
+    sums_only = browser.without_softmax(converted()["float32"])
+    with pytest.raises(InputError, match=r"no softmax \(lesson 14\)"):
+        browser.without_softmax(sums_only)

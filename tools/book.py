@@ -136,7 +136,8 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     shown = files.display_path(output)
-    print(f"{shown} is built; to read it: {Path(sys.executable).name} -m http.server -d {shown}")
+    print(f"{shown} is built. To read it: python3 -m http.server -d {shown}")
+    print("and open http://localhost:8000/ in a browser.")
     return 0
 
 

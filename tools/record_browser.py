@@ -25,14 +25,20 @@ from lessons_lib.errors import InputError, LessonError
 
 OWN = ("one_layer", "wide_mlp")
 OWN_PATHS = ("float32", "uint8")
+WITHOUT_SOFTMAX = "mnist_cnn_without_softmax"
 ROUNDS = 5
 PATIENCE = 120  # seconds for a model to be loaded, asked for all digits, and timed
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Write the networks of OWN as ``network_path.tflite``, as lesson 14 makes them."""
+    """Write the networks of OWN as ``network_path.tflite``, as lesson 14 makes them.
+
+    One more is mnist_cnn in float32 without its softmax.
+    """
     samples = calibration.representative_dataset(data.load("mnist").calibration)
-    written = []
+    whole = SITE / "try-it" / "models" / "float32.tflite"
+    sums = folder / f"{WITHOUT_SOFTMAX}.tflite"
+    written = [files.write_atomic(sums, browser.without_softmax(whole))]
     for network in OWN:
         saved = folder / network
         children.call("lessons_lib.training:save_untrained", network, saved, 0, 1)

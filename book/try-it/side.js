@@ -72,7 +72,8 @@ export class Side {
   openFile(file) {
     if (!file) return;
     const read = async () => new Uint8Array(await file.arrayBuffer());
-    const name = file.name.replace(/\.tflite$/i, "");
+    const base = file.name.replace(/\.tflite$/i, "");
+    const name = this.sources.has(base) ? `${base} (your own)` : base; // beside the course's
     this.onChoice({ key: OWN, name, title: "your own file", read });
   }
 
