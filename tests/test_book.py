@@ -45,6 +45,16 @@ def test_pages_name_only_texts_that_exist(texts):
         assert set(re.findall(r"\{\{ (\w+) \}\}", path.read_text("utf-8"))) <= set(texts), path.name
 
 
+def test_no_formula_escapes_inside_text():
+    """MathJax shows the backslash of ``\\text{zero\\_point}``; ``\\mathrm`` does not."""
+    notebook_paths = [
+        *notebooks.FOLDER.glob("*.ipynb"),
+        *notebooks.FOLDER.glob("solutions/*.ipynb"),
+    ]
+    for path in [*book.pages(), *notebook_paths]:
+        assert not re.search(r"\\text\{[^}]*\\_", path.read_text("utf-8")), path.name
+
+
 def test_without_an_address_there_are_no_links(monkeypatch):
     monkeypatch.delenv("LESSONS_REPOSITORY", raising=False)
     assert course.links() == {}

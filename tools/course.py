@@ -42,6 +42,7 @@ def substitutions() -> dict[str, str]:
         "lesson_hours": _hours(lessons),
         "article_hours": _hours(lessons[:8]),
         "other_hours": _hours(lessons[8:]),
+        "source": f": `git clone {repository()}`" if repository() else "",
         "elsewhere": _elsewhere(),
         "versions": versions.table(),
     }

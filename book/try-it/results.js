@@ -52,8 +52,11 @@ export class Results {
     this.agreement.replaceChildren(
       `${names.join(" and ")} give the same class for `,
       element("strong", {}, `${agreed} of ${labels.length}`),
-      ` test digits. The largest difference of their outputs, max |Δ|, is `,
-      `${size(largest.size)} (test digit ${largest.digit}, class ${largest.index}).`,
+      " test digits. ",
+      largest.size === 0
+        ? "All of their outputs are equal."
+        : "The largest difference of their outputs, max\u00a0|Δ|, is "
+          + `${size(largest.size)} (test digit ${largest.digit}, class ${largest.index}).`,
     );
     this.right.forEach((cell, i) => {
       cell.textContent = `${right[i]} of ${labels.length}`;
@@ -95,7 +98,8 @@ export class Results {
     this.method.textContent = [
       `One thread, in this browser, on this machine: the median of ${BATCHES} batches, and in`,
       `brackets the range of their middle half. A batch has ${runs} runs; the models take turns,`,
-      "and the call from JavaScript is counted.",
+      "and the call from JavaScript is counted. Another round may give other times: measure again",
+      "before you believe a small difference.",
       apart ? "" : "The two ranges overlap: neither model is surely faster.",
     ].join(" ");
   }
