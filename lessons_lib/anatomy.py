@@ -70,6 +70,15 @@ def read(source: Source) -> schema.ModelT:
         raise _damaged(f"its offsets lead astray ({type(error).__name__}: {error})") from error
 
 
+def pack(model: schema.ModelT) -> bytes:
+    """Return the ModelT of ``read``, also after a change, as the bytes of a ``.tflite``."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    for buffer in model.buffers:
+        buffer.offset = buffer.size = 0  # the data of large files comes back inside as well
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
 def operators(source: Source) -> pd.DataFrame:
     """Return one row for each operator of every subgraph, in the order of execution.
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from lessons_lib import anatomy, calibration, convert, data, files, paths
 from lessons_lib.children import call
@@ -74,7 +73,7 @@ def without_softmax(source: str | os.PathLike | bytes) -> bytes:
     graph.outputs = [last.inputs[0]]
     for signature in model.signatureDefs or ():
         signature.outputs[0].tensorIndex = last.inputs[0]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return anatomy.pack(model)
 
 
 @dataclass(frozen=True)

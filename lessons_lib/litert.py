@@ -431,7 +431,7 @@ def let_shapes_read_integers(content: bytes) -> bytes:
         if copies:
             _remove_tensors(model, number, copies)
             changed = True
-    return _pack(model) if changed else content
+    return anatomy.pack(model) if changed else content
 
 
 def _connect_shapes(graph, kinds: list[str]) -> set[int]:
@@ -459,11 +459,3 @@ def _remove_tensors(model, number: int, removed: set[int]) -> None:
         if signature.subgraphIndex == number:
             for end in (*signature.inputs, *signature.outputs):
                 end.tensorIndex = place[end.tensorIndex]
-
-
-def _pack(model) -> bytes:
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    for buffer in model.buffers:
-        buffer.offset = buffer.size = 0  # the data of large files comes back inside as well
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

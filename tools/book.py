@@ -103,12 +103,12 @@ def build(output: Path) -> None:
         files.atomic_directory(output) as site,
         ThreadPoolExecutor() as pool,
     ):
+        serve_beside(site)  # first: what is missing is said at once
         models = site / "try-it" / "models"
         exported = pool.submit(children.call, "lessons_lib.browser:export", models)
         stage(Path(source))
         run_sphinx(Path(source), site)
         exported.result()
-        serve_beside(site)
         icons.keep_used(site)
 
 
