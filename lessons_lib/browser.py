@@ -22,7 +22,7 @@ PATHS = tuple(
 )
 DIGITS = 100
 FORMAT = "quantization-lessons/browser-outputs/1"
-RECORDED = files.ROOT / "data" / "browser" / "recorded.json"
+RECORDED = files.data_folder() / "browser" / "recorded.json"
 
 
 def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:

@@ -25,7 +25,7 @@ from lessons_lib.quiet import quiet, tensorflow
 
 NAMES = ("mnist", "fashion_mnist", "cifar10")
 ROLES = ("train", "calibration", "test")
-EMBEDDED = files.ROOT / "data" / "mnist" / "1.0.0"
+EMBEDDED = files.data_folder() / "mnist" / "1.0.0"
 CALIBRATION_IMAGES = 500
 SEED = 0
 CONNECTION_SECONDS = 5.0

@@ -10,12 +10,36 @@ from pathlib import Path
 
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 
-ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED_DATA = _PACKAGE / "_data"  # only the wheel has it: pyproject.toml's force-include
+ROOT = _PACKAGE.parent  # the course's folder; of an installed copy, site-packages
+
+
+def is_installed() -> bool:
+    """Return whether this is a copy in site-packages, without notebooks and tools."""
+    return _INSTALLED_DATA.is_dir()
+
+
+def data_folder() -> Path:
+    """Return the folder of the embedded data: ``data``, or the package's own in an installed copy.
+
+    It is only read.
+    """
+    return _INSTALLED_DATA if is_installed() else ROOT / "data"
 
 
 def artifacts_root() -> Path:
-    """Return the folder of what lessons make: ``$LESSONS_ARTIFACTS``, else ``artifacts``."""
-    return ROOT / Path(os.environ.get("LESSONS_ARTIFACTS") or "artifacts").expanduser()
+    """Return the folder of what lessons make: ``$LESSONS_ARTIFACTS``, else ``artifacts``.
+
+    An installed copy has no folder of the course: there it is ``quantization-lessons`` in the
+    user's cache folder (``$XDG_CACHE_HOME``, else ``~/.cache``), and a relative
+    ``$LESSONS_ARTIFACTS`` starts from the working folder.
+    """
+    chosen = os.environ.get("LESSONS_ARTIFACTS")
+    if is_installed():
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "quantization-lessons")
+        return Path(chosen or cache).expanduser().absolute()
+    return ROOT / Path(chosen or "artifacts").expanduser()
 
 
 def artifacts(*parts: str) -> Path:
@@ -122,4 +146,5 @@ def sha256(source: str | os.PathLike | bytes) -> str:
 def display_path(path: str | os.PathLike) -> str:
     """Return ``path`` relative to the course's folder where it lies inside, with ``/`` between."""
     path = Path(path).resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+    inside = path.is_relative_to(ROOT) and not is_installed()
+    return path.relative_to(ROOT).as_posix() if inside else str(path)

@@ -7,12 +7,12 @@ from typing import Any
 
 from lessons_lib import models
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.files import ROOT, atomic_directory, display_path
+from lessons_lib.files import atomic_directory, data_folder, display_path
 from lessons_lib.quiet import quiet, tensorflow
 
 RECIPE = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "shift": 0.08, "turn": 0.03}
 REFERENCES = ("mnist_cnn", "ds_cnn")
-MODELS_FOLDER = ROOT / "data" / "models"
+MODELS_FOLDER = data_folder() / "models"
 
 
 def fit(model, dataset, *, epochs: int = RECIPE["epochs"], seed: int = 0, callbacks=()) -> dict:
