@@ -17,8 +17,8 @@ export LESSONS_REPOSITORY LESSONS_BRANCH
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make lab        open JupyterLab at lesson 1"
-	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these)"
+	@echo "make lab        open JupyterLab at the first lesson"
+	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"
 	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
@@ -30,7 +30,7 @@ lab: setup
 
 lessons: setup
 	$(BIN)/lessons run $(NN)
-	$(BIN)/lessons scoreboard
+	$(if $(NN),,$(BIN)/lessons scoreboard)
 
 test: setup
 	$(BIN)/python -m pytest -n 2

@@ -19,10 +19,18 @@ from typing import Any
 from lessons_lib.errors import ChildDied, LessonError, StorageError
 
 _NO_ROOM = 73  # the exit code of a child that cannot write its answer (sysexits.h: EX_CANTCREAT)
+# A child imports its caller's own lessons_lib, whichever other one is installed or lies about.
+_OWN_FOLDER = str(Path(__file__).resolve().parents[1])
+_START = """import sys
+sys.path.insert(0, sys.argv[1])
+import lessons_lib
+del sys.path[0]
+from lessons_lib import children
+children._main(*sys.argv[2:])"""
 
 
 def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
-    """Return ``function(*args)``, run in a fresh Python process.
+    """Return ``function(*args)``, run in a fresh Python process with the caller's import path.
 
     ``function`` is ``"module:name"``; the arguments and the result must be picklable.
     A LessonError raised there is raised here. Raises ChildDied when the child crashes, fails
@@ -34,7 +42,7 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
         request, answer = Path(folder, "request"), Path(folder, "answer")
         # The arguments are packed by themselves: unpacking them may need the path.
         _write(request, (sys.path, function, pickle.dumps(args)))
-        command = [sys.executable, "-m", "lessons_lib.children", str(request), str(answer)]
+        command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, str(request), str(answer)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=timeout
@@ -77,10 +85,18 @@ def _no_room(reason: object) -> StorageError:
 
 def _death(function: str, done: subprocess.CompletedProcess) -> ChildDied:
     if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+        name = signal_name(-done.returncode)
         return ChildDied(f"{function} ended with signal {name}", -done.returncode)
     last = (done.stderr.strip().splitlines() or ["(no message)"])[-1]
     return ChildDied(f"{function} failed with exit code {done.returncode}: {last}")
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name, for example ``SIGKILL``; the number where it has none (realtime)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _main(request: str, answer: str) -> None:
@@ -99,7 +115,3 @@ def _main(request: str, answer: str) -> None:
         print(error, file=sys.stderr)
         sys.exit(_NO_ROOM)
     os.replace(temporary, answer)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -98,7 +98,7 @@ def _runs_table(runs: "list[Run]") -> Table:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(ctx: typer.Context, folder: Folder = None) -> None:
-    """Open JupyterLab at lesson 1; further arguments go to JupyterLab."""
+    """Open JupyterLab at the first lesson; further arguments go to JupyterLab."""
     from lessons_lib import notebooks
 
     first = notebooks.find(folder=folder)[0].resolve()

@@ -11,7 +11,7 @@ from pathlib import Path
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 
 _PACKAGE = Path(__file__).resolve().parent
-_INSTALLED_DATA = _PACKAGE / "_data"  # only the wheel has it: pyproject.toml's force-include
+_INSTALLED_DATA = _PACKAGE / "_data"  # only the wheel has it, see pyproject.toml
 ROOT = _PACKAGE.parent  # the course's folder; of an installed copy, site-packages
 
 

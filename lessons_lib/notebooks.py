@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from lessons_lib import files
+from lessons_lib import children, files
 from lessons_lib.errors import InputError
 
 FOLDER = files.ROOT / "notebooks"
@@ -102,8 +101,14 @@ def find(numbers: Iterable[int | str] = (), folder: Path | None = None) -> list[
     """Return the notebooks ``NN_*.ipynb`` of ``notebooks/`` in order, or those with these numbers.
 
     ``folder`` is searched instead of ``notebooks/``, for example ``notebooks/solutions``.
-    Raises InputError when the folder has no lesson, or none with a number asked for.
+    Raises InputError when the folder has no lesson, or none with a number asked for, and without
+    ``folder`` in an installed copy, which has no notebooks.
     """
+    if folder is None and files.is_installed():
+        raise InputError(
+            "this copy of the course is installed and has no notebooks: work in the course's own "
+            "folder (the one with README.md), or name a folder of notebooks (`--folder DIR`)"
+        )
     folder = FOLDER if folder is None else folder
     lessons = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not lessons:
@@ -213,7 +218,7 @@ def _death(client: NotebookClient) -> str:
     code = run_sync(kernel.poll)()
     run_sync(kernel.kill)()
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
+        name = children.signal_name(-code)
         hint = " (often: out of memory)" if name == "SIGKILL" else ""
         return f"the kernel was ended by signal {name}{hint}"
     return f"the kernel ended with exit code {code}"

@@ -27,6 +27,10 @@ def die():
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def die_of(number):
+    os.kill(os.getpid(), number)
+
+
 def wait():
     time.sleep(60)
 
@@ -67,6 +71,14 @@ def test_a_crash_is_told_by_its_signal():
     with pytest.raises(ChildDied, match="SIGSEGV") as caught:
         call("test_children:die")
     assert caught.value.signal == signal.SIGSEGV
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no realtime signals here")
+def test_a_signal_without_a_name_is_told_by_its_number():
+    number = signal.SIGRTMIN + 6
+    with pytest.raises(ChildDied, match=f"ended with signal {number}") as caught:
+        call("test_children:die_of", number)
+    assert caught.value.signal == number
 
 
 def test_a_child_that_takes_too_long_is_ended():
