@@ -25,7 +25,9 @@ def latency(
 
     ``images`` is float32 (N, H, W, C); the first is used, quantized before the clock starts, so
     only the runtime's ``invoke`` is timed. The models take turns in every round: a disturbance of
-    the machine hits all of them. Columns ``median_us``, ``p25_us``, ``p75_us``, ``best_us``.
+    the machine hits all of them. Columns ``median_us``, ``p25_us``, ``p75_us``, ``best_us``, and
+    ``batch``: how many images one call ran. It is 1, unless the file has a fixed batch: then a call
+    cannot run fewer, and the times are a call's divided by ``batch``.
     Raises InputError when there is no model, no round, or something that is no Model.
     Defined in lesson 02.
     """
@@ -43,7 +45,8 @@ def latency(
     for turn in range(rounds):
         for name, invoke in invokers.items():
             times[name][turn] = _seconds(invoke)
-    rows = {name: _summary(1e6 * seconds) for name, seconds in times.items()}
+    batches = {name: models[name].fixed_batch or 1 for name in models}
+    rows = {name: _summary(1e6 * times[name] / n) | {"batch": n} for name, n in batches.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

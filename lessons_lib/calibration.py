@@ -13,10 +13,12 @@ import numpy as np
 
 from lessons_lib.errors import CalibrationError
 
-RepresentativeDataset = Callable[[], Iterator[list[np.ndarray]]]
+# Yields samples; a sample is one input's array or tf.Tensor in a list, a tuple, or a dictionary.
+RepresentativeDataset = Callable[[], Iterator[list | tuple | dict]]
 
 # A calibration whose values span less of the promised range than this was surely scaled wrongly.
 _SMALLEST_SPAN = 0.1
+_ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
 _MOST_SAMPLES = 10_000
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
@@ -34,12 +36,13 @@ def representative_dataset(source, samples: int = 100, seed: int = 0) -> Represe
             "the test split may not be used for calibration: a model is tested on images that no "
             f"step of its making has seen. Use dataset.calibration. {_LESSON}"
         )
-    images = np.asarray(getattr(source, "images", source))
-    if not 1 <= samples <= len(images):
+    if not 1 <= samples <= len(source):
         raise CalibrationError(
-            f"asked for {samples} calibration samples, but there are {len(images)}. {_LESSON}"
+            f"asked for {samples} calibration samples, but there are {len(source)}. {_LESSON}"
         )
-    chosen = images[np.random.default_rng(seed).permutation(len(images))[:samples]]
+    # Rows first: of a full set only the chosen images become floats.
+    chosen = source[np.random.default_rng(seed).permutation(len(source))[:samples]]
+    chosen = np.asarray(getattr(chosen, "images", chosen))
 
     def generate() -> Iterator[list[np.ndarray]]:
         for image in chosen:
@@ -52,30 +55,34 @@ def guard(
     representative_dataset: Any,
     input_shape: tuple[int, ...] = (28, 28, 1),
     value_range: tuple[float, float] | None = (0.0, 1.0),
+    input_name: str = "image",
 ) -> RepresentativeDataset:
-    """Check every sample and return a function that yields the same samples again.
+    """Check every sample and return a function that yields them again, as ``[array]``.
 
-    ``input_shape`` is one input's shape without the batch; ``value_range`` the range that the
-    model was trained on (None: not checked). Raises CalibrationError when the dataset is not a
-    function, yields nothing, or yields anything but lists of one finite float32 array of shape
-    (1, *input_shape) inside ``value_range``. Defined in lesson 06.
+    A sample holds one float32 input (1, *input_shape), a NumPy array or a ``tf.Tensor``: in a list
+    or a tuple, or in a dictionary under ``input_name``, the input's name in the model's signature.
+    ``input_shape`` leaves out the batch; ``value_range`` is the range of values that the model
+    takes (None: not checked). Raises CalibrationError when the dataset is not a function, yields
+    nothing, or yields anything else, values that are not finite, or values outside
+    ``value_range``. Defined in lesson 06.
     """
     samples = collect(representative_dataset)
-    for number, sample in enumerate(samples):
-        _check_structure(number, sample)
-        _check_array(number, sample[0], tuple(input_shape))
+    inputs = [_only_array(n, sample, input_name) for n, sample in enumerate(samples)]
+    for number, array in enumerate(inputs):
+        _check_array(number, array, tuple(input_shape))
         if value_range is not None:
-            _check_range(number, sample[0], value_range)
+            _check_range(number, array, value_range)
     if value_range is not None:
-        _check_span(samples, value_range)
-    return lambda: iter(samples)
+        _check_span(inputs, value_range)
+    return lambda: iter([[array] for array in inputs])
 
 
 def collect(representative_dataset: Any) -> list:
-    """Return all samples, each copied, for a generator may use one array again and again.
+    """Return all samples, their arrays copied, for a generator may use one again and again.
 
-    Raises CalibrationError when the dataset is not a function without arguments, yields nothing,
-    or does not end.
+    A ``tf.Tensor`` becomes its NumPy array: a child process that gets the samples needs no
+    TensorFlow. Raises CalibrationError when the dataset is not a function without arguments, yields
+    nothing, or does not end.
     """
     if not callable(representative_dataset):
         what = type(representative_dataset).__name__
@@ -93,20 +100,40 @@ def collect(representative_dataset: Any) -> list:
 
 
 def _copy(sample: Any) -> Any:
-    if not isinstance(sample, list):
-        return sample
-    return [array.copy() if isinstance(array, np.ndarray) else array for array in sample]
+    if isinstance(sample, dict):
+        return {name: _array(value) for name, value in sample.items()}
+    if type(sample) in (list, tuple):
+        return type(sample)(map(_array, sample))
+    return _array(sample)
 
 
-def _check_structure(number: int, sample: Any) -> None:
-    if isinstance(sample, list) and len(sample) == 1 and isinstance(sample[0], np.ndarray):
-        return
-    if isinstance(sample, list | tuple | dict):
-        inside = sample.values() if isinstance(sample, dict) else sample
-        what = f"a {type(sample).__name__} of {[type(item).__name__ for item in inside]}"
+def _array(value: Any) -> Any:
+    """A NumPy array of its own for an array or a tensor; anything else as it is."""
+    if hasattr(value, "numpy"):  # tf.Tensor, without importing TensorFlow
+        value = value.numpy()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _only_array(number: int, sample: Any, input_name: str) -> np.ndarray:
+    """The one array in a sample; CalibrationError where it holds something else."""
+    if isinstance(sample, dict):
+        if list(sample) != [input_name]:
+            names = ", ".join(map(repr, sample)) or "nothing"
+            raise _bad(
+                f"sample {number} is a dictionary with {names}; the model's only input is called "
+                f"{input_name!r}: `yield {{{input_name!r}: image}}`"
+            )
+        inside = list(sample.values())
     else:
-        what = f"a bare {type(sample).__name__}"
-    raise _bad(f"sample {number} is {what}; yield a list of one NumPy array: `yield [image]`")
+        inside = list(sample) if isinstance(sample, list | tuple) else None
+    if inside is not None and len(inside) == 1 and isinstance(inside[0], np.ndarray):
+        return inside[0]
+    kinds = ", ".join(type(item).__name__ for item in inside or ()) or "nothing"
+    what = f"a {type(sample).__name__}" + (f" of {kinds}" if inside is not None else " by itself")
+    raise _bad(
+        f"sample {number} is {what}; yield a list of one array or tensor for the model's one "
+        "input: `yield [image]`"
+    )
 
 
 def _check_array(number: int, array: np.ndarray, input_shape: tuple[int, ...]) -> None:
@@ -122,17 +149,18 @@ def _check_array(number: int, array: np.ndarray, input_shape: tuple[int, ...]) -
 
 def _check_range(number: int, array: np.ndarray, value_range: tuple[float, float]) -> None:
     low, high = float(array.min()), float(array.max())
-    if low < value_range[0] or high > value_range[1]:
+    rounding = _ROUNDING * (value_range[1] - value_range[0])
+    if low < value_range[0] - rounding or high > value_range[1] + rounding:
         raise _bad(
-            f"sample {number} spans {low:g} to {high:g}, but the model was trained on "
-            f"{value_range[0]:g} to {value_range[1]:g}; scale it as in training "
-            "(or pass value_range=)"
+            f"sample {number} spans {low:g} to {high:g}, but value_range says that the model takes "
+            f"{value_range[0]:g} to {value_range[1]:g}: scale the sample as in training, or, for a "
+            "model that was trained on other values, pass their value_range"
         )
 
 
-def _check_span(samples: list[list[np.ndarray]], value_range: tuple[float, float]) -> None:
-    low = min(float(sample[0].min()) for sample in samples)
-    high = max(float(sample[0].max()) for sample in samples)
+def _check_span(inputs: list[np.ndarray], value_range: tuple[float, float]) -> None:
+    low = min(float(array.min()) for array in inputs)
+    high = max(float(array.max()) for array in inputs)
     promised = value_range[1] - value_range[0]
     if high - low < _SMALLEST_SPAN * promised:
         raise _bad(

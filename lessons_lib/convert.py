@@ -21,8 +21,9 @@ def convert(
 ) -> bytes:
     """Return the ``.tflite`` bytes of ``saved_model`` converted along ``path``.
 
-    ``representative_dataset`` yields ``[float32 (1, H, W, C)]`` and is needed by the four integer
-    paths; ``value_range`` is the range that the model was trained on. The same SavedModel and
+    ``representative_dataset`` yields samples as ``calibration.guard`` takes them, such as
+    ``[float32 (1, H, W, C)]``, and is needed by the four integer paths; ``value_range`` is the
+    range of values that the model takes. The same SavedModel and
     samples always give the same bytes on one machine. Raises InputError for an unknown path,
     ModelFileError when the folder is not a SavedModel, CalibrationError for a bad representative
     dataset, ConversionError when the converter fails or the result is not what the path promises.
@@ -33,9 +34,9 @@ def convert(
     converter = _converter(directory)
     if path.needs_calibration:
         _require_samples(f"the path {path.name}", representative_dataset)
-        shape = _input_shape(directory)
+        name, shape = _only_input(directory)
         converter.representative_dataset = calibration.guard(
-            representative_dataset, shape, value_range
+            representative_dataset, shape, value_range, name
         )
     _configure(converter, path)
     model = _run(converter, path)
@@ -128,8 +129,9 @@ def quantize(
     samples = []
     if needed_by := litert.needs_samples(steps, path, rules):
         _require_samples(needed_by, representative_dataset)
-        guarded = calibration.guard(representative_dataset, shape, value_range)
-        samples = calibration.collect(guarded)
+        _, name = litert.signature(content)
+        guarded = calibration.guard(representative_dataset, shape, value_range, name)
+        samples = list(guarded())
     entries = litert.quantizer_recipe(steps, path)
     model = _run_quantizer(content, entries, samples) if entries else content
     audit(model, path)
@@ -160,8 +162,8 @@ def _run_quantizer(content: bytes, entries: list[dict], samples: list) -> bytes:
     return model
 
 
-def _input_shape(directory: Path) -> tuple[int, ...]:
-    """One input's shape without the batch, read from the SavedModel's signature."""
+def _only_input(directory: Path) -> tuple[str, tuple[int, ...]]:
+    """The input's name in the SavedModel's signature, and its shape without the batch."""
     tf = tensorflow()
     with quiet():
         signature = tf.saved_model.load(str(directory)).signatures.get("serving_default")
@@ -170,13 +172,14 @@ def _input_shape(directory: Path) -> tuple[int, ...]:
             f"{files.display_path(directory)} has no signature serving_default, which says what "
             "the model takes; save it with training.save (lesson 01)"
         )
-    inputs = list(signature.structured_input_signature[1].values())
+    inputs = signature.structured_input_signature[1]
     if len(inputs) != 1:
         raise ConversionError(
             f"{files.display_path(directory)} has {len(inputs)} inputs; the course's helpers take "
             "models with one"
         )
-    return tuple(inputs[0].shape[1:])
+    ((name, tensor),) = inputs.items()
+    return name, tuple(tensor.shape[1:])
 
 
 def convert_all(

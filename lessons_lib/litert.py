@@ -393,20 +393,23 @@ def _quantize(content: bytes, entries: list[dict], samples: Sequence[list[np.nda
     engine = quantizer.Quantizer(content, entries)
     ranges = None
     if engine.need_calibration:
-        signature, name = _signature(content)
+        key, name = signature(content)
         ranges = engine.calibrate(
-            {signature: [{name: sample[0]} for sample in samples]},
+            {key: [{name: sample[0]} for sample in samples]},
             num_threads=1,
             mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
         )
     return bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
 
 
-def _signature(content: bytes) -> tuple[str, str]:
-    """The names of the model's signature and of its only input."""
-    for signature in anatomy.read(content).signatureDefs or []:
-        if signature.subgraphIndex == 0 and len(signature.inputs) == 1:
-            return signature.signatureKey.decode(), signature.inputs[0].name.decode()
+def signature(content: bytes) -> tuple[str, str]:
+    """Return the names of a model's signature and of its only input.
+
+    Raises ConversionError when it has no signature with one input.
+    """
+    for found in anatomy.read(content).signatureDefs or []:
+        if found.subgraphIndex == 0 and len(found.inputs) == 1:
+            return found.signatureKey.decode(), found.inputs[0].name.decode()
     raise ConversionError(
         "the .tflite has no signature with one input, by which LiteRT's quantizer feeds it while "
         "it calibrates; convert the SavedModel again with convert.convert (lesson 01)"

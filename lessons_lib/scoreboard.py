@@ -1,7 +1,7 @@
 """All seven paths of one SavedModel in one checked table."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ class Row:
     """What one path gives: sizes in bytes, shares from 0 to 1, latency in microseconds.
 
     ``ratio`` is the float32 file's size divided by this one's; ``agreement`` is with float32;
-    ``accuracy_low`` and ``accuracy_high`` bound Wilson's 95 % interval; ``latency_us`` is the
-    median for one image on one thread.
+    ``_low`` and ``_high`` bound Wilson's 95 % interval; ``latency_us`` is the median for one image
+    on one thread. ``gained``, ``lost`` and ``p_value`` compare with float32 (``evaluate.Flips``).
+    What ends in ``_hard`` (``accuracy_hard_low``: the interval) is measured on the hard test
+    images, ``data.Dataset.hard``.
     """
 
     name: str
@@ -36,6 +38,15 @@ class Row:
     gained: int
     lost: int
     p_value: float
+    accuracy_hard: float
+    accuracy_hard_low: float
+    accuracy_hard_high: float
+    gained_hard: int
+    lost_hard: int
+    p_hard: float
+
+
+_HARD = [field.name for field in fields(Row) if "_hard" in field.name]
 
 
 def build(
@@ -59,7 +70,7 @@ def build(
     outputs = Model(written["float32"]).output_shape
     if outputs != (len(dataset.class_names),):
         raise _unfit(saved_model, dataset, f"it has outputs of shape {outputs}")
-    return measure(written, dataset.test)
+    return measure(written, dataset)
 
 
 def _unfit(saved_model: str | os.PathLike, dataset: data.Dataset, reason: str) -> InputError:
@@ -70,47 +81,59 @@ def _unfit(saved_model: str | os.PathLike, dataset: data.Dataset, reason: str) -
     )
 
 
-def measure(written: dict[str, Path], test: data.Split) -> list[Row]:
+def measure(written: dict[str, Path], dataset: data.Dataset) -> list[Row]:
     """Return a row for each converted file, compared with that of ``float32``.
 
-    Raises InputError when ``written`` has no ``float32``.
+    Measured on ``dataset.test`` and ``dataset.hard``. Raises InputError when ``written`` has no
+    ``float32``.
     """
     if "float32" not in written:
         raise InputError(f"no float32 among {', '.join(written)}: it is what all are compared with")
     models = {name: Model(file) for name, file in written.items()}
-    classes = {name: model.classes(test.images) for name, model in models.items()}
-    latency = benchmark.latency(models, test.images)["median_us"]
-    return [_row(name, written, classes, test.labels, float(latency[name])) for name in written]
+    clean, hard = (_predicted(models, split) for split in (dataset.test, dataset.hard))
+    latency = benchmark.latency(models, dataset.test.images)["median_us"]
+    size = {name: file.stat().st_size for name, file in written.items()}
+    return [
+        Row(
+            name=name,
+            file=str(file.absolute()),
+            bytes=size[name],
+            ratio=size["float32"] / size[name],
+            latency_us=float(latency[name]),
+            agreement=evaluate.agreement(clean["float32"], clean[name]).value,
+            **_promises(anatomy.audit(file)),
+            **_quality(clean["float32"], clean[name], dataset.test.labels),
+            **_on_hard(_quality(hard["float32"], hard[name], dataset.hard.labels)),
+        )
+        for name, file in written.items()
+    ]
 
 
-def _row(
-    name: str,
-    written: dict[str, Path],
-    classes: dict[str, np.ndarray],
-    labels: np.ndarray,
-    latency_us: float,
-) -> Row:
-    size = {path: file.stat().st_size for path, file in written.items()}
-    accuracy = evaluate.accuracy(classes[name], labels)
-    changed = evaluate.flips(classes["float32"], classes[name], labels)
-    found = anatomy.audit(written[name])
-    return Row(
-        name=name,
-        file=str(Path(written[name]).absolute()),
-        bytes=size[name],
-        ratio=size["float32"] / size[name],
-        accuracy=accuracy.value,
-        accuracy_low=accuracy.low,
-        accuracy_high=accuracy.high,
-        agreement=evaluate.agreement(classes["float32"], classes[name]).value,
-        latency_us=latency_us,
-        integer_only=found.integer_only,
-        input_dtype=found.input_dtype,
-        output_dtype=found.output_dtype,
-        gained=changed.gained,
-        lost=changed.lost,
-        p_value=changed.p_value,
-    )
+def _predicted(models: dict[str, Model], split: data.Split) -> dict[str, np.ndarray]:
+    images = split.images
+    return {name: model.classes(images) for name, model in models.items()}
+
+
+def _promises(found: anatomy.Audit) -> dict:
+    return {name: getattr(found, name) for name in ("integer_only", "input_dtype", "output_dtype")}
+
+
+def _quality(reference: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> dict:
+    accuracy = evaluate.accuracy(classes, labels)
+    changed = evaluate.flips(reference, classes, labels)
+    return {
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "gained": changed.gained,
+        "lost": changed.lost,
+        "p_value": changed.p_value,
+    }
+
+
+def _on_hard(quality: dict) -> dict:
+    """The same measures under the names that they have for the hard images."""
+    return dict(zip(_HARD, quality.values(), strict=True))
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
@@ -128,6 +151,9 @@ def text(rows: list[Row]) -> list[dict[str, str]]:
             "accuracy": f"{row.accuracy:.1%}",
             "95 % interval": f"{row.accuracy_low:.1%} to {row.accuracy_high:.1%}",
             "agreement": f"{row.agreement:.1%}",
+            "on hard digits": f"{row.accuracy_hard:.1%}",
+            "gained / lost": f"{row.gained_hard} / {row.lost_hard}",
+            "p": f"{row.p_hard:.2f}",
             "µs an image": f"{row.latency_us:.0f}",
             "integer only": "yes" if row.integer_only else "no",
             "input / output": f"{row.input_dtype} / {row.output_dtype}",

@@ -5,13 +5,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from filelock import FileLock
+
 from lessons_lib import models
+from lessons_lib.children import call
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.files import atomic_directory, data_folder, display_path
+from lessons_lib.files import artifacts, atomic_directory, data_folder, display_path, sha256
 from lessons_lib.quiet import quiet, tensorflow
 
 RECIPE = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "shift": 0.08, "turn": 0.03}
 REFERENCES = ("mnist_cnn", "ds_cnn")
+SEEDS = (0, 1, 2, 3)  # of the committed trainings: a sentence about a method needs several
 MODELS_FOLDER = data_folder() / "models"
 
 
@@ -123,17 +128,41 @@ def require_saved_model(directory: str | os.PathLike) -> Path:
     )
 
 
-def reference(name: str = "mnist_cnn") -> Path:
-    """Return the folder of a committed reference SavedModel.
+def reference(name: str = "mnist_cnn", seed: int = 0) -> Path:
+    """Return the folder of a reference SavedModel: the recipe, run with this seed.
 
-    Raises InputError for an unknown name.
+    Seed 0 is committed as it was saved. Of the seeds 1 to 3 the weights are committed: the first
+    call makes the SavedModel of them, below the artifacts folder, in a child process.
+    Raises InputError for an unknown name or seed.
     """
     _require_reference(name)
-    return require_saved_model(MODELS_FOLDER / name / "saved_model")
+    if seed == 0:
+        return require_saved_model(MODELS_FOLDER / name / "saved_model")
+    if seed not in SEEDS:
+        raise InputError(f"no training of {name} with seed {seed!r}; the course has {SEEDS}")
+    weights = seed_weights(name, seed)
+    folder = artifacts("models") / f"{name}-seed{seed}-{sha256(weights)[:8]}"
+    with FileLock(f"{folder}.lock"):  # two notebooks may ask at the same time
+        if not folder.exists():
+            call("lessons_lib.training:_restore", name, weights, folder)
+    return require_saved_model(folder)
+
+
+def seed_weights(name: str, seed: int) -> Path:
+    """Return the committed file with the weights of a training: an ``.npz``, in Keras's order."""
+    return MODELS_FOLDER / name / f"seed{seed}.npz"
+
+
+def _restore(name: str, weights: Path, folder: Path) -> None:
+    model = models.build(name)
+    with np.load(weights) as stored:
+        model.set_weights([stored[key] for key in stored.files])
+    save(model, folder)
 
 
 def card(name: str = "mnist_cnn") -> dict[str, Any]:
-    """Return a reference's card: recipe, seed, versions, accuracy and checksum.
+    """Return a reference's card: recipe, seed, versions, accuracy and checksum; ``trainings`` has
+    the accuracy of every committed seed and the checksum of its weights.
 
     Raises InputError for an unknown name.
     """

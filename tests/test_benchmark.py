@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lessons_lib import benchmark
+from lessons_lib import benchmark, children, convert
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.runtime import Model
 from reference import converted, digits
@@ -36,10 +36,53 @@ def test_latency_gives_ordered_positive_microseconds_for_each_model():
     models = {name: Model(converted()[name]) for name in ("float32", "int16x8")}
     table = benchmark.latency(models, digits().test.images, rounds=30)
     assert list(table.index) == ["float32", "int16x8"]
-    assert list(table.columns) == ["median_us", "p25_us", "p75_us", "best_us"]
+    assert list(table.columns) == ["median_us", "p25_us", "p75_us", "best_us", "batch"]
+    assert (table["batch"] == 1).all()
     ordered = table[["best_us", "p25_us", "median_us", "p75_us"]].to_numpy()
     assert (np.diff(ordered, axis=1) >= 0).all()
     assert (ordered > 0).all()
+
+
+class Stopped(Model):
+    """A model whose clock is its own: a call takes as many ticks as it runs images."""
+
+    ticks = 0
+
+    def invoker(self, image):
+        invoke = super().invoker(image)
+
+        def counted():
+            invoke()
+            Stopped.ticks += len(self._last_set)
+
+        return counted
+
+
+def test_a_fixed_batch_is_timed_as_a_batch_and_told_for_one_image(tmp_path, monkeypatch):
+    folder = children.call(
+        "lessons_lib.training:save_untrained", "one_layer", tmp_path / "model", 0, 8
+    )
+    fixed = convert.convert(folder, "float32")
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: Stopped.ticks * 1e-6)
+    models = {"open": Stopped(converted()["float32"]), "fixed": Stopped(fixed)}
+    table = benchmark.latency(models, digits().test.images, rounds=3)
+    assert list(table["batch"]) == [1, 8]
+    assert table["median_us"].tolist() == pytest.approx([1, 1])
+
+
+def test_the_invoker_runs_its_image_whatever_the_model_ran_meanwhile():
+    model, images = Model(converted()["int8"]), digits().test.images
+    output = model.run(model.quantize_input(images[:1]))
+    invoke = model.invoker(images[:1])
+    model.predict(images[1:9])
+    invoke()
+    assert model._allocated == 1
+    assert np.array_equal(model._tensor(model._output["index"]), output)
+    other = model.invoker(images[5:6])
+    invoke()
+    assert np.array_equal(model._tensor(model._output["index"]), output)
+    other()
+    assert not np.array_equal(model._tensor(model._output["index"]), output)
 
 
 def test_a_bigger_batch_needs_more_memory():

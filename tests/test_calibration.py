@@ -5,13 +5,21 @@ import pytest
 
 from lessons_lib import calibration, convert, training
 from lessons_lib.errors import CalibrationError
-from reference import digits
+from lessons_lib.quiet import tensorflow
+from reference import converted, digits
 
 GOOD = np.linspace(0, 1, 28 * 28, dtype=np.float32).reshape(1, 28, 28, 1)
 ONE_INF, ONE_NAN = GOOD.copy(), GOOD.copy()
 ONE_INF[0, 3, 3, 0] = np.inf
 ONE_NAN[0, 3, 3, 0] = np.nan
 STRIKING = GOOD * 255
+
+
+class FakeTensor:
+    """What a tensor of any library shows of itself; the real one is tried further down."""
+
+    def __init__(self, array):
+        self.numpy = lambda: array
 
 
 def yields(*samples):
@@ -28,12 +36,16 @@ BAD = {
     "a batch": (yields([np.repeat(GOOD, 2, axis=0)]), r"shape \(2, 28, 28, 1\)"),
     "float64": (yields([GOOD.astype("float64")]), "float64"),
     "uint8": (yields([(GOOD * 255).astype("uint8")]), "uint8"),
-    "python lists": (yields([GOOD.tolist()]), r"list of \['list'\]"),
-    "bare array": (yields(GOOD), "bare ndarray"),
-    "(x,)": (yields((GOOD,)), "a tuple of"),
-    "(x, y)": (yields((GOOD, 7)), "a tuple of"),
-    "[x, x]": (yields([GOOD, GOOD]), "a list of"),
-    "a dictionary": (yields({"wrong": GOOD}), "a dict of"),
+    "python lists": (yields([GOOD.tolist()]), "is a list of list"),
+    "bare array": (yields(GOOD), "a ndarray by itself"),
+    "bare tensor": (yields(FakeTensor(GOOD)), "a ndarray by itself"),
+    "()": (yields(()), "a tuple of nothing"),
+    "(x, y)": (yields((GOOD, 7)), "a tuple of ndarray, int"),
+    "[x, x]": (yields([GOOD, GOOD]), "a list of ndarray, ndarray"),
+    "another name": (yields({"wrong": GOOD}), "with 'wrong'; .* is called 'image'"),
+    "two names": (yields({"image": GOOD, "label": GOOD}), "with 'image', 'label'"),
+    "no name": (yields({}), "a dictionary with nothing"),
+    "a list by name": (yields({"image": [GOOD]}), "a dict of list"),
     "a list, not a function": ([[GOOD]], "is a list, not a function"),
     "a generator object": ((s for s in [[GOOD]]), "is a generator, not a function"),
     "a function that returns None": (lambda: None, "gave nothing that yields"),
@@ -95,6 +107,54 @@ def test_a_good_dataset_comes_out_as_it_went_in_and_more_than_once():
         first, second = checked()
         assert np.array_equal(first[0], GOOD)
         assert np.array_equal(second[0], GOOD / 2)
+
+
+@pytest.mark.parametrize("path", ["uint8", "int8_float_fallback"])
+def test_the_articles_generator_works_in_both_lanes_and_gives_the_same_bytes(path):
+    """tf.Tensors out of a tf.data.Dataset, as the article writes it."""
+    tf = tensorflow()
+    train_images = digits().train.images
+
+    def representative_data_gen():
+        for input_value in tf.data.Dataset.from_tensor_slices(train_images).batch(1).take(100):
+            yield [input_value]
+
+    def of_arrays():
+        return ([image[np.newaxis]] for image in train_images[:100])
+
+    model = convert.convert(training.reference(), path, representative_data_gen)
+    assert model == convert.convert(training.reference(), path, of_arrays)
+    float_model = converted()["float32"]
+    model = convert.quantize(float_model, path, representative_data_gen)
+    assert model == convert.quantize(float_model, path, of_arrays)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda x: (x,), lambda x: {"image": x}, lambda x: [x]], ids=["tuple", "dict", "list"]
+)
+@pytest.mark.parametrize("kind", [np.asarray, FakeTensor], ids=["array", "tensor"])
+def test_a_sample_may_be_a_list_a_tuple_or_a_dictionary(wrap, kind):
+    first, second = calibration.guard(yields(wrap(kind(GOOD)), wrap(kind(GOOD / 2))))()
+    assert np.array_equal(first, [GOOD])
+    assert np.array_equal(second, [GOOD / 2])
+
+
+def test_a_name_is_the_models_own(tmp_path):
+    keras = tensorflow().keras
+    model = keras.Sequential([keras.Input((28, 28, 1), name="digit"), keras.layers.Flatten()])
+    folder = training.save(model, tmp_path / "saved")
+    named = lambda name: yields({name: GOOD})  # noqa: E731
+    float_model = convert.convert(folder, "float32")
+    convert.convert(folder, "int8", named("digit"))
+    for lane, source in ((convert.convert, folder), (convert.quantize, float_model)):
+        with pytest.raises(CalibrationError, match="is called 'digit'"):
+            lane(source, "int8", named("image"))
+
+
+def test_the_rounding_of_a_float_is_not_another_scaling():
+    calibration.guard(yields([GOOD + np.float32(1e-6)]))
+    with pytest.raises(CalibrationError, match="spans"):
+        calibration.guard(yields([GOOD * np.float32(1.001)]))
 
 
 def test_another_range_can_be_promised():

@@ -14,7 +14,7 @@ def rows(tmp_path_factory):
         name: files.write_atomic(folder / f"{name}.tflite", content)
         for name, content in converted().items()
     }
-    return scoreboard.measure(written, digits().test)
+    return scoreboard.measure(written, digits())
 
 
 def share(text: str) -> float:

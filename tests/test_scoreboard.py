@@ -37,6 +37,20 @@ def test_each_row_is_true_of_the_file_it_names(rows):
         assert row.gained - row.lost == round(1000 * (row.accuracy - rows[0].accuracy))
 
 
+def test_the_hard_digits_have_columns_of_their_own(rows):
+    hard = digits().hard
+    reference = runtime.Model(rows[0].file).classes(hard.images)
+    for row in rows:
+        classes = runtime.Model(row.file).classes(hard.images)
+        accuracy = evaluate.accuracy(classes, hard.labels)
+        changed = evaluate.flips(reference, classes, hard.labels)
+        found = (row.accuracy_hard, row.accuracy_hard_low, row.accuracy_hard_high)
+        assert found == (accuracy.value, accuracy.low, accuracy.high)
+        assert (row.gained_hard, row.lost_hard) == (changed.gained, changed.lost)
+        assert row.p_hard == changed.p_value
+        assert 0.85 <= row.accuracy_hard <= 0.93
+
+
 def test_the_reference_model_keeps_its_accuracy_on_every_path(rows):
     for row in rows:
         assert row.accuracy >= 0.97
@@ -78,4 +92,4 @@ def test_a_model_of_something_else_is_refused(shape, outputs, message, tmp_path)
 def test_all_are_compared_with_float32(tmp_path):
     file = files.write_atomic(tmp_path / "int8.tflite", converted()["int8"])
     with pytest.raises(InputError, match="no float32 among int8"):
-        scoreboard.measure({"int8": file}, digits().test)
+        scoreboard.measure({"int8": file}, digits())

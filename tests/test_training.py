@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lessons_lib import anatomy, children, evaluate, files, models, runtime, training
+from lessons_lib import anatomy, children, convert, evaluate, files, models, runtime, training
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from lessons_lib.quiet import tensorflow
 from reference import converted, digits
@@ -25,6 +25,20 @@ def test_a_reference_is_what_its_card_says(name):
     assert card["accuracy_low"] == pytest.approx(said.low)
     assert card["accuracy_high"] == pytest.approx(said.high)
     assert (card["name"], card["recipe"]) == (name, training.RECIPE)
+
+
+@pytest.mark.parametrize("name", training.REFERENCES)
+@pytest.mark.parametrize("seed", training.SEEDS[1:])
+def test_another_training_is_what_the_card_says(name, seed):
+    line = training.card(name)["trainings"][seed]
+    assert (line["seed"], line["sha256"]) == (seed, files.sha256(training.seed_weights(name, seed)))
+    folder = training.reference(name, seed)
+    assert folder == training.reference(name, seed)
+    model = runtime.Model(convert.convert(folder, "float32"))
+    found = evaluate.accuracy(model.classes(digits().test.images), digits().test.labels)
+    assert found.value == pytest.approx(line["accuracy"], abs=0.002)
+    hard = evaluate.accuracy(model.classes(digits().hard.images), digits().hard.labels)
+    assert 0.84 < hard.value < 0.93
 
 
 def test_every_path_of_ds_cnn_keeps_its_answers():
@@ -188,6 +202,8 @@ def test_unknown_names_are_refused():
         training.reference("wide_mlp")
     with pytest.raises(InputError, match="no reference model 'resnet'"):
         training.card("resnet")
+    with pytest.raises(InputError, match=r"no training of mnist_cnn with seed 4; .*\(0, 1, 2, 3\)"):
+        training.reference("mnist_cnn", 4)
 
 
 def test_the_models_have_the_parameters_that_the_course_says():
