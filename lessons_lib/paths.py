@@ -95,7 +95,7 @@ _16_BIT = Question(
 _FLOAT_IO = Question(
     "float_io", "Keep float input and output?", "int8_float_fallback", _16_BIT, in_article=False
 )
-_FLOAT16 = Question("float16", "Will a GPU run it?", "float16", "dynamic_range")
+_FLOAT16 = Question("float16", "float16 rather than space?", "float16", "dynamic_range")
 _DATASET = Question(
     "representative_dataset", "A representative dataset at hand?", _FLOAT_IO, _FLOAT16
 )

@@ -1,0 +1,205 @@
+"""What the article says, statement by statement, and what the lessons found.
+
+The article is "Quantisation of models", the follow-up to "Introduction to TF-Lite". Its statements
+stand here in our words, A1 to A20; each names the lesson and the section that take it up. The cells
+that show a verdict are tagged ``shows:A2`` and so on in that lesson, and a test holds that they
+assert something.
+"""
+
+from dataclasses import dataclass
+
+ADDRESS = "https://medium.com/analytics-vidhya/quantisation-of-models-8f609987a1f5"
+HOLDS, HOLDS_WHEN, FAILS, UNTESTED = "holds", "holds when", "does not hold", "not testable here"
+VERDICTS = (HOLDS, HOLDS_WHEN, FAILS, UNTESTED)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of the article: ``says`` in our words, ``lesson`` and ``section`` (a heading).
+
+    ``verdict`` is one of VERDICTS, or "" for what is no claim; ``found`` says what the lesson
+    found, or where the statement is carried out.
+    """
+
+    key: str
+    says: str
+    lesson: int
+    section: str
+    verdict: str
+    found: str
+
+
+STATEMENTS = tuple(
+    Statement(*row)
+    for row in (
+        (
+            "A1",
+            "Models were saved as TF-Lite in the earlier article; now: why optimizing matters.",
+            1,
+            "Welcome",
+            "",
+            "The first lesson saves and converts a model, the second measures it.",
+        ),
+        (
+            "A2",
+            "A smaller model needs less storage on the device.",
+            4,
+            "Why the file is not 4x smaller",
+            HOLDS,
+            "Every quantized file is smaller; none is as small as its number type promises.",
+        ),
+        (
+            "A3",
+            "A smaller model takes less memory, which helps performance and stability.",
+            2,
+            "Memory",
+            HOLDS_WHEN,
+            "A small model's memory is its activations and the runtime: it does not shrink with "
+            "the file. Where the weights are most of the memory, it does. Stability was not "
+            "tested.",
+        ),
+        (
+            "A4",
+            "Latency, the time of one inference on the device, falls too.",
+            8,
+            "Where int8 is faster, and where it is slower",
+            HOLDS_WHEN,
+            "It depends on the path, the size of the weights and the CPU's instructions.",
+        ),
+        (
+            "A5",
+            "Lower latency also lowers the power that the device draws.",
+            2,
+            "Energy: an estimate",
+            UNTESTED,
+            "No power meter here: only an estimate of the energy of operations and bytes.",
+        ),
+        (
+            "A6",
+            "Some accelerators, such as an edge GPU, are faster on an optimized model.",
+            5,
+            "Who gains, and who does not",
+            UNTESTED,
+            "No GPU here; only the CPU was measured.",
+        ),
+        (
+            "A7",
+            "Quantization answers these problems.",
+            8,
+            "The claims, one by one",
+            HOLDS_WHEN,
+            "Size always; memory, latency and power under conditions, each of which has its row.",
+        ),
+        (
+            "A8",
+            "Quantization lowers the precision of the parameters, from float32 to float16 or int8.",
+            7,
+            "What is inside",
+            HOLDS_WHEN,
+            "True of the parameters, and not the whole: the integer paths quantize the activations "
+            "too, and keep biases in 32 bits.",
+        ),
+        (
+            "A9",
+            "Training adjusts the weights as float32; quantization comes after it.",
+            3,
+            "Why training stays in float32",
+            HOLDS,
+            "An update is smaller than a step of int8: in int8 it would be lost. Lesson 12 trains "
+            "*for* int8, and keeps float32 weights to do so.",
+        ),
+        (
+            "A10",
+            "The model gains speed by being made exact.",
+            3,
+            "What it costs",
+            FAILS,
+            "It is the reverse: quantization makes a model less exact, never more.",
+        ),
+        (
+            "A11",
+            "A table of the kinds of quantization: dynamic range, full integer, float16 (from "
+            "TensorFlow's guide).",
+            8,
+            "The claims, one by one",
+            HOLDS_WHEN,
+            "Its sizes are limits, its speed-ups name no machine.",
+        ),
+        (
+            "A12",
+            "A decision tree (from TensorFlow's guide).",
+            8,
+            "The tree is a function",
+            "",
+            "As a function, with every answer tried.",
+        ),
+        (
+            "A13",
+            "No wish to optimize: convert the saved model as it is.",
+            1,
+            "Is it still the same model?",
+            HOLDS,
+            "The plain file is the same model.",
+        ),
+        (
+            "A14",
+            "Without data there are two options: space and float16.",
+            8,
+            "The tree is a function",
+            HOLDS,
+            "Both convert without a single image.",
+        ),
+        (
+            "A15",
+            "The code for space.",
+            4,
+            "The article's code",
+            HOLDS_WHEN,
+            "With one name for the converter; as it stands it uses a name that was never made. Its "
+            "setting is deprecated, and gives the bytes of DEFAULT.",
+        ),
+        (
+            "A16",
+            "The code for float16.",
+            5,
+            "The article's code",
+            HOLDS_WHEN,
+            "With one name for the converter; as it stands it uses a name that was never made.",
+        ),
+        (
+            "A17",
+            "With a representative dataset one can quantize to int8 or uint8.",
+            7,
+            "Five files side by side",
+            HOLDS,
+            "Both run on integers alone; uint8 is the int8 model with other ends.",
+        ),
+        (
+            "A18",
+            "A representative dataset evaluates the optimizations; calibrating with the "
+            "model's inputs, it estimates the ranges.",
+            6,
+            "What calibration records",
+            HOLDS_WHEN,
+            "It calibrates, and evaluates nothing; and it gives the ranges of all activations, not "
+            "of the inputs alone.",
+        ),
+        (
+            "A19",
+            "The generator, over training images, and the code for uint8.",
+            6,
+            "The article's generator",
+            HOLDS,
+            "Both run as they stand. Training images calibrated as well as a split of their own, "
+            "on the trainings that we measured.",
+        ),
+        (
+            "A20",
+            "Later articles are to show quantization at work on a deep model.",
+            1,
+            "The road ahead",
+            "",
+            "This course does.",
+        ),
+    )
+)
