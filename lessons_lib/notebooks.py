@@ -55,21 +55,46 @@ class Run:
     failure: Failure | None
 
 
+MACHINE = "two CPU cores with VNNI"  # where the seconds of the lessons were taken
+TIME_LINE = re.compile(
+    r"^\*Time: (?:core )?(\d+) min(?:, with everything (\d+) min)?"
+    r" · runs in about (\d+) s on ([^·*\n]+) · needs ([^·*\n]+)\*$",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Times:
+    """A lesson's line of times: minutes to learn its ``core``, seconds to run it on ``machine``.
+
+    ``everything`` is in minutes as well, and None where the lesson has no deeper sections.
+    """
+
+    core: int
+    everything: int | None
+    seconds: int
+    machine: str
+    needs: str
+
+    def __str__(self) -> str:
+        core, all_ = f"{self.core} min", f", with everything {self.everything} min"
+        learn = core if self.everything is None else f"core {core}{all_}"
+        run = f"runs in about {self.seconds} s on {self.machine}"
+        return f"*Time: {learn} · {run} · needs {self.needs}*"
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """What a lesson's notebook says of itself: ``minutes`` to learn, ``seconds`` to run."""
+    """What a lesson's notebook says of itself."""
 
     path: Path
     number: int
     title: str
-    minutes: int
-    seconds: int
-    needs: str
+    times: Times
     objectives: tuple[str, ...]
 
 
 _TITLE = re.compile(r"# (\d\d)\. (.+)")
-_TIMES = re.compile(r"\*Time: (\d+) min · runs in about (\d+) s on two CPU cores · needs (.+)\*")
 _OBJECTIVES = re.compile(r"## You will be able to\n+((?:- .+\n?)+)")
 
 
@@ -78,23 +103,26 @@ def describe(path: Path) -> Lesson:
 
     Raises InputError when ``path`` is not a notebook, or not one of a lesson.
     """
-    texts = "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
-    found = [pattern.search(texts) for pattern in (_TITLE, _TIMES, _OBJECTIVES)]
-    if None in found:
+    notebook = read(path)
+    texts = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title, objectives = _TITLE.search(texts), _OBJECTIVES.search(texts)
+    said = times(notebook)
+    if title is None or objectives is None or said is None:
         raise InputError(
             f"{files.display_path(path)} lacks a lesson's title, its line of times or the list "
             "`## You will be able to`"
         )
-    title, times, objectives = found
-    return Lesson(
-        path,
-        int(title[1]),
-        title[2],
-        int(times[1]),
-        int(times[2]),
-        times[3],
-        tuple(line.removeprefix("- ").rstrip(";.") for line in objectives[1].splitlines()),
-    )
+    items = (line.removeprefix("- ").rstrip(";.") for line in objectives[1].splitlines())
+    return Lesson(path, int(title[1]), title[2], said, tuple(items))
+
+
+def times(notebook: NotebookNode) -> Times | None:
+    """Return what the first cell's line of times says; None when there is no such line."""
+    line = TIME_LINE.search(notebook.cells[0].source) if notebook.cells else None
+    if line is None:
+        return None
+    core, everything, seconds, machine, needs = line.groups()
+    return Times(int(core), everything and int(everything), int(seconds), machine, needs)
 
 
 def find(numbers: Iterable[int | str] = (), folder: Path | None = None) -> list[Path]:

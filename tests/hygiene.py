@@ -15,6 +15,8 @@ import nbformat
 from nbformat import NotebookNode
 
 import folds
+import minutes
+from lessons_lib import notebooks
 from lessons_lib.errors import InputError
 
 HEADINGS = (
@@ -27,12 +29,13 @@ HEADINGS = (
     "## In practice",
     "## References",
 )
+# Lesson 0 runs the article: nothing in it is computed by hand, and its exercises are its blanks.
+WITHOUT_IN_LESSON_0 = {"## By hand", "## Exercises"}
 TITLE = re.compile(r"# (\d\d)\. \S.*")
-TIME_LINE = re.compile(
-    r"\*Time: \d+ min · runs in about \d+ s on two CPU cores · needs \S.*\*", re.MULTILINE
-)
 CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
-TAGS = {CHECKED, RAISES, VOLATILE}
+# The cells that show the article's code: a test compares them with what it says.
+ARTICLE = {f"article:{part}" for part in ("space", "float16", "generator", "uint8")}
+TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE
 MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
 
 
@@ -163,11 +166,16 @@ def plain_python(notebook: NotebookNode) -> list[str]:
 def headings_present(notebook: NotebookNode) -> list[str]:
     """Each heading of HEADINGS stands in the notebook as a line of its own, in this order."""
     lines = "\n".join(cell.source for _, cell in text(notebook)).splitlines()
-    missing = [heading for heading in HEADINGS if heading not in lines]
+    wanted = [h for h in HEADINGS if not (_is_lesson_0(notebook) and h in WITHOUT_IN_LESSON_0)]
+    missing = [heading for heading in wanted if heading not in lines]
     if missing:
         return [f"no line `{heading}`" for heading in missing]
-    order = sorted(HEADINGS, key=lines.index)
-    return [] if tuple(order) == HEADINGS else [f"headings in another order: {order}"]
+    order = sorted(wanted, key=lines.index)
+    return [] if order == wanted else [f"headings in another order: {order}"]
+
+
+def _is_lesson_0(notebook: NotebookNode) -> bool:
+    return notebook.cells[0].source.startswith("# 00. ")
 
 
 def title_and_time(notebook: NotebookNode, number: str) -> list[str]:
@@ -177,9 +185,28 @@ def title_and_time(notebook: NotebookNode, number: str) -> list[str]:
     complaints = []
     if first.cell_type != "markdown" or title is None or title[1] != number:
         complaints.append(f"the first cell does not begin with `# {number}. Title`")
-    if not TIME_LINE.search(first.source):
-        line = "*Time: N min · runs in about S s on two CPU cores · needs ...*"
+    times = notebooks.times(notebook)
+    if times is None or times.machine != notebooks.MACHINE:
+        line = f"*Time: N min · runs in about S s on {notebooks.MACHINE} · needs ...*"
         complaints.append(f"the first cell has no line `{line}`")
+    return complaints
+
+
+def minutes_are_computed(notebook: NotebookNode) -> list[str]:
+    """The minutes in the line of times are those of the rule in ``tools/minutes.py``, to 20 %."""
+    times = notebooks.times(notebook)
+    if times is None:
+        return []  # title_and_time says so
+    core, everything = minutes.minutes(notebook)
+    complaints = []
+    if (times.everything is None) != (everything == core):
+        complaints.append("minutes with everything stand where there are sections `Deeper: ...`")
+    for said, computed in ((times.core, core), (times.everything, everything)):
+        if said is not None and abs(said - computed) > 0.2 * computed:
+            complaints.append(
+                f"the line of times says {said} min, computed are {computed:.0f}: run `make "
+                "refresh`, or `python tools/refresh.py --times`"
+            )
     return complaints
 
 
@@ -202,8 +229,9 @@ def exercises(notebook: NotebookNode) -> list[str]:
 
 
 def has_exercises(notebook: NotebookNode) -> list[str]:
-    found = len(exercises(notebook))
-    return [] if found >= 2 else [f"{found} exercises (calls of checks.check_...): at least 2"]
+    found, least = len(exercises(notebook)), 5 if _is_lesson_0(notebook) else 2
+    what = f"{found} exercises (calls of checks.check_...)"
+    return [] if found >= least else [f"{what}: at least {least}"]
 
 
 def solutions_match(lesson: NotebookNode, solution: NotebookNode) -> list[str]:
@@ -342,7 +370,7 @@ def _is_backed(number: float, decimals: int, factor: float, evidence: list[float
     return any(abs(abs(value) * f - number) <= half for value in evidence for f in (1.0, factor))
 
 
-LESSON_RULES = (headings_present, has_exercises)
+LESSON_RULES = (headings_present, has_exercises, minutes_are_computed)
 RULES = (
     executed_in_order,
     errors_are_expected,

@@ -29,8 +29,8 @@ def _complaints(path, rules):
 # The lessons themselves.
 
 
-def test_there_are_fourteen_lessons_and_their_solutions():
-    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(1, 15)]
+def test_there_are_fifteen_lessons_and_their_solutions():
+    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(15)]
     assert [path.name for path in SOLUTIONS] == [path.name for path in LESSONS]
 
 
@@ -45,6 +45,10 @@ def test_rules_of_a_lesson(path):
     assert hygiene.title_and_time(notebooks.read(path), path.name[:2]) == []
 
 
+def test_lesson_0_keeps_the_half_hour_that_readme_and_site_promise():
+    assert notebooks.describe(notebooks.find([0])[0]).times.core == 30
+
+
 @pytest.mark.parametrize("path", _named(LESSONS))
 def test_solutions_are_in_step(path):
     lesson, solution = (notebooks.read(p) for p in (path, path.parent / "solutions" / path.name))
@@ -53,6 +57,8 @@ def test_solutions_are_in_step(path):
 
 
 # Each rule has a notebook that breaks it.
+
+TIMES = f"*Time: 30 min · runs in about 20 s on {notebooks.MACHINE} · needs lesson 1*"
 
 CHECKED, RAISES, VOLATILE = hygiene.CHECKED, hygiene.RAISES, hygiene.VOLATILE
 
@@ -107,7 +113,11 @@ BROKEN = [
     (hygiene.small_enough, _executed("f()", "x" * hygiene.MAX_NOTEBOOK), "the notebook has"),
     (hygiene.headings_present, markdown("## Quiz"), "## Key points"),
     (hygiene.headings_present, markdown("\n".join(reversed(hygiene.HEADINGS))), "another order"),
+    (hygiene.headings_present, markdown("# 00. Run\n## By hand\n## Exercises"), "## Predict"),
     (hygiene.has_exercises, code("answer = ...\nchecks.check_scale(answer)"), "1 exercises"),
+    (hygiene.has_exercises, markdown("# 00. Run"), "at least 5"),
+    (hygiene.minutes_are_computed, markdown(f"{TIMES}\n{'word ' * 9000}"), "computed are 50"),
+    (hygiene.minutes_are_computed, markdown(f"{TIMES}\n## Deeper: in\nword"), "with everything"),
     (hygiene.prose_numbers_are_backed, markdown("The file has 64,648 bytes."), "64648"),
 ]
 
@@ -128,14 +138,14 @@ def test_every_rule_is_shown_to_find_a_fault():
 
 GOOD = notebook(
     markdown(
-        "# 03. Quantize a tensor\n\n"
-        "*Time: 30 min · runs in about 20 s on two CPU cores · needs lesson 1.*"
+        f"# 03. Quantize a tensor\n\n{TIMES}",
     ),
     markdown("\n\n".join(hygiene.HEADINGS[:3])),
     _executed("print(3.437)", "3.437\n", tags=[CHECKED], count=1),
     markdown("It is 3.4 times smaller than https://example.com/home/page says."),
     _executed("answer = ...\nchecks.check_a(answer)", count=2),
     _executed("answer = ...\nchecks.check_b(answer)", count=3),
+    markdown("word " * 180 * 25),
     markdown("\n".join(hygiene.HEADINGS[3:])),
 )
 
@@ -148,7 +158,14 @@ def test_rule_accepts_a_good_lesson(rule):
 def test_title_and_time():
     assert hygiene.title_and_time(GOOD, "03") == []
     assert "# 04. Title" in hygiene.title_and_time(GOOD, "04")[0]
-    assert "*Time: N min" in hygiene.title_and_time(notebook(markdown("# 03. Title")), "03")[0]
+    for line in ("", TIMES.replace(" with VNNI", "")):
+        title = notebook(markdown(f"# 03. Title\n\n{line}"))
+        assert "*Time: N min" in hygiene.title_and_time(title, "03")[0]
+
+
+@pytest.mark.parametrize("part", ["space", "float16", "generator", "uint8"])
+def test_a_cell_of_the_article_may_be_tagged(part):
+    assert hygiene.tags_are_known(notebook(code("x", f"article:{part}"))) == []
 
 
 def test_solutions_match():

@@ -1,12 +1,13 @@
 """Execute the notebooks and store their outputs: the only thing that writes outputs.
 
-    python tools/refresh.py [NN ...] [--folder DIR] [--volatile] [--folds]
+    python tools/refresh.py [NN ...] [--folder DIR] [--volatile] [--folds] [--times]
 
 Without a folder it does the lessons and their solutions. A lesson also gets its solutions, folded
-behind the exercises; ``--folds`` writes these alone and executes nothing. A second run changes
-nothing: the metadata and the cells' ids are fixed, no time is recorded, and a cell tagged
-``volatile`` (for example a timing) keeps the output it has, as long as its source is the one that
-made it; ``--volatile`` makes these outputs anew. A notebook with a failing cell is left as it was.
+behind the exercises, and the minutes in its line of times; ``--folds`` and ``--times`` write these
+alone and execute nothing. A second run changes nothing: the metadata and the cells' ids are fixed,
+no time is recorded, and a cell tagged ``volatile`` (for example a timing) keeps the output it has,
+as long as its source is the one that made it; ``--volatile`` makes these outputs anew. A notebook
+with a failing cell is left as it was.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 import folds
+import minutes
 from lessons_lib import files, notebooks
 from lessons_lib.errors import InputError, LessonError
 
@@ -44,6 +46,7 @@ def refresh(path: Path, volatile: bool = False) -> notebooks.Failure | None:
         if new.cell_type == "code":
             _tidy_tracebacks(new)
             _settle_volatile(new, old, volatile)
+    minutes.write(fresh)
     write(fresh, path)
     return None
 
@@ -111,6 +114,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="only the notebooks of this folder")
     parser.add_argument("--volatile", action="store_true", help="make volatile outputs anew")
     parser.add_argument("--folds", action="store_true", help="only write the folded solutions")
+    parser.add_argument("--times", action="store_true", help="only write the lines of times")
     arguments = parser.parse_args()
     try:
         failed = [_report(path, arguments) for path in _chosen(arguments)]
@@ -130,8 +134,11 @@ def _chosen(arguments: argparse.Namespace) -> list[Path]:
 
 def _report(path: Path, arguments: argparse.Namespace) -> bool:
     failure, done = None, "written, not executed"
-    if arguments.folds:
-        write(read(path), path)
+    if arguments.folds or arguments.times:
+        notebook = read(path) if arguments.folds else notebooks.read(path)
+        if arguments.times:
+            minutes.write(notebook)
+        write(notebook, path)
     else:
         failure, done = refresh(path, arguments.volatile), "refreshed"
     print(f"{files.display_path(path)}: {failure or done}", flush=True)

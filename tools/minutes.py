@@ -1,0 +1,95 @@
+"""How long a lesson takes to learn: computed from its notebook by one rule, not felt.
+
+The rule is words / 180 + lines of code / 12 + 4 for a figure or table + 6 for an exercise, in
+minutes; a blank in the middle of a lesson, one or two lines to type, is 2. What stands in a section
+headed ``Deeper: ...`` counts for "with everything" only. Folded solutions and the references do not
+count, nor code, formulas and HTML inside the text.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+import folds
+from lessons_lib import notebooks
+
+WORDS, LINES = 180, 12  # a minute
+PICTURE, EXERCISE, BLANK = 4, 6, 2  # minutes
+_FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
+_HEADING = re.compile(r"(#+) (.+)")
+_TABLE = re.compile(r"(?:^\s*\|.*\n?)+", re.MULTILINE)
+_WORD = re.compile(r"\w+(?:[-'\u2019.,/]\w+)*")
+_NOT_READ = re.compile(
+    r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"  # code and LaTeX
+    r"|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|https?://\S+"  # pictures and addresses
+    r"|<!--.*?-->|</?\w[^>]*>|^\*Time: [^\n]*",  # HTML, the line of times
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def minutes(notebook: NotebookNode) -> tuple[float, float]:
+    """Return the minutes of a lesson's core and those with everything."""
+    core = deeper = 0.0
+    for headings, spent in _spent(notebook):
+        if any(heading.startswith("Deeper: ") for heading in headings):
+            deeper += spent
+        elif "References" not in headings:
+            core += spent
+    return core, core + deeper
+
+
+def write(notebook: NotebookNode) -> None:
+    """Set a lesson's line of times to its minutes, rounded to 5; the seconds stay.
+
+    A notebook without that line, for example one of solutions, stays as it is.
+    """
+    if times := notebooks.times(notebook):
+        core, everything = minutes(notebook)
+        new = dataclasses.replace(
+            times,
+            core=rounded(core),
+            everything=rounded(everything) if everything > core else None,
+            machine=notebooks.MACHINE,
+        )
+        first = notebook.cells[0]
+        first.source = notebooks.TIME_LINE.sub(lambda _: str(new), first.source, count=1)
+
+
+def rounded(value: float) -> int:
+    return 5 * round(value / 5)
+
+
+def _spent(notebook: NotebookNode) -> Iterator[tuple[list[str], float]]:
+    """Yield the headings above each piece of the notebook, and its minutes."""
+    trail: dict[int, str] = {}  # the headings above, by their level
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            yield list(trail.values()), _code(cell, list(trail.values()))
+        elif not folds.is_fold(cell):
+            for part in re.split(r"^(?=#+ )", _NOT_READ.sub(" ", cell.source), flags=re.MULTILINE):
+                if heading := _HEADING.match(part):
+                    level = len(heading[1])
+                    trail = {n: text for n, text in trail.items() if n < level}
+                    trail[level] = heading[2].strip()
+                yield list(trail.values()), _text(part)
+
+
+def _text(part: str) -> float:
+    words = _WORD.findall(_TABLE.sub(" ", part))
+    return len(words) / WORDS + PICTURE * len(_TABLE.findall(part))
+
+
+def _code(cell: NotebookNode, headings: list[str]) -> float:
+    lines = [line for line in cell.source.splitlines() if line.strip()]
+    full = any(heading.startswith(_FULL_EXERCISES) for heading in headings)
+    exercises = len(folds.checks_called(cell)) * (EXERCISE if full else BLANK)
+    return len(lines) / LINES + PICTURE * sum(map(_is_picture, cell.outputs)) + exercises
+
+
+def _is_picture(output: NotebookNode) -> bool:
+    """Whether an output is a figure or a table; what has a script is a slider or a quiz."""
+    data = output.get("data", {})
+    html = data.get("text/html", "")
+    return "image/png" in data or ("<table" in html and "<script" not in html)
