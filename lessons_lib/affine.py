@@ -2,10 +2,12 @@
 
     real = scale * (q - zero_point)        q = clip(round(real / scale) + zero_point, qmin, qmax)
 
-Only NumPy. ``quantize`` and ``dequantize`` give bit for bit what TFLite's QUANTIZE and DEQUANTIZE
-operators give with the reference kernels (``reference_ops::AffineQuantize`` and ``Dequantize`` in
-``tensorflow/lite/kernels/internal/reference``); the scheme is that of Jacob et al., 2018
-(arXiv:1712.05877) and of TFLite's 8-bit quantization specification.
+Only NumPy. ``quantize`` and ``dequantize`` give bit for bit what the QUANTIZE and DEQUANTIZE
+operators give with LiteRT's reference kernels (``reference_ops::AffineQuantize`` and ``Dequantize``
+in ``tensorflow/lite/kernels/internal/reference``). TFLite-Micro and the converter's constants round
+half away from zero as well; LiteRT's default kernels (XNNPACK) round QUANTIZE's ties to even, and
+its builtin kernels do so in whole vectors of eight (lesson 09). The scheme is that of Jacob et al.,
+2018 (arXiv:1712.05877) and of TFLite's 8-bit quantization specification.
 """
 
 import operator
@@ -132,8 +134,9 @@ def round_half_away(x: ArrayLike) -> np.ndarray:
     """Round to the nearest whole number, ties away from zero: 0.5 -> 1, -2.5 -> -3.
 
     Takes and returns floats of any shape. NumPy's own ``np.rint`` sends ties to the even
-    neighbour (2.5 -> 2) and ``floor(x + 0.5)`` sends -2.5 to -2 and 0.49999997 to 1; C's
-    ``std::round``, which TFLite uses, does neither. Defined in lesson 03.
+    neighbour (2.5 -> 2), as LiteRT's default kernels do, and ``floor(x + 0.5)`` sends -2.5 to -2
+    and 0.49999997 to 1. C's ``std::round`` does neither; the reference kernels, TFLite-Micro and
+    the converter use it. Defined in lesson 03.
     """
     x = np.asarray(x)
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
@@ -158,12 +161,14 @@ def quantize(
     """Return ``clip(round_half_away(x / scale) + zero_point, qmin, qmax)`` as integers.
 
     ``x``: real numbers of any shape, taken as float32. ``scale`` and ``zero_point``: numbers, or
-    arrays that broadcast against ``x`` (per-channel). The division is in float32, as in TFLite's
-    QUANTIZE. The converter calculates weights otherwise, and rounds a few in a million, those at a
-    tie, the other way.
+    arrays that broadcast against ``x`` (per-channel). The division is in float32.
+    Equal to QUANTIZE of the reference kernels and of TFLite-Micro. The default kernels (XNNPACK)
+    multiply by ``1 / scale`` and send ties to even, in the first operator of a file of the path
+    ``int8_float_fallback`` as well. The converter calculates weights otherwise, and rounds a few in
+    a million, those at a tie, the other way.
     The result has dtype int8 or uint8 up to 8 bits, int16 or uint16 up to 16.
-    Values outside the range saturate. (TFLite agrees while ``|x / scale| < 2**31``; beyond that its
-    conversion to int32 is undefined in C++.)
+    Values outside the range saturate. (The kernels agree while ``|x / scale| < 2**31``; beyond that
+    their conversion to int32 is undefined in C++.)
     Raises InputError when ``x`` holds NaN or inf, a scale is not positive and finite, a zero_point
     is not an integer in qmin..qmax, or their shapes do not broadcast. Defined in lesson 03.
     """

@@ -47,6 +47,40 @@ def fold_batch_norm(
     return folded.astype(np.float32), folded_bias.astype(np.float32)
 
 
+def rescale(
+    first_kernel: ArrayLike,
+    first_bias: ArrayLike,
+    second_kernel: ArrayLike,
+    factor: ArrayLike,
+    first_axis: int = -1,
+    second_axis: int = -2,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both kernels and the first bias, each channel between the layers rescaled.
+
+        first' = first / factor        bias' = bias / factor        second' = second * factor
+
+    The function stays the same if what stands between the layers is positively homogeneous,
+    ``f(c * x) == c * f(x)`` for c > 0, channel by channel: ReLU and pooling are, ReLU6 and sigmoid
+    are not. ``first_axis``: the output channels of the first kernel; ``second_axis``: the input
+    channels of the second (-2 for a Keras Conv2D or Dense; 2 for a DepthwiseConv2D, as either).
+    A batch normalization in between is the first layer: gamma its kernel (``first_axis=0``), beta
+    its bias. ``factor``: positive numbers (channels,). Results: float32, computed in float64.
+    Raises InputError when the layers do not share their channels, or a number is not finite or a
+    factor not positive. Defined in lesson 10. Source: Nagel et al., 2019 (arXiv:1906.04721), 4.1.
+    """
+    first, second = _float64("first_kernel", first_kernel), _float64("second_kernel", second_kernel)
+    channels = _shared_channels(first, first_axis, second, second_axis)
+    bias = _per_channel("first_bias", first_bias, channels)
+    factor = _per_channel("factor", factor, channels)
+    if not np.all(factor > 0):
+        raise InputError(f"factor holds {factor.min():g}; expected positive numbers (lesson 10)")
+    return (
+        (first / _along(factor, first_axis, first.ndim)).astype(np.float32),
+        (bias / factor).astype(np.float32),
+        (second * _along(factor, second_axis, second.ndim)).astype(np.float32),
+    )
+
+
 def equalize(
     first_kernel: ArrayLike,
     first_bias: ArrayLike,
@@ -54,22 +88,26 @@ def equalize(
     first_axis: int = -1,
     second_axis: int = -2,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return both kernels and the first bias after cross-layer equalization.
+    """Return both kernels and the first bias after cross-layer equalization: ``rescale`` with
 
         factor = sqrt(largest |first| / largest |second|)        for each channel between the two
-        first' = first / factor    bias' = bias / factor    second' = second * factor
 
     Then channel i of the first kernel and channel i of the second have the same largest magnitude,
-    the geometric mean of what they had. The function stays the same if what stands between the
-    layers is positively homogeneous, ``f(c * x) == c * f(x)``, channel by channel: ReLU and
-    pooling are, ReLU6 and sigmoid are not.
-    ``first_axis``: the output channels of the first kernel; ``second_axis``: the input channels of
-    the second (-2 for a Keras Conv2D or Dense; 2 for a DepthwiseConv2D, as either). A channel that
-    is all zeros on one side keeps its values. Results: float32, computed in float64.
-    Raises InputError when the layers do not share their channels or a number is not finite.
-    Defined in lesson 10. Source: Nagel et al., 2019 (arXiv:1906.04721), section 4.1.
+    the geometric mean of what they had. A channel that is all zeros on one side keeps its values.
+    Arguments, results and errors are those of ``rescale``. Defined in lesson 10.
+    Source: Nagel et al., 2019 (arXiv:1906.04721), section 4.1.
     """
     first, second = _float64("first_kernel", first_kernel), _float64("second_kernel", second_kernel)
+    channels = _shared_channels(first, first_axis, second, second_axis)
+    ranges = _magnitudes(first, first_axis), _magnitudes(second, second_axis)
+    usable = (ranges[0] > 0) & (ranges[1] > 0)
+    factor = np.sqrt(np.divide(*ranges, out=np.ones(channels), where=usable))
+    return rescale(first, first_bias, second, factor, first_axis, second_axis)
+
+
+def _shared_channels(
+    first: np.ndarray, first_axis: int, second: np.ndarray, second_axis: int
+) -> int:
     channels = _channels("first_kernel", first, first_axis)
     if _channels("second_kernel", second, second_axis) != channels:
         raise InputError(
@@ -77,15 +115,7 @@ def equalize(
             f"{first_axis}, second_kernel of shape {second.shape} takes "
             f"{second.shape[second_axis]} along axis {second_axis} (lesson 10)"
         )
-    bias = _per_channel("first_bias", first_bias, channels)
-    ranges = _magnitudes(first, first_axis), _magnitudes(second, second_axis)
-    usable = (ranges[0] > 0) & (ranges[1] > 0)
-    factor = np.sqrt(np.divide(*ranges, out=np.ones(channels), where=usable))
-    return (
-        (first / _along(factor, first_axis, first.ndim)).astype(np.float32),
-        (bias / factor).astype(np.float32),
-        (second * _along(factor, second_axis, second.ndim)).astype(np.float32),
-    )
+    return channels
 
 
 def _float64(name: str, values: ArrayLike) -> np.ndarray:

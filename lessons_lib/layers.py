@@ -5,6 +5,7 @@ Nothing runs here: the values of the tensors come from ``runtime.tensor_values``
 
 import itertools
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ Values = dict[int, np.ndarray]
 
 # These compute no number: one file may have them where the other has none.
 MOVERS = ("QUANTIZE", "DEQUANTIZE", "SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE", "SQUEEZE")
+_ADDED = re.compile(r"_\d+$")  # TensorFlow's number behind a name that was used before
 COLUMNS = {
     "layer": object,
     "operator": object,
@@ -92,12 +94,14 @@ def layer_name(tensor_name: str) -> str:
     """Return the Keras layer that a tensor's name speaks of: ``m/conv_relu/Relu;m/conv/...``: conv.
 
     An operator into which the converter fused several layers bears the names of all, of which the
-    shortest is returned. Exporting a model adds ``_1`` to its own name and its layers', which is
-    taken off again. A name without layers is returned as it is. Defined in lesson 11.
+    shortest is returned; of a model inside the model, the inner model's. Exporting adds a number to
+    the model's own name and to each layer's (``_1``; to a ``dense_1`` behind a ``dense`` it adds
+    ``_2``), which is taken off again. A name without layers is returned as it is.
+    Defined in lesson 11.
     """
     scopes = [part.split("/") for part in tensor_name.split(";") if "/" in part]
     names = [
-        layer.removesuffix("_1") if model.endswith("_1") else layer for model, layer, *_ in scopes
+        _ADDED.sub("", layer) if _ADDED.search(model) else layer for model, layer, *_ in scopes
     ]
     return min(names, key=len, default=tensor_name)
 

@@ -1,4 +1,4 @@
-"""affine: against TFLite's own QUANTIZE and DEQUANTIZE, its converter, and NumPy's float16."""
+"""affine: against QUANTIZE and DEQUANTIZE as runtimes have them, the converter, and float16."""
 
 import struct
 import subprocess
@@ -10,8 +10,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import affine, anatomy
+from lessons_lib import affine, anatomy, runtime
 from lessons_lib.errors import InputError
+from runtimes import answer, needs_micro, on_x86
 
 RNG = np.random.default_rng(3)
 TYPES = [("INT8", 8, True), ("UINT8", 8, False), ("INT16", 16, True)]
@@ -134,6 +135,40 @@ def test_quantize_and_dequantize_equal_tflites_operators(dtype, num_bits, signed
         assert np.array_equal(back, interpreter.get_tensor(2))
 
 
+TIES = np.float32([[0.5, 1.5, 2.5, 3.5, -0.5, -1.5, -2.5, -3.5, 0.5, -2.5, 0.4999]])
+
+
+@pytest.mark.parametrize("kernels", ["reference", pytest.param("tflm", marks=needs_micro)])
+def test_quantize_rounds_ties_as_the_reference_kernels_and_tflite_micro_do(kernels):
+    found = answer(_quantize_alone(), TIES, kernels)
+    assert np.array_equal(found, affine.quantize(TIES, 1.0, 0))
+    assert np.array_equal(found, affine.round_half_away(TIES))
+
+
+@on_x86
+def test_the_default_kernels_round_ties_of_quantize_to_even():
+    found = answer(_quantize_alone(), TIES, "xnnpack")
+    assert np.array_equal(found, np.rint(TIES))
+    assert not np.array_equal(found, affine.quantize(TIES, 1.0, 0))
+
+
+@on_x86
+def test_the_builtin_kernels_round_to_even_in_whole_vectors_of_eight():
+    found = answer(_quantize_alone(), TIES, "builtin")
+    assert np.array_equal(found[:, :8], np.rint(TIES[:, :8]))
+    assert np.array_equal(found[:, 8:], affine.round_half_away(TIES[:, 8:]))
+
+
+def _quantize_alone():
+    """A file that is one QUANTIZE, with scale 1 and zero point 0."""
+    tensors = [
+        tiny_models.tensor("x", "FLOAT32", TIES.shape),
+        tiny_models.tensor("q", "INT8", TIES.shape, 1.0, 0),
+    ]
+    operator = ("QUANTIZE", schema.QuantizeOptionsT(), [0], [1])
+    return tiny_models.assemble(tensors, [operator], [0], [1])
+
+
 def _values_around(scale, qmin, qmax):
     """Random values, ties, the floats beside ties, the ends and far beyond them."""
     steps = np.concatenate([np.arange(-300, 300) + 0.5, [qmin - 0.5, qmax + 0.5]])
@@ -166,6 +201,19 @@ def test_quantize_equals_the_first_operator_of_a_converted_model():
     image = tiny_models.images((1, 28, 28, 1), count=1)[0] * 1.2 - 0.1
     ran = tiny_models.run(content, image).get_tensor(row["index"])
     assert np.array_equal(affine.quantize(image, row["scale"], row["zero_point"]), ran)
+
+
+@on_x86
+def test_the_first_operator_of_a_fallback_file_rounds_ties_to_even_by_default():
+    content = tiny_models.converted("cnn", "int8_float_fallback")
+    row = anatomy.tensors(content).query("name == 'tfl.quantize'").iloc[0]
+    scale, zero_point = np.float32(row["scale"]), row["zero_point"]
+    image = (np.resize(np.arange(0.5, 200), (1, 28, 28, 1)) * scale).astype(np.float32)
+    ran = runtime.tensor_values(content, image, kernels="xnnpack")[row["index"]]
+    assert np.array_equal(ran, np.rint(image * (1 / scale)) + zero_point)  # XNNPACK multiplies
+    different = ran != affine.quantize(image, scale, zero_point)
+    assert different.mean() > 0.3
+    assert np.all(np.abs(image / scale % 1 - 0.5)[different] < 1e-4)  # only at ties
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,27 @@ def uneven():
     return [values.astype(np.float32) for values in (first, bias, second)]
 
 
+def test_rescale_keeps_the_function_of_relu_and_pooling():
+    weights, factor = uneven(), np.array([2, 0.25, 1, 64, 0.5])  # powers of two: exact
+    first, bias, second = folding.rescale(*weights, factor)
+    assert np.array_equal(first * factor.astype(np.float32), weights[0])
+    assert np.array_equal(two_layers()(first, bias, second), two_layers()(*weights))
+
+
+def test_rescale_takes_a_batch_normalization_as_the_first_layer():
+    gamma, beta, factor = np.array([3.0, -1.0]), np.array([0.5, 2.0]), np.array([2.0, 4.0])
+    kernel = np.arange(6.0).reshape(2, 3)
+    gamma, beta, kernel = folding.rescale(gamma, beta, kernel, factor, first_axis=0)
+    assert (gamma.tolist(), beta.tolist()) == ([1.5, -0.25], [0.25, 0.5])
+    assert kernel.tolist() == [[0, 2, 4], [12, 16, 20]]
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, [1.0, 2.0]])
+def test_rescale_refuses_what_is_no_factor(factor):
+    with pytest.raises(InputError, match=r"factor (holds|has shape).*lesson 10"):
+        folding.rescale(*uneven(), factor)
+
+
 def test_equalize_keeps_the_function_of_relu_and_pooling():
     weights = uneven()
     equal = folding.equalize(*weights)

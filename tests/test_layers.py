@@ -147,9 +147,22 @@ def test_values_of_other_inputs_or_another_file_are_refused():
         ("m_1/stem_relu_1/Relu;m_1/stem_norm_1/batchnorm/sub;m_1/stem_1/convolution", "stem"),
         ("sequential/dense_1/MatMul;sequential/dense_1/BiasAdd", "dense_1"),
         ("sequential_1/dense_1_1/MatMul", "dense_1"),
+        ("sequential_1/dense_1_2/MatMul;sequential_1/dense_1_2/Relu", "dense_1"),
+        ("sequential_3/dense_2_1/MatMul", "dense_2"),  # the model was called twice
+        ("outer_1/inner_1/dense_1/MatMul", "inner"),
         ("StatefulPartitionedCall_1:0", "StatefulPartitionedCall_1:0"),
         ("", ""),
     ],
 )
 def test_layer_name(name, layer):
     assert layers.layer_name(name) == layer
+
+
+@pytest.mark.parametrize("named", [("dense", "dense_1", "dense_2"), ("fc", "fc_1", "fc_1_1"), "ba"])
+def test_layer_name_finds_the_layers_of_a_real_file(named):
+    keras = tiny_models.fresh_keras()
+    dense = [keras.layers.Dense(4, "relu", name=name) for name in named]
+    last = keras.layers.Dense(3, name="last")  # the file's output bears no layer's name
+    model = keras.Sequential([keras.Input((5,), name="x"), *dense, last])
+    written = anatomy.operators(tiny_models.convert(model, "float32"))["outputs"].str[0]
+    assert [layers.layer_name(name) for name in written][:-1] == list(named)
