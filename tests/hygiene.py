@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 import folds
 import minutes
-from lessons_lib import notebooks
+from lessons_lib import article, notebooks
 from lessons_lib.errors import InputError
 
 HEADINGS = (
@@ -33,9 +33,10 @@ HEADINGS = (
 WITHOUT_IN_LESSON_0 = {"## By hand", "## Exercises"}
 TITLE = re.compile(r"# (\d\d)\. \S.*")
 CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
-# The cells that show the article's code: a test compares them with what it says.
+# test_article.py compares the cells that show the article's code, and asks for those of a verdict.
 ARTICLE = {f"article:{part}" for part in ("space", "float16", "generator", "uint8")}
-TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE
+VERDICTS = {f"shows:{statement.key}" for statement in article.STATEMENTS}
+TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
 MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
 
 

@@ -107,8 +107,8 @@ def test_no_file_names_an_index():
 # A module imports only from rooms before its own.
 ROOMS = (
     *("errors", "quiet", "files", "children", "trusted"),
-    *("data", "models", "training"),
-    *("paths", "affine", "folding", "anatomy", "layers"),
+    *("corruption", "data", "models", "training"),
+    *("article", "paths", "affine", "folding", "anatomy", "layers"),
     *("inputs", "fixed_point", "integer_graph", "integer_engine"),
     *("calibration", "litert", "convert", "qat"),
     *("runtime", "evaluate", "benchmark", "scoreboard", "browser"),

@@ -163,9 +163,10 @@ def test_title_and_time():
         assert "*Time: N min" in hygiene.title_and_time(title, "03")[0]
 
 
-@pytest.mark.parametrize("part", ["space", "float16", "generator", "uint8"])
-def test_a_cell_of_the_article_may_be_tagged(part):
-    assert hygiene.tags_are_known(notebook(code("x", f"article:{part}"))) == []
+@pytest.mark.parametrize("tag", ["article:space", "article:float16", "article:generator",
+                                 "article:uint8", "shows:A1", "shows:A20"])  # fmt: skip
+def test_a_cell_of_the_article_or_of_a_verdict_may_be_tagged(tag):
+    assert hygiene.tags_are_known(notebook(code("x", tag))) == []
 
 
 def test_solutions_match():
