@@ -1,6 +1,7 @@
 """What the site's pages take from the course, and what is served beside them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ import course
 import icons
 import readme
 from builders import markdown, write
-from lessons_lib import files, notebooks, paths
+from lessons_lib import article, notebooks, paths
 from lessons_lib.errors import InputError, LessonError
 
 
@@ -35,9 +36,47 @@ def test_the_tree_asks_the_articles_questions_and_marks_ours(texts):
 def test_every_lesson_is_listed_with_time_and_objectives(texts):
     for lesson in map(notebooks.describe, notebooks.find()):
         assert f"{lesson.number}. {lesson.title}" in texts["lesson_cards"]
-        assert f"{lesson.minutes} minutes to learn" in texts["lesson_list"]
+        assert f"{lesson.times.core} minutes to learn" in texts["lesson_list"]
         for objective in lesson.objectives:
             assert objective in texts["lesson_list"]
+
+
+def test_hours_are_those_of_the_lessons_by_number(monkeypatch):
+    describe = notebooks.describe
+
+    def an_hour_and_from_lesson_9_on_three(path):
+        lesson = describe(path)
+        everything = 180 if lesson.number >= 9 else None
+        return replace(lesson, times=replace(lesson.times, core=60, everything=everything))
+
+    monkeypatch.setattr(notebooks, "describe", an_hour_and_from_lesson_9_on_three)
+    written = course.substitutions()
+    count = len(notebooks.find())
+    assert (written["lesson_hours"], written["lesson_hours_all"]) == (str(count), str(count + 12))
+    assert (written["article_hours"], written["article_hours_all"]) == ("8", "8")
+    assert (written["other_hours"], written["other_hours_all"]) == ("6", "18")
+    assert "| 60 | 180 |" in written["lesson_table"]
+    assert "60 minutes to learn (180 with everything)" in written["lesson_list"]
+
+
+def test_the_landing_page_sends_the_articles_reader_to_lesson_0_and_shows_no_result():
+    page = (book.BOOK / "index.md").read_text("utf-8")
+    title = "Quantisation of models"
+    assert page[page.index(title) - 1 :].startswith(f"[{title}]({article.ADDRESS})")
+    assert page.index("(notebooks/00_run_article.ipynb)") < page.index("{{ lesson_cards }}")
+    assert not {"scoreboard", "decision_tree"} & set(re.findall(r"\{\{ (\w+) \}\}", page))
+    assert page.index("(results.md)") > page.index("{{ lesson_cards }}")
+
+
+def test_each_statement_of_the_article_has_its_lesson_and_its_verdict(texts):
+    table = texts["article_table"].splitlines()
+    assert len(table) == 2 + len(article.STATEMENTS)
+    for line, statement in zip(table[2:], article.STATEMENTS, strict=True):
+        path = notebooks.find([statement.lesson])[0]
+        assert line.startswith(f"| {statement.key} | {statement.says} | ")
+        assert f"[lesson {statement.lesson}](notebooks/{path.name}), *{statement.section}*" in line
+        assert line.count("|") == 5
+        assert f"| **{statement.verdict}.** " in line or not statement.verdict
 
 
 def test_pages_name_only_texts_that_exist(texts):
@@ -70,6 +109,27 @@ def test_with_an_address_there_are(monkeypatch):
     assert set(options["launch_buttons"]) >= {"colab_url", "binderhub_url"}
     clone = "git clone --depth 1 --branch main https://github.com/someone/lessons lessons"
     assert clone in course.substitutions()["elsewhere"]
+
+
+def test_in_colab_the_clone_is_installed_and_seen_by_the_kernel_that_runs(monkeypatch):
+    """Editable: one copy, with its notebooks, tools and artifacts; what a child imports as well."""
+    monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons")
+    recipe = course.substitutions()["elsewhere"].split("```")[1].strip().splitlines()
+    assert recipe[1:3] == ["%pip install --quiet --editable ./lessons", "%cd lessons/notebooks"]
+    assert recipe[3].startswith('import sys; sys.path.insert(0, "..")')
+
+
+@pytest.mark.parametrize("name", ["a;b", "$(b)", "`b`", "-b", "a b", "a\nb", "<b>", "ä"])
+def test_a_branch_that_a_shell_would_run_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("LESSONS_BRANCH", name)
+    with pytest.raises(InputError, match="expected a name such as main"):
+        book.build(tmp_path / "site")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_branch_of_another_name_is_taken(monkeypatch):
+    monkeypatch.setenv("LESSONS_BRANCH", "release/1.0-b_2")
+    assert course.branch() == "release/1.0-b_2"
 
 
 @pytest.mark.parametrize(
@@ -136,12 +196,6 @@ def test_with_an_address_a_lesson_links_to_colab_and_binder(tmp_path, monkeypatc
     place = "someone/lessons/blob/trunk/notebooks/01_small.ipynb"
     assert f"https://colab.research.google.com/github/{place}" in page
     assert "https://mybinder.org/v2/gh/someone/lessons/trunk?urlpath=lab/tree/notebooks/" in page
-
-
-def test_the_workflow_publishes_what_make_builds():
-    workflow = (files.ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8")
-    assert "make book LESSONS_REPOSITORY=" in workflow
-    assert f"path: {book.BUILD.relative_to(files.ROOT).as_posix()}/html" in workflow
 
 
 def test_every_licence_is_found():

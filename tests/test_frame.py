@@ -1,6 +1,7 @@
 """The frame around the lessons: make, conda, continuous integration, and a cheap import."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -71,7 +73,92 @@ def test_ci_calls_the_readmes_targets_after_installing_a_browser():
     commands = [line for line in read(".ci/run").splitlines() if not line.startswith("#")]
     assert commands[:2] == ["set -eu", 'cd "$(dirname "$0")/.."']
     assert commands[2].startswith("command -v chromium")
-    assert commands[4:] == ["make book", "make test", "make lint"]
+    assert commands[-3:] == ["make book", "make test", "make lint"]
+
+
+WORKFLOWS = {path.name: path for path in (files.ROOT / ".github" / "workflows").iterdir()}
+
+
+def workflow(name):
+    """A workflow's text as GitHub reads it; YAML 1.1 takes the key ``on`` for true."""
+    content = yaml.safe_load(WORKFLOWS[name].read_text(encoding="utf-8"))
+    content["on"] = content.pop(True)
+    return content
+
+
+def steps(job):
+    return job.get("steps", [])
+
+
+def shell_lines_with_expressions(jobs):
+    """The shell lines into which GitHub puts a text, such as a branch's name, before they run."""
+    return [
+        step["run"] for job in jobs.values() for step in steps(job) if "${{" in step.get("run", "")
+    ]
+
+
+def test_a_pull_request_and_what_is_published_are_tested():
+    tests, pages = workflow("tests.yml"), workflow("pages.yml")
+    assert {"pull_request", "workflow_call"} <= set(tests["on"])
+    assert ".ci/run" in [step.get("run") for step in steps(tests["jobs"]["tests"])]
+    assert pages["jobs"]["tests"]["uses"] == f"./{WORKFLOWS['tests.yml'].relative_to(files.ROOT)}"
+    for name, job in pages["jobs"].items():
+        if any("deploy-pages" in step.get("uses", "") for step in steps(job)):
+            assert job["needs"] == "tests", name
+
+
+def test_the_workflow_publishes_what_make_builds():
+    publish = steps(workflow("pages.yml")["jobs"]["publish"])
+    (build,) = [step for step in publish if step.get("run") == "make book"]
+    assert set(build["env"]) == {"LESSONS_REPOSITORY", "LESSONS_BRANCH"}
+    (upload,) = [step for step in publish if "upload-pages-artifact" in step.get("uses", "")]
+    assert upload["with"]["path"] == "book/_build/html"
+
+
+@pytest.mark.parametrize("name", sorted(WORKFLOWS))
+def test_no_branchs_name_reaches_a_shell_line(name):
+    assert shell_lines_with_expressions(workflow(name)["jobs"]) == []
+
+
+def test_a_branchs_name_in_a_shell_line_would_be_seen():
+    line = "make book LESSONS_BRANCH=${{ github.ref_name }}"
+    assert shell_lines_with_expressions({"publish": {"steps": [{"run": line}]}}) == [line]
+
+
+@pytest.mark.parametrize("name", sorted(WORKFLOWS))
+def test_only_the_job_that_publishes_may_write(name):
+    content = workflow(name)
+    assert content["permissions"] == {"contents": "read"}
+    assert [n for n, job in content["jobs"].items() if "permissions" in job] in ([], ["publish"])
+    assert "pull_request_target" not in content["on"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_hands_a_branchs_name_on_as_it_is(tmp_path):
+    """A name may hold what make or a shell would run; only its words may arrive."""
+    name = "a$(shell touch ran)`touch ran`;touch$IFS'ran"
+    (tmp_path / "probe.mk").write_text('probe:\n\t@echo "$$LESSONS_BRANCH"\n')
+    done = subprocess.run(
+        ["make", "-f", files.ROOT / "Makefile", "-f", tmp_path / "probe.mk", "probe"],
+        cwd=tmp_path,
+        env={**os.environ, "LESSONS_BRANCH": name},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, list(tmp_path.glob("ran"))) == (f"{name}\n", [])
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("chosen", "commands"),
+    [([], ["lessons run", "lessons scoreboard"]), (["NN=0 1"], ["lessons run 0 1"])],
+)
+def test_make_runs_the_chosen_lessons_and_nothing_else(chosen, commands):
+    done = subprocess.run(
+        ["make", "-n", "lessons", *chosen], cwd=files.ROOT, capture_output=True, text=True
+    )
+    lines = [line.split("/")[-1].strip() for line in done.stdout.splitlines() if "/lessons" in line]
+    assert lines == commands
 
 
 def test_readme_calls_existing_targets():

@@ -92,10 +92,12 @@ def licence_file(package: str) -> Path:
 def build(output: Path) -> None:
     """Build the site into ``output``, whole or not at all.
 
-    Raises LessonError when Sphinx warns or fails, and InputError for a wrong LESSONS_REPOSITORY or
-    when ``output`` holds anything but a site, which this one would replace.
+    Raises LessonError when Sphinx warns or fails, and InputError for a wrong LESSONS_REPOSITORY
+    or LESSONS_BRANCH, or when ``output`` holds anything but a site, which this one would replace.
     """
-    course.repository()  # a wrong address is said at once, and without a traceback
+    # What is wrong in the environment is said at once, and without a traceback.
+    course.repository()
+    course.branch()
     require_replaceable(output)
     BUILD.mkdir(exist_ok=True)
     with (

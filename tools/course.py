@@ -14,9 +14,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 import readme
 import versions
-from lessons_lib import notebooks, paths
+from lessons_lib import article, notebooks, paths
 from lessons_lib.errors import InputError
 
+ARTICLE = range(1, 9)  # the lessons that take the article's steps one by one
 # The lesson that takes each path, step by step.
 LESSON_OF = {
     "float32": 1,
@@ -39,17 +40,22 @@ def substitutions() -> dict[str, str]:
         "lesson_table": _lesson_table(lessons),
         "lesson_list": "\n\n".join(_lesson_entry(lesson) for lesson in lessons),
         "lesson_count": str(len(lessons)),
-        "lesson_hours": _hours(lessons),
-        "article_hours": _hours(lessons[:8]),
-        "other_hours": _hours(lessons[8:]),
+        "machine": notebooks.MACHINE,
+        **_hours("lesson", lessons),
+        **_hours("article", [lesson for lesson in lessons if lesson.number in ARTICLE]),
+        **_hours("other", [lesson for lesson in lessons if lesson.number > max(ARTICLE)]),
         "source": f": `git clone {repository()}`" if repository() else "",
         "elsewhere": _elsewhere(),
+        "article_table": _article_table(lessons),
         "versions": versions.table(),
     }
 
 
-def _hours(lessons: list[notebooks.Lesson]) -> str:
-    return f"{sum(lesson.minutes for lesson in lessons) / 60:.0f}"
+def _hours(name: str, lessons: list[notebooks.Lesson]) -> dict[str, str]:
+    """The hours of these lessons' cores, and those with everything."""
+    core = sum(lesson.times.core for lesson in lessons)
+    everything = sum(lesson.times.everything or lesson.times.core for lesson in lessons)
+    return {f"{name}_hours": f"{core / 60:.0f}", f"{name}_hours_all": f"{everything / 60:.0f}"}
 
 
 def _raw(content: str) -> str:
@@ -70,7 +76,7 @@ def _branch(node: paths.Question | str, answer: str, lessons: list[notebooks.Les
 
 
 def _leaf(name: str, lessons: list[notebooks.Lesson]) -> str:
-    lesson = lessons[LESSON_OF[name] - 1]
+    lesson = next(lesson for lesson in lessons if lesson.number == LESSON_OF[name])
     row = next(row for row in readme.stored() if row["path"] == name)
     return (
         f'<a class="leaf" href="{_page(lesson)}"><b>{name}</b> '
@@ -91,7 +97,7 @@ def _lesson_cards(lessons: list[notebooks.Lesson]) -> str:
     questions = readme.lesson_questions()
     entries = (
         f"- [**{lesson.number}. {lesson.title}**](notebooks/{lesson.path.name}) "
-        f"{questions[lesson.path.name]} *{lesson.minutes} min*"
+        f"{questions[lesson.path.name]} *{lesson.times.core} min*"
         for lesson in lessons
     )
     return "\n".join(["{.lessons}", *entries])
@@ -100,15 +106,27 @@ def _lesson_cards(lessons: list[notebooks.Lesson]) -> str:
 def _lesson_table(lessons: list[notebooks.Lesson]) -> str:
     rows = (
         f"| [{lesson.number}. {lesson.title}](notebooks/{lesson.path.name}) "
-        f"| {lesson.minutes} | {lesson.needs} |"
+        f"| {lesson.times.core} | {lesson.times.everything or ''} | {lesson.times.needs} |"
         for lesson in lessons
     )
-    return "\n".join(["| lesson | minutes | needs |", "|-|-:|-|", *rows])
+    return "\n".join(["| lesson | minutes | with everything | needs |", "|-|-:|-:|-|", *rows])
+
+
+def _article_table(lessons: list[notebooks.Lesson]) -> str:
+    """The article's statements: where each is taken up, and what was found."""
+    names = {lesson.number: lesson.path.name for lesson in lessons}
+    rows = (
+        f"| {one.key} | {one.says} | [lesson {one.lesson}](notebooks/{names[one.lesson]}), "
+        f"*{one.section}* | {f'**{one.verdict}.** ' if one.verdict else ''}{one.found} |"
+        for one in article.STATEMENTS
+    )
+    return "\n".join(["| | the article says | taken up in | what we found |", "|-|-|-|-|", *rows])
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:
     """A lesson's section: its question, times, objectives, and links."""
-    name = lesson.path.name
+    name, times = lesson.path.name, lesson.times
+    everything = f" ({times.everything} with everything)" if times.everything else ""
     links = [
         f'<a href="_sources/notebooks/{name}" download>Download the notebook</a>',
         f'<a href="notebooks/solutions/{lesson.path.stem}.html">Solutions</a>',
@@ -119,8 +137,8 @@ def _lesson_entry(lesson: notebooks.Lesson) -> str:
             "",
             f"*{readme.lesson_questions()[name]}*",
             "",
-            f"{lesson.minutes} minutes to learn, about {lesson.seconds} s to run; "
-            f"needs {lesson.needs}. You will be able to:",
+            f"{times.core} minutes to learn{everything}, about {times.seconds} s to run; "
+            f"needs {times.needs}. You will be able to:",
             "",
             *(f"- {objective}" for objective in lesson.objectives),
             "",
@@ -147,7 +165,15 @@ def repository() -> str:
 
 
 def branch() -> str:
-    return os.environ.get("LESSONS_BRANCH") or "main"
+    """Return the branch in ``LESSONS_BRANCH``, else ``main``.
+
+    Raises InputError for a name with other signs than letters, digits and ``. _ - /``: a page
+    shows it in a shell command.
+    """
+    name = os.environ.get("LESSONS_BRANCH") or "main"
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", name):
+        raise InputError(f"LESSONS_BRANCH={name!r}; expected a name such as main or release/1.0")
+    return name
 
 
 def links() -> dict:
@@ -174,13 +200,14 @@ def _elsewhere() -> str:
 
 Each lesson's page has a button that opens it there. Binder sets itself up from the course's
 `environment.yml`, which takes some minutes. Colab does not know the course's helpers: run this in a
-first cell of your own. (Neither is part of the course's tests.)
+first cell of your own; what you make then lies in `lessons/artifacts`. (Neither is part of the
+course's tests.)
 
 ```
 !git clone --depth 1 --branch {branch()} {repository()} lessons
-!pip install --quiet ./lessons
+%pip install --quiet --editable ./lessons
 %cd lessons/notebooks
-import sys; sys.path.insert(0, "..")
+import sys; sys.path.insert(0, "..")  # the kernel that runs already does not see the install
 ```
 """
 
