@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builders import code, markdown, write
-from lessons_lib import files, notebooks, paths
+from lessons_lib import cli, files, notebooks, paths
 
 LESSONS = [sys.executable, "-m", "lessons_lib.cli"]
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -117,6 +117,14 @@ def test_run_only_the_lessons_asked_for(folder, artifacts):
     write(folder / "02_bad.ipynb", code("1 / 0"))
     assert lessons("run", "01", "--folder", folder)[0] == 0
     assert os.listdir(artifacts / "runs" / "notebooks") == ["01_good.ipynb"]
+
+
+def test_run_lesson_0(folder, artifacts):
+    write(folder / "00_door.ipynb", code("x = 0"))
+    status, out, err = lessons("run", "0", "--folder", folder)
+    assert (status, err) == (0, "")
+    assert "passed 00_door in" in out
+    assert "01_good" not in out
 
 
 def test_run_without_such_a_lesson(folder, tmp_path):
@@ -249,6 +257,17 @@ def test_lab_passes_its_arguments_on(folder):
     status, out, _ = lessons("lab", "--folder", folder, "--version")
     assert status == 0
     assert out.startswith("4.")
+
+
+@posix
+def test_lab_opens_the_first_lesson(folder, monkeypatch):
+    write(folder / "00_door.ipynb", code("x = 0"))
+    started = []
+    monkeypatch.setattr(os, "execv", lambda program, command: started.append(command))
+    cli.app(["lab", "--folder", str(folder)], standalone_mode=False)
+    (command,) = started
+    assert str(folder / "00_door.ipynb") in command
+    assert f"--ServerApp.root_dir={folder.parent}" in command
 
 
 def test_lab_without_lessons(tmp_path):

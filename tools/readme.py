@@ -74,9 +74,10 @@ def write_scoreboard(rows: list[scoreboard.Row]) -> None:
     before, rest = README.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     taken = (
-        f"The course's trained `mnist_cnn` on its 1,000 test digits, and on the same digits dimmed, "
-        f"noisy, turned and shifted (*hard*; answers gained and lost against float32 there, and "
-        f"McNemar's p). TensorFlow {version('tensorflow')}; latency: median for one image on one thread of "
+        "The course's trained `mnist_cnn` on its 1,000 test digits, and on the same digits dimmed, "
+        "noisy, turned and shifted (*hard*; answers gained and lost against float32 there, and "
+        f"McNemar's p). TensorFlow {version('tensorflow')}; "
+        "latency: median for one image on one thread of "
         f"{platform.system()} {platform.machine()}. Yours will differ: `make lessons` measures it."
     )
     table = scoreboard.markdown(rows)
