@@ -15,13 +15,14 @@ from builders import code, markdown, write
 from lessons_lib import cli, files, notebooks, paths
 
 LESSONS = [sys.executable, "-m", "lessons_lib.cli"]
+HANGS = 1_200  # seconds: far beyond what a busy machine needs
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
 needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 
 def lessons(*arguments, **options):
     """Run the command; return (exit status, stdout, stderr)."""
-    options = {"capture_output": True, "text": True, "timeout": 120, **options}
+    options = {"capture_output": True, "text": True, "timeout": HANGS, **options}
     done = subprocess.run([*LESSONS, *map(str, arguments)], **options)
     return done.returncode, done.stdout, done.stderr
 
@@ -48,8 +49,8 @@ def _processes_with(mark):
     return found
 
 
-def _wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
+def _wait_for(condition):
+    end = time.monotonic() + HANGS
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
@@ -69,7 +70,7 @@ def _interrupt(*arguments, when):
     )
     _wait_for(lambda: when(mark))
     command.send_signal(signal.SIGINT)
-    _, err = command.communicate(timeout=30)
+    _, err = command.communicate(timeout=HANGS)
     assert (command.returncode, err.strip()) == (130, "Interrupted.")
     _wait_for(lambda: not _processes_with(mark))
 
@@ -156,9 +157,7 @@ def test_progress_counts_code_cells(folder, artifacts):
 def test_killed_kernel_is_noticed_and_named(folder, artifacts, signal_name):
     kill = f"import os, signal, time\nos.kill(os.getpid(), signal.{signal_name})\ntime.sleep(90)"
     write(folder / "02_dies.ipynb", code("x = 1"), code(kill))
-    start = time.monotonic()
-    result = notebooks.run(folder / "02_dies.ipynb")
-    assert time.monotonic() - start < 20
+    result = notebooks.run(folder / "02_dies.ipynb")  # not noticed, it would run out of its time
     assert result.failure.cell == 2
     assert f"the kernel was ended by signal {signal_name}" in result.failure.error
     assert notebooks.run(folder / "01_good.ipynb").failure is None
@@ -233,9 +232,9 @@ WITHOUT_NETWORK = [
 ]
 
 
-def _without_network(*command, timeout=10):
+def _without_network(*command):
     return subprocess.run(
-        [*WITHOUT_NETWORK, *command], capture_output=True, text=True, timeout=timeout
+        [*WITHOUT_NETWORK, *command], capture_output=True, text=True, timeout=HANGS
     )
 
 
@@ -246,7 +245,7 @@ def test_a_lesson_runs_without_network(artifacts):
         pytest.skip("cutting the network needs Linux, unshare and ip")
     connect = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
     assert "unreachable" in _without_network(sys.executable, "-c", connect).stderr
-    done = _without_network(*LESSONS, "run", "04", timeout=300)
+    done = _without_network(*LESSONS, "run", "04")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -286,7 +285,7 @@ FIELDS = {
 
 def test_scoreboard_prints_and_writes_the_seven_paths(tmp_path, artifacts):
     target = tmp_path / "rows.json"
-    status, out, err = lessons("scoreboard", "--json", target, timeout=300)
+    status, out, err = lessons("scoreboard", "--json", target)
     assert (status, err) == (0, "")
     rows = json.loads(target.read_text())
     assert [row["name"] for row in rows] == list(paths.PATHS)

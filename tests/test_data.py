@@ -368,9 +368,10 @@ def assert_offline_error_is_quick(name, remedies):
     start = time.monotonic()
     with pytest.raises(DataError) as error:
         data.load(name, full=True)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 100  # TFDS by itself waits for 207 s
     for remedy in (name, "cannot be reached", "Connect", "TFDS_DATA_DIR", "manual_dir", *remedies):
         assert remedy in str(error.value)
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +389,8 @@ def test_a_network_that_never_answers_is_not_waited_for(tfds_dir, proxy, monkeyp
     monkeypatch.setattr(data, "CONNECTION_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         proxy(silent.getsockname()[1])
-        assert_offline_error_is_quick("fashion_mnist", ["timed out"])
+        said = assert_offline_error_is_quick("fashion_mnist", [])
+    assert "timed out" in said or "no answer within" in said  # which one, is a race
 
 
 class Head(http.server.BaseHTTPRequestHandler):

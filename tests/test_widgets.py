@@ -162,7 +162,7 @@ def test_the_scripts_arithmetic_is_affine_quantize_bit_for_bit():
         "console.log(JSON.stringify(answers));"
     )
     done = subprocess.run(
-        ["node", "-"], input=program, capture_output=True, text=True, timeout=60, check=True
+        ["node", "-"], input=program, capture_output=True, text=True, timeout=600, check=True
     )
     answers = json.loads(done.stdout)
     assert len(answers) == len(rows) > 500
@@ -185,7 +185,7 @@ def rendered(tmp_path, body):
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     folder = f"--user-data-dir={tmp_path / 'profile'}"
     done = subprocess.run(
-        [*command, folder, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+        [*command, folder, page.as_uri()], capture_output=True, text=True, timeout=600, check=True
     )
     return done.stdout
 

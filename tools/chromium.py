@@ -94,7 +94,7 @@ def ready_seconds(browser: Browser, site: str) -> float:
     return seconds
 
 
-def await_state(page: Page, states: Iterable[str], patience: float = 30) -> None:
+def await_state(page: Page, states: Iterable[str], patience: float = 180) -> None:
     """Wait, at most ``patience`` seconds, until the page ``try-it/`` is in one of ``states``."""
     page.wait_for_function(
         "states => states.includes(document.documentElement.dataset.tryIt)",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from chromium import MISSING, SITE, executable, served, started
 from lessons_lib import files
 from real_browser import AXE, Watched, is_current
 
+PATIENCE = 180_000  # milliseconds: for what never comes; a busy machine may be slow
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
@@ -22,6 +23,7 @@ def chromium() -> Iterator[Browser]:
     """A Chromium without a window; Playwright's event loop then runs in this process."""
     if executable() is None:
         pytest.skip(MISSING)
+    expect.set_options(timeout=PATIENCE)
     with started() as browser:
         yield browser
 
@@ -55,6 +57,7 @@ def site(site_folder: Path) -> Iterator[str]:
 def watched(chromium: Browser) -> Iterator[tuple[Page, Watched]]:
     """A page of its own, 1280 x 900, and what it does."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     yield page, Watched(page)
     context.close()

@@ -19,7 +19,7 @@ from lessons_lib import files, notebooks
 from real_browser import answer_by_keyboard, slide_by_keyboard
 from refresh import METADATA
 
-MINUTES_3 = 180_000  # milliseconds; lesson 1 takes about 30 s
+MINUTES_10 = 600_000  # milliseconds; lesson 1 takes about 30 s
 TOKEN = "lessons"
 # The panel of the notebook that the address names; JupyterLab opens earlier ones again as well.
 PANEL = """[...window.jupyterapp.shell.widgets("main")].find(
@@ -71,14 +71,14 @@ def lab(folder: Path, chromium: Browser, tmp_path_factory) -> Iterator[str]:
             yield address
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=300)
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(address, timeout=2).close()
+            urllib.request.urlopen(address, timeout=30).close()
             return
         except OSError:
             time.sleep(0.3)
@@ -94,7 +94,7 @@ def opened(page: Page, lab: str, name: str) -> None:
           const panel = {PANEL};
           return panel?.context.isReady && panel.sessionContext.session?.kernel?.status === "idle";
         }}""",
-        timeout=MINUTES_3,
+        timeout=MINUTES_10,
     )
 
 
@@ -113,7 +113,7 @@ def run_all(page: Page) -> list[dict]:
           await window.jupyterapp.commands.execute("notebook:run-all-cells");
           const last = {{ code: "", store_history: false, stop_on_error: false }};
           const late = new Promise((resolve, reject) =>
-            setTimeout(() => reject(new Error("the kernel did not finish")), {MINUTES_3}));
+            setTimeout(() => reject(new Error("the kernel did not finish")), {MINUTES_10}));
           await Promise.race([sessionContext.session.kernel.requestExecute(last).done, late]);
         }}"""
     )

@@ -14,11 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 
 import reference
 import tiny_models
-from chromium import ANSWERED, await_state, ready_seconds
+from chromium import ANSWERED, await_state
 from lessons_lib import anatomy, browser, data, files, notebooks, runtime
 from real_browser import AXE, Watched
 
-READY_SECONDS = 3.0
 INT8, INT16 = schema.TensorType.INT8, schema.TensorType.INT16
 BIT_IDENTICAL = ("uint8", "int8_float_fallback")  # integers inside: no sum depends on its order
 
@@ -114,14 +113,6 @@ def take(page: Page, digit: int) -> None:
 
 
 # ---- starting
-
-
-def test_it_is_ready_within_three_seconds(chromium: Browser, site):
-    """The best of three empty browsers, because the machine may have other work."""
-    times = [ready_seconds(chromium, site)]
-    while times[-1] >= READY_SECONDS and len(times) < 3:
-        times.append(ready_seconds(chromium, site))
-    assert min(times) < READY_SECONDS
 
 
 def test_it_answers_at_once(shared):
