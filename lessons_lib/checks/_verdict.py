@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
+from lessons_lib.checks._answers import Remark, describe, number_in  # noqa: F401
 from lessons_lib.errors import InputError
 
 State = Literal["correct", "not yet", "not attempted"]
@@ -32,44 +31,49 @@ class Verdict:
 
 
 def report(
-    number: str, answer: Any, passed: Callable[[Any], bool], hint: str, explain: str = ""
+    number: str,
+    answer: Any,
+    passed: Callable[[Any], bool | str],
+    hint: str,
+    explain: str = "",
+    *,
+    asked: str = "",
 ) -> Verdict:
     """Judge an answer without ever raising because of it.
 
     ``number``: "lesson.exercise", such as "3.1". ``answer``: whatever the learner wrote;
     three dots (alone or inside a list, tuple or dict) mean that it is not attempted.
-    ``passed``: a function of the answer that returns whether it is right, or a sentence that says
-    what is wrong with it; an exception inside it means that the answer has the wrong type or
-    shape. ``hint`` is shown for a wrong answer, ``explain`` for a right one.
+    ``passed``: a function of the answer that returns whether it is right, or returns or raises (as
+    a Remark) a sentence that says what is wrong with it. Any other exception inside it means that
+    the answer has the wrong form; its text is not for the learner, who reads what is ``asked``
+    ("two numbers") instead. ``hint`` points to the next step, for a wrong answer; ``explain`` is
+    shown for a right one.
 
     Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
     """
     _require_exercise(number, passed, hint)
     if _holds_ellipsis(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
-    try:
-        outcome = passed(answer)
-        remark = outcome if isinstance(outcome, str) else ""
-        correct = not remark and bool(outcome)
-    except Exception as error:
-        remark, correct = _describe(answer, error), False
+    remark, correct = _judged(answer, passed, asked)
     if correct:
         return Verdict(number, "correct", explain)
     return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
 
 
-def number_in(answer: Any) -> float:
-    """Return the one number that an answer holds, for use inside ``passed``.
+def _judged(answer: Any, passed: Callable[[Any], bool | str], asked: str) -> tuple[str, bool]:
+    """What to say about an answer, and whether it is right."""
+    try:
+        outcome = passed(answer)
+        return (outcome, False) if isinstance(outcome, str) else ("", bool(outcome))
+    except Remark as remark:
+        return str(remark), False
+    except Exception:
+        subject = "What your function returns" if callable(answer) else "Your answer"
+        given = "" if callable(answer) else f", {describe(answer)},"
+        return f"{subject}{given} has another form than asked: {asked or 'see the task'}.", False
 
-    ``answer``: a number, an array or list with one element, or a text such as "470,400".
-    Raises ValueError or TypeError for anything else; ``report`` tells the learner.
-    """
-    if isinstance(answer, str):
-        return float(answer.replace(",", ""))
-    return np.asarray(answer, dtype=float).item()
 
-
-def _require_exercise(number: str, passed: Callable[[Any], bool], hint: str) -> None:
+def _require_exercise(number: str, passed: Callable[[Any], bool | str], hint: str) -> None:
     if not re.fullmatch(r"\d+\.\d+", number):
         raise InputError(f"an exercise's number looks like '3.1'; given: {number!r}")
     if not callable(passed):
@@ -78,17 +82,8 @@ def _require_exercise(number: str, passed: Callable[[Any], bool], hint: str) -> 
         raise InputError(f"exercise {number} needs a hint: it is all that a wrong answer shows")
 
 
-def _holds_ellipsis(answer: Any) -> bool:
-    parts = answer.values() if isinstance(answer, dict) else answer
-    if isinstance(answer, dict | list | tuple):
-        return any(part is Ellipsis for part in parts)
+def _holds_ellipsis(answer: Any, depth: int = 3) -> bool:
+    if isinstance(answer, dict | list | tuple) and depth:
+        parts = answer.values() if isinstance(answer, dict) else answer
+        return any(_holds_ellipsis(part, depth - 1) for part in parts)
     return answer is Ellipsis
-
-
-def _describe(answer: Any, error: Exception) -> str:
-    kind = type(answer).__name__
-    article = "an" if kind[0].lower() in "aeiou" else "a"
-    reason = " ".join(str(error).split())[:160]
-    return (
-        f"Your answer, {article} {kind}, could not be checked ({type(error).__name__}: {reason})."
-    )

@@ -1,10 +1,14 @@
 """Checks of lesson 01: save a model as TF-Lite."""
 
+import functools
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from lessons_lib.checks._verdict import Verdict, number_in, report
+from lessons_lib import anatomy
+from lessons_lib.checks._answers import array_in, call, number_in, slip
+from lessons_lib.checks._verdict import Verdict, report
 from lessons_lib.evaluate import Proportion
 
 _WIDEST, _STEP = 0.01, 500
@@ -12,42 +16,101 @@ _WIDEST, _STEP = 0.01, 500
 
 def check_neuron(answer: Any) -> Verdict:
     """Check exercise 1.1: what the neuron returns for the input (4, 8), a number."""
+
+    def passed(y):
+        y = number_in(y)
+        return np.isclose(y, 0.125) or slip(
+            y,
+            (0, "The bias is missing."),
+            (4, "You subtracted a negative number, and the bias is missing."),
+            (4.125, "The second weight is negative: its product is taken off."),
+            (3.125, "The first weight belongs to the first input."),
+        )
+
     return report(
         "1.1",
         answer,
-        lambda y: np.isclose(number_in(y), 0.5 * 4 - 0.25 * 8 + 0.125),
+        passed,
         "multiply each input by its weight, add the two products, then add the bias.",
         "The two products cancel, and the bias is left.",
+        asked="one number",
     )
 
 
 def check_run_tiny(answer: Any) -> Verdict:
-    """Check exercise 1.2: the neuron's outputs for three inputs, float32 (3, 1)."""
-    expected = np.array([[0.125], [0.125], [-1.375]], np.float32)
+    """Check exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
 
-    def passed(y):
-        kind = f"{np.asarray(y).dtype} of shape {np.shape(y)}"
-        if kind == "float32 of shape (3, 1)":
-            return np.allclose(y, expected)
-        equal = np.size(y) == 3 and np.allclose(np.ravel(y), expected.ravel())
-        return f"{'The numbers are right, but this' if equal else 'This'} is {kind}."
-
+    It gets the file of a neuron that the learner does not know, so nobody can calculate the
+    outputs, or type them in: float32 inputs (N, 2), outputs (N, 1).
+    """
     return report(
         "1.2",
         answer,
-        passed,
-        "resize the input to the shape of the three inputs and allocate again, or let "
-        "`runtime.Model` do it. What comes back is a float32 array of shape (3, 1).",
-        "One call, three answers: the batch of this file is dynamic.",
+        _runs_the_file,
+        "resize the file's input to the shape of the inputs and allocate again, or let "
+        "`runtime.Model` do it; then return what comes back.",
+        "One call, as many answers as inputs: the batch of this file is dynamic.",
+        asked="a function (content, inputs) -> outputs",
     )
+
+
+# The lesson's neuron, and another one, which only its file knows.
+_LESSON = np.array([0.5, -0.25, 0.125], np.float32)
+_SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
+
+
+def _runs_the_file(run_file: Any) -> bool | str:
+    """True, or a sentence on the first outputs that are not those of the file."""
+    if isinstance(run_file, np.ndarray):
+        return "These are outputs; numbers can be typed in. Give the function that runs a file."
+    for inputs in ([[4, 8], [0, 0], [-2, 2]], [[1, -1], [0.5, 3], [2, 2], [-8, 16], [0, 1]]):
+        x = np.array(inputs, np.float32)
+        y = array_in(call(run_file, _neuron_file(), x.copy()), "an array of float32")
+        lesson, right = (x @ [[w1], [w2]] + bias for w1, w2, bias in (_LESSON, _SECRET))
+        if y.size == len(x) and np.allclose(y.ravel(), lesson.ravel()):
+            return "These are outputs of the lesson's neuron: run the file that the function gets."
+        if y.shape != right.shape or y.dtype != np.float32:
+            equal = y.size == len(x) and np.allclose(y.ravel(), right.ravel())
+            return (
+                f"{'The numbers are right, but what' if equal else 'What'} comes back for inputs "
+                f"of shape {x.shape} is {y.dtype} of shape {y.shape}; asked is float32 of shape "
+                f"{right.shape}."
+            )
+        if not np.allclose(y, right):
+            return "The file's outputs are others. What does your function do with them?"
+    return True
+
+
+@functools.cache
+def _neuron_file() -> bytes:
+    """The secret neuron as a ``.tflite``: a dense layer from float32 (-1, 2) to (-1, 1)."""
+    *weights, bias = _SECRET
+    stored = [None, np.array([weights]), None, np.array([bias]), None]  # the first is always empty
+    names, shapes = ("x", "weights", "bias", "y"), ([1, 2], [1, 2], [1], [1, 1])
+    tensors = [
+        schema.TensorT(shape, schema.TensorType.FLOAT32, buffer=place, name=name)
+        for name, shape, place in zip(names, shapes, (2, 1, 3, 4), strict=True)
+    ]
+    for end in (tensors[0], tensors[3]):
+        end.shapeSignature = [-1, *end.shape[1:]]
+    dense, options = schema.BuiltinOperator.FULLY_CONNECTED, schema.FullyConnectedOptionsT()
+    kind = schema.BuiltinOptions.FullyConnectedOptions
+    op = schema.OperatorT(0, [0, 1, 2], [3], builtinOptionsType=kind, builtinOptions=options)
+    buffers = [
+        schema.BufferT(data=None if data is None else np.frombuffer(data.tobytes(), np.uint8))
+        for data in stored
+    ]
+    graph = schema.SubGraphT(tensors, [0], [3], [op])
+    code = schema.OperatorCodeT(dense, builtinCode=dense)
+    return anatomy.pack(schema.ModelT(3, [code], [graph], "a neuron", buffers))
 
 
 def check_test_size(answer: Any) -> Verdict:
     """Check exercise 1.3: the test images for an interval of at most one point, an int."""
 
     def passed(n):
-        n = number_in(n)
-        if n < _STEP or n % _STEP:
+        n = number_in(n, "images")
+        if not _STEP <= n < np.inf or n % _STEP:
             return f"The answer is a multiple of {_STEP}."
         if _width(int(n)) > _WIDEST:
             return f"{n:,.0f} images are too few: the interval is {_width(int(n)):.4f} wide."
@@ -63,6 +126,7 @@ def check_test_size(answer: Any) -> Verdict:
         "p.high - p.low.",
         "The width falls with the square root of the number of images: half the width takes about "
         "four times as many.",
+        asked="one number",
     )
 
 

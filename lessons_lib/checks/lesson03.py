@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lessons_lib import affine
+from lessons_lib.checks._answers import Remark, array_in, call, describe, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 
 TWO_CHANNELS = np.array([[0.05, -0.127, 0.012, 0.1], [1.0, -0.4, 1.27, 0.333]], np.float32)
@@ -14,51 +15,133 @@ def check_relu_range(answer: Any) -> Verdict:
     """Exercise 3.1: ``(scale, zero_point)`` of asymmetric int8 for the range 0..6.375."""
 
     def passed(pair):
-        scale, zero_point = pair
-        return np.isclose(scale, 0.025) and zero_point == -128
+        scale, zero_point = numbers_in(pair, 2)
+        if np.isclose(zero_point, 0.025) and scale == -128:
+            return "The scale comes first, then the zero point."
+        if known := slip(
+            scale,
+            (6.375 / 256, "256 codes are 255 steps apart."),
+            (6.375 / 127, "That is the symmetric scale: half of the codes would never occur."),
+            (40, "The scale is the width of a step, not the steps in a unit."),
+        ):
+            return known
+        if np.isclose(scale, 0.025) and zero_point != -128:
+            return f"The scale is right; with the zero point {zero_point:g}, which code has 6.375?"
+        return np.isclose(scale, 0.025)
 
     return report(
         "3.1",
         answer,
         passed,
-        "divide the width of the range by qmax - qmin = 255; the value 0 gets the lowest code.",
+        "how wide is the range, and how many steps do the 256 codes make of it? And which code is "
+        "that of its lower end?",
         "All 256 codes serve values that occur: that is why activations are asymmetric.",
+        asked="a pair, (scale, zero_point)",
     )
 
 
 def check_quantize_uint8(answer: Any) -> Verdict:
     """Exercise 3.2: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
-    scale, zero_point = 0.25, 10
-    ties = (np.arange(-20, 20) + 0.5) * scale
-    x = np.concatenate([ties, [0.0, 0.1, -0.1, -100.0, 100.0]]).astype(np.float32)
-
-    def passed(quantize):
-        codes = quantize(x, scale, zero_point)
-        expected = affine.quantize(x, scale, zero_point, signed=False)
-        return codes.dtype == np.uint8 and np.array_equal(codes, expected)
-
     return report(
         "3.2",
         answer,
-        passed,
-        "divide, round halves away from zero (affine.round_half_away), add the zero point, "
-        "clip to 0..255, and only then cast to np.uint8.",
+        _quantizes,
+        "four steps, in this order: divide and round, shift, clip, cast. Which of them does the "
+        "sentence above speak of?",
         "Rounding before the cast and clipping before the cast: both are needed.",
+        asked="a function (x, scale, zero_point) -> codes",
+    )
+
+
+SCALE, ZERO_POINT = 0.25, 10
+_STEPS = np.arange(-9, 12)  # codes 1 to 21, and real numbers on both sides of 0
+_PROPERTIES = (  # what is tested, real numbers that test it, and what each asks for
+    ("rounding", np.add.outer([0.25, 0.75, 0.0], _STEPS) * SCALE, "round to the nearest step"),
+    ("ties", (_STEPS + 0.5) * SCALE, "this is half a step, a tie, which goes away from zero"),
+    ("clipping", [-100.0, -2.75, 61.25, 61.5, 100.0], "the codes of uint8 end at 0 and 255: clip"),
+)
+
+
+def _quantizes(quantize: Any) -> bool | str:
+    """True, or a sentence on the first property that the codes do not have."""
+    codes = {}
+    for name, values, rule in _PROPERTIES:
+        x = np.ravel(values).astype(np.float32)
+        codes = array_in(call(quantize, x.copy(), SCALE, ZERO_POINT), "an array of codes")
+        expected = affine.quantize(x, SCALE, ZERO_POINT, signed=False)
+        if codes.shape != x.shape:
+            return f"For numbers of shape {x.shape} the codes have the shape {codes.shape}."
+        if (wrong := np.flatnonzero(codes != expected)).size:
+            first = wrong[0]
+            return (
+                f"Its {name} differs: {x[first]:g} with scale {SCALE} and zero point {ZERO_POINT} "
+                f"gets {codes[first]:g}, asked is {expected[first]} "
+                f"({_reason(codes, x / SCALE) or rule})."
+            )
+    if codes.dtype != np.uint8:
+        return f"All codes are right, but their type is {codes.dtype}: cast them to uint8."
+    return True
+
+
+def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
+    """Which well-known function gives these codes for ``ratio`` = x / scale."""
+    away = affine.round_half_away(ratio)
+    shifted = ratio + ZERO_POINT
+    return slip(
+        codes,
+        (np.clip(away, 0, 255), "the zero point is missing"),
+        (np.clip(away + ZERO_POINT, -128, 127), "these are codes of int8"),
+        (np.clip(away, 0, 255) + ZERO_POINT, "shift first, then clip"),
+        ((away + ZERO_POINT).astype(int) % 256, "it wraps around: clip before you cast"),
+        (np.clip(away - ZERO_POINT, 0, 255), "the zero point is added, not subtracted"),
+        (np.clip(affine.round_half_away(shifted), 0, 255), "round before you shift"),
+        (np.clip(np.round(shifted), 0, 255), "a tie went to the even neighbour, not away from 0"),
+        (np.clip(np.floor(shifted + 0.5), 0, 255), "a negative tie went up, not away from 0"),
+        (np.clip(np.trunc(shifted), 0, 255), "the cast cuts off what rounding should settle"),
+        (np.clip(np.ceil(shifted), 0, 255), "it is always rounded up"),
+        (np.clip(shifted, 0, 255), "it is not rounded"),
+        rtol=1e-6,
     )
 
 
 def check_channel_scales(answer: Any) -> Verdict:
     """Exercise 3.3: ``(scales, codes)`` of a (2, 4) tensor in per-channel symmetric int8."""
-
-    def passed(pair):
-        scales, codes = pair
-        expected = affine.quantize(TWO_CHANNELS, [[0.001], [0.01]], 0, narrow_range=True)
-        return np.allclose(np.ravel(scales), [0.001, 0.01]) and np.array_equal(codes, expected)
-
     return report(
         "3.3",
         answer,
-        passed,
-        "each row's scale is its own largest magnitude divided by 127; round(row / scale).",
+        _per_channel,
+        "treat each row as a tensor of its own: which code does its largest magnitude get? That "
+        "settles its scale.",
         "With one scale, 0.01, the first row would keep about a tenth of its steps.",
+        asked="a pair, (scales, codes)",
     )
+
+
+def _per_channel(pair: Any) -> bool | str:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise Remark(f"Your answer is {describe(pair)}; asked is a pair, (scales, codes).")
+    if np.size(pair[0]) == 8 and np.size(pair[1]) == 2:
+        return "The scales come first, then the codes."
+    scales = numbers_in(pair[0], 2, subject="The first part, the scales,")
+    codes = numbers_in(pair[1], 8, subject="The second part, the codes,").reshape(2, 4)
+    if np.shape(pair[1]) != (2, 4):
+        return f"The codes have the shape {np.shape(pair[1])}; asked is that of the tensor, (2, 4)."
+    width = np.ptp(TWO_CHANNELS, axis=1)
+    if known := slip(
+        scales,
+        ([0.01, 0.01], "This is one scale for both rows: per-channel gives each its own."),
+        ([0.01, 0.001], "The first scale is that of the first row."),
+        (TWO_CHANNELS.max(axis=1) / 127, "The largest magnitude counts, also of a negative value."),
+        (np.array([0.127, 1.27]) / 127.5, "Narrow range: the codes end at -127 and 127."),
+        (np.array([0.127, 1.27]) / 128, "Narrow range: the codes end at -127 and 127."),
+        (width / 255, "This is the asymmetric scale; symmetric looks at the largest magnitude."),
+    ):
+        return known
+    if not np.allclose(scales, [0.001, 0.01]):
+        return "The two scales are not right."
+    expected = affine.quantize(TWO_CHANNELS, [[0.001], [0.01]], 0, narrow_range=True)
+    if np.allclose(codes, TWO_CHANNELS, atol=0.01):
+        return "The second part holds real numbers again; codes are whole numbers."
+    if np.abs(codes - expected).max() == 1 or (codes != np.rint(codes)).any():
+        return "The scales are right; round to the nearest code."
+    return "The scales are right, the codes are not." if (codes != expected).any() else True

@@ -5,19 +5,39 @@ from typing import Any
 import numpy as np
 
 from lessons_lib import affine
+from lessons_lib.checks._answers import array_in, call, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 
 
 def check_running_range(answer: Any) -> Verdict:
     """Exercise 6.1: ``(scale, zero_point)`` of the range -0.51..2.04 that four images span."""
     expected = affine.scale_zero_point(-0.51, 2.04)
+    average = affine.scale_zero_point(np.mean([-0.2, -0.51]) / 2, np.mean([1.1, 2.04, 0.9, 1.6]))
+    first, last = affine.scale_zero_point(-0.2, 1.1), affine.scale_zero_point(0.0, 1.6)
+
+    def passed(pair):
+        pair = numbers_in(pair, 2)
+        return np.allclose(pair, expected, rtol=1e-3) or slip(
+            pair,
+            (expected[::-1], "The scale comes first, then the zero point."),
+            ((0.01, -128), "The zero point is the code of the real 0, which is not the lowest."),
+            ((0.01, 51), "That is the zero point of uint8."),
+            ((0.01, 77), "The sign of the zero point is wrong."),
+            (first, "This is the range of the first image alone."),
+            (last, "This is the range of the last image alone."),
+            (average, "This is the range of the averages; the converter keeps the extremes."),
+            ((2.04 / 127, 0), "These are the symmetric scale and zero point."),
+            rtol=5e-3,
+        )
+
     return report(
         "6.1",
         answer,
-        lambda a: np.shape(a) == (2,) and np.allclose([*map(float, a)], expected, rtol=1e-3),
-        hint="take the smallest minimum and the largest maximum, whichever images they are from; "
-        "scale = (high - low) / 255, zero_point = -128 - round(low / scale).",
+        passed,
+        hint="which two of the eight numbers does the converter keep? Then scale and zero point "
+        "follow as in lesson 3.",
         explain="Two images made the range; the other two left no trace.",
+        asked="a pair, (scale, zero_point)",
     )
 
 
@@ -36,16 +56,46 @@ def check_levels_left(answer: Any) -> Verdict:
     return report(
         "6.2",
         answer,
-        lambda levels_left: all(levels_left(*r) == _levels_left(*r) for r in _RANGES),
-        hint="affine.scale_zero_point(0, recorded_max) gives the map; quantize 0 and real_max "
-        "with it and count from one code to the other, both included. Codes are int8: use int() "
-        "first, or the difference overflows. What is beyond the range saturates.",
+        _counts_levels,
+        hint="calibration made the map from real numbers to codes. Which code does it give to the "
+        "smallest of the values, which to the largest?",
         explain="A 12-bit sensor would leave a single code: every input looks the same.",
+        asked="a function (real_max, recorded_max) -> number of codes",
     )
 
 
-def _mixed_images() -> tuple[np.ndarray, list[int]]:
-    """Seven images of noise, five of them spoilt, and the positions of the good ones."""
+def _counts_levels(levels_left: Any) -> bool | str:
+    """True, or a sentence on the first range whose codes are counted wrongly."""
+    for real, recorded in _RANGES:
+        result, expected = call(levels_left, real, recorded), _levels_left(real, recorded)
+        given = float(numbers_in(result, 1, subject="What your function returns")[0])
+        if given == expected:
+            continue
+        if given == expected - 1:
+            why = "both ends count"
+        elif given == expected - 256:
+            why = "the difference of two int8 codes does not fit into int8"
+        elif real > recorded:
+            why = "what is larger than recorded saturates, it shares the last code"
+        elif given != round(given):
+            why = "codes are counted, whole ones"
+        else:
+            why = "count from the code of 0 to that of the largest value"
+        return f"For ({real}, {recorded}) it gives {given:g}, asked is {expected}: {why}."
+    return True
+
+
+_SPOILT = {  # what is wrong with five of the seven images, by place; the others are good
+    0: "has values of 0 to 255",
+    2: "holds a NaN",
+    3: "holds an infinity",
+    5: "holds a negative value",
+    6: "holds a negative infinity",
+}
+
+
+def _mixed_images() -> np.ndarray:
+    """Seven images of noise, of which those of _SPOILT are spoilt: float32 (7, 4, 4, 1)."""
     images = np.random.default_rng(6).random((7, 4, 4, 1), dtype=np.float32)
     images[0] *= 255
     images[2, 1, 1] = np.nan
@@ -53,17 +103,39 @@ def _mixed_images() -> tuple[np.ndarray, list[int]]:
     images[5, 0, 0] = -0.5
     images[6, 3, 3] = -np.inf
     images[1, 0, 0], images[4, 3, 3] = 0.0, 1.0  # the ends of the range are good
-    return images, [1, 4]
+    return images
 
 
 def check_keep_good(answer: Any) -> Verdict:
     """Exercise 6.3: a function that keeps the images whose values are finite and in [0, 1]."""
-    images, good = _mixed_images()
     return report(
         "6.3",
         answer,
-        lambda keep_good: np.array_equal(keep_good(images.copy()), images[good]),
-        hint="build a bool mask with one entry for each image: reduce over the last three axes "
-        "with .all(axis=(1, 2, 3)), and return images[mask]. 0 and 1 themselves are good.",
+        _keeps_good,
+        hint="ask every value a yes-or-no question; an image is good if all of its values say yes. "
+        "What does a comparison with NaN say? 0 and 1 themselves are good.",
         explain="NaN fails every comparison, so `0 <= x` and `x <= 1` alone refuse it too.",
+        asked="a function images -> images",
     )
+
+
+def _keeps_good(keep_good: Any) -> bool | str:
+    """True, or a sentence on what is wrong with the images that are kept."""
+    images = _mixed_images()
+    kept = array_in(call(keep_good, images.copy()), "an array of images")
+    if kept.shape == (7,):
+        return "This looks like one entry for each image, such as a mask: return images[mask]."
+    if kept.ndim != 4 or kept.shape[1:] != images.shape[1:]:
+        return f"What comes back has the shape {kept.shape}; images are (N, 4, 4, 1)."
+    places = [
+        next((i for i, image in enumerate(images) if np.array_equal(image, one, True)), None)
+        for one in kept
+    ]
+    if None in places:
+        return "An image comes back changed: keep images or drop them, but do not mend them."
+    for place in places:
+        if place in _SPOILT:
+            return f"An image is kept that {_SPOILT[place]}."
+    if {1, 4} - {*places}:
+        return "A good image is missing: the values 0 and 1 themselves are good."
+    return places == [1, 4] or "The good images are not in the same order, each once."

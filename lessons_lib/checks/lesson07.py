@@ -4,46 +4,82 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib import affine, anatomy
+from lessons_lib import anatomy
+from lessons_lib.checks._answers import array_in, call, content_in, floats_in, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 
 
 def check_requantize(answer: Any) -> Verdict:
     """Check exercise 7.1: the int8 codes of the accumulators 12345 and 90000, two integers."""
-    real = np.array([12_345, 90_000]) * (0.02 * 0.005)
-    expected = affine.quantize(real, 0.05, -30)
+    steps = np.array([12_345, 90_000]) * (0.02 * 0.005) / 0.05  # 24.69 and 180
 
     def passed(codes):
-        if len(codes) == 2 and np.array_equal(np.asarray(codes), np.round(real / 0.05) - 30):
-            return "Almost: an int8 ends at 127. Clip."
-        return len(codes) == 2 and np.array_equal(np.asarray(codes), expected)
+        codes = numbers_in(codes, 2)
+        return np.array_equal(codes, [-5, 127]) or slip(
+            codes,
+            ((-5, 150), "Almost: an int8 ends at 127. Clip."),
+            ((25, 180), "The zero point is missing, and an int8 ends at 127."),
+            ((25, 127), "The zero point is missing."),
+            ((55, 127), "The zero point is -30: add it."),
+            ((55, 210), "The zero point is -30: add it; and an int8 ends at 127."),
+            ((-6, 127), "Round to the nearest step; do not cut off."),
+            ((-6, 150), "Round to the nearest step, and clip: an int8 ends at 127."),
+            (steps - 30, "Codes are whole numbers within int8: round and clip."),
+            (np.clip(steps - 30, -128, 127), "Codes are whole numbers: round."),
+            ((127, 127), "The accumulators are not codes yet: first comes the multiplier."),
+            ((127, -5), "The codes come in the order of the accumulators."),
+            ((-29, -21), "Divide by the output's scale, too."),
+            rtol=1e-6,
+        )
 
     return report(
         "7.1",
         answer,
         passed,
-        "M = 0.02 * 0.005 / 0.05; multiply, round, add the zero point, and clip to -128..127.",
+        "which real number does an accumulator stand for, and how many steps of the output is "
+        "that? Three more things make a code of it.",
         "The second one is clipped: the output's range ends at 7.85, and the value was 9.",
+        asked="a tuple of two codes",
     )
 
 
 def check_camera_codes(answer: Any) -> Verdict:
-    """Check exercise 7.2: a function from uint8 pixels to int8 codes, any shape."""
-    pixels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1)
-    expected = affine.quantize(np.divide(pixels, 255, dtype=np.float32), 1 / 255, -128)
-
-    def passed(camera_codes):
-        codes = camera_codes(pixels.copy())
-        return codes.dtype == np.int8 and np.array_equal(codes, expected)
-
+    """Check exercise 7.2: a function from uint8 pixels to int8 codes, any shape, no floats."""
     return report(
         "7.2",
         answer,
-        passed,
-        "the code is the pixel minus 128, as int8. uint8 cannot go below 0: subtract in a wider "
-        "integer type before you cast.",
+        _makes_codes,
+        "write down the formula of the code with pixel / 255 as the real number: what is left of "
+        "it? Then mind that a uint8 cannot go below 0.",
         "The same bits but the highest: `(pixels ^ 0x80).view(np.int8)` does it too.",
+        asked="a function pixels -> codes",
     )
+
+
+def _makes_codes(camera_codes: Any) -> bool | str:
+    """True, or a sentence on what is wrong with the codes, or with how they are computed."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1)
+    expected = pixels.astype(int) - 128
+    codes = array_in(call(camera_codes, pixels.copy()), "an array of codes")
+    if codes.shape != pixels.shape:
+        return f"The codes have the shape {codes.shape}; the pixels' was {pixels.shape}."
+    if (codes != expected).any():
+        reason = slip(
+            codes,
+            (pixels, "the zero point is missing"),
+            (pixels.view(np.int8), "a cast keeps the bits, and this reads them in another way"),
+            ((pixels.astype(int) + 128) % 256, "a uint8 cannot go below 0"),
+            (expected + 1, "the darkest pixel has the lowest code"),
+            (np.clip(expected, 0, 127), "an int8 can be negative"),
+        )
+        first = np.flatnonzero(codes != expected)[0]
+        got, right = codes.ravel()[first], expected.ravel()[first]
+        return f"Pixel {first} gets {got:g}, asked is {right}{f': {reason}' if reason else ''}."
+    if found := floats_in(camera_codes, pixels):
+        return f"The codes are right, but the chip has no floats, and here are some: {found}."
+    if codes.dtype != np.int8:
+        return f"The codes are right, their type is {codes.dtype}: cast them to int8."
+    return True
 
 
 def check_integer_activation(answer: Any) -> Verdict:
@@ -55,11 +91,13 @@ def check_integer_activation(answer: Any) -> Verdict:
         "try relu6, leaky_relu, tanh, sigmoid or gelu in place of elu; convert with tf.uint8, look "
         "at float_operators(answer), and give the file's content.",
         "It is integer-only. How well it reads digits is another question: train it again.",
+        asked="the content of a file (bytes)",
     )
 
 
-def _integer_activation(content: bytes) -> bool | str:
+def _integer_activation(answer: Any) -> bool | str:
     """True, or a sentence on the condition that the file fails."""
+    content = content_in(answer)
     found, table = anatomy.audit(content), anatomy.operators(content)
     if found.float_operators:
         return f"A float operator is left: {found.float_operators[0]}."
@@ -67,6 +105,8 @@ def _integer_activation(content: bytes) -> bool | str:
         return f"The ends are {found.input_dtype} and {found.output_dtype}, not uint8."
     names, fused = list(table["operator"]), list(table["activation"])
     dense = [i for i, name in enumerate(names) if name == "FULLY_CONNECTED"]
+    if len(dense) < 2:
+        return "It is not the digits' network, which has two dense layers."
     if any(fused[i] == "RELU" for i in dense):
         return "The hidden dense layer still has a ReLU."
     if any(fused[i] == "NONE" and names[i + 1] == "FULLY_CONNECTED" for i in dense[:-1]):

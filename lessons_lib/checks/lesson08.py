@@ -2,9 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from lessons_lib import paths
+from lessons_lib.checks._answers import Remark, call, describe, number_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 from lessons_lib.evaluate import Flips
 
@@ -14,18 +15,31 @@ def check_p_value(answer: Any) -> Verdict:
     exact = Flips(gained=2, lost=9).p_value
 
     def passed(p):
-        if np.ndim(p) == 0 and abs(2 * p - exact) <= 0.001:
-            return "That is one side; double it."
-        return np.ndim(p) == 0 and abs(p - exact) <= 0.001
+        p = number_in(p)
+        if p == 0.07:
+            return "If that is rounded, it is rounded too far: give three decimals."
+        if p > 1:
+            return "A probability lies between 0 and 1; is this in per cent?"
+        return abs(p - exact) <= 0.001 or slip(
+            p,
+            (exact / 2, "That is one side; double it."),
+            (55 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
+            (110 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
+            (132 / 2**11, "No heads at all count, too."),
+            (0.0348, "That is the chi-square approximation; with so few flips, count."),
+            (0.0704, "That is the chi-square approximation; with so few flips, count."),
+            rtol=0.01,
+        )
 
     return report(
         "8.1",
         answer,
         passed,
-        "11 coins; count the ways to get 0, 1 or 2 heads, divide by 2**11, and double: the coin "
-        "could have been uneven in the other direction too.",
+        "eleven fair coins: how many of their 2**11 outcomes have at most two heads? And the coin "
+        "could have been uneven in the other direction, too.",
         f"{exact:.3f} is above 0.05: nine against two looks clear, and a fair coin still does it "
         "more often than one time in twenty.",
+        asked="one number with three decimals",
     )
 
 
@@ -42,16 +56,36 @@ def check_doorbell(answer: Any) -> Verdict:
         "input and output are not float, and the camera's bytes are unsigned. The second part of "
         "the answer is board.loc[name].",
         "Integer only, unsigned at both ends, and small enough for the flash: the row proves it.",
+        asked="a pair, (name, board.loc[name])",
     )
 
 
-def _suits_the_doorbell(answer: tuple[str, pd.Series]) -> bool | str:
+def _suits_the_doorbell(answer: Any) -> bool | str:
+    """True, or a sentence on the part that is missing, or the demand that the row fails."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Remark(f"Your answer is {describe(answer)}; asked is a pair, (name, row).")
     name, row = answer
+    if isinstance(name, pd.Series | pd.DataFrame | dict):
+        return "The name comes first, then its row."
+    if isinstance(name, paths.Path):
+        return "The first part is a path; its name is asked: path.name."
+    if not isinstance(name, str):
+        return f"The first part is {describe(name)}; asked is a path's name."
     if isinstance(row, pd.DataFrame):
         return "The second part is a table; one row of it is asked."
-    ends = (row["input_dtype"], row["output_dtype"])
-    measured = row.name == name and bool(row["integer_only"]) and row["bytes"] < 100_000
-    return name == "uint8" and ends == ("uint8", "uint8") and measured
+    if not isinstance(row, pd.Series):
+        return f"The second part is {describe(row)}; asked is the row, board.loc[name]."
+    if missing := {"integer_only", "input_dtype", "output_dtype", "bytes"} - set(row.index):
+        return f"The second part has no {min(missing)}: it is no row of the scoreboard."
+    if row.name != name:
+        return f"The row is that of {row.name}, not of {name}."
+    if not row["integer_only"]:
+        return f"The row says that {name} is not integer-only."
+    if (ends := (row["input_dtype"], row["output_dtype"])) != ("uint8", "uint8"):
+        return f"The row says that {name} takes {ends[0]} and gives {ends[1]}, not unsigned bytes."
+    if row["bytes"] >= 100_000:
+        return f"The row says that {name} takes {row['bytes']:,} bytes: too many for the flash."
+    return name == "uint8"
 
 
 _BOARDS = (  # bytes and integer_only by name; the smallest integer-only one comes first
@@ -63,9 +97,10 @@ _BOARDS = (  # bytes and integer_only by name; the smallest integer-only one com
 
 def _board(rows: dict[str, tuple[int, bool]]) -> pd.DataFrame:
     """The rows in alphabetical order, so that neither the first nor the last is always right."""
-    return pd.DataFrame.from_dict(
+    board = pd.DataFrame.from_dict(
         dict(sorted(rows.items())), orient="index", columns=["bytes", "integer_only"]
     )
+    return board.assign(ratio=1000 / board["bytes"])
 
 
 def check_smallest_integer_only(answer: Any) -> Verdict:
@@ -73,8 +108,24 @@ def check_smallest_integer_only(answer: Any) -> Verdict:
     return report(
         "8.3",
         answer,
-        lambda smallest: all(smallest(_board(rows)) == next(iter(rows)) for rows in _BOARDS),
-        "board[board['integer_only']] keeps the rows that qualify; .idxmin() of a column is the "
-        "index of its smallest value.",
+        _finds_the_smallest,
+        "first keep the rows that qualify; then ask their sizes where the smallest one is, not how "
+        "small it is.",
         "It holds for any scoreboard, your own model's too.",
+        asked="a function board -> name",
     )
+
+
+def _finds_the_smallest(smallest: Any) -> bool | str:
+    """True, or a sentence on the first scoreboard for which another name is returned."""
+    for rows in _BOARDS:
+        name = call(smallest, _board(rows))
+        if not isinstance(name, str):
+            return f"Your function returns {describe(name)}; asked is a path's name, a text."
+        if name not in rows:
+            return f"{name!r} is no row of the board."
+        if not rows[name][1]:
+            return f"Of {rows} it chooses {name!r}, which is not integer-only."
+        if name != next(iter(rows)):
+            return f"Of {rows} it chooses {name!r}, which is not the smallest."
+    return True

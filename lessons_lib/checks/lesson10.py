@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib import affine, folding
+from lessons_lib import affine
+from lessons_lib.checks._answers import Remark, array_in, call, describe, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 
 _FLOAT32 = 1e-6  # relative: what a few roundings to float32 may add up to
@@ -17,15 +18,22 @@ _NAMES = _EQUALIZABLE | _BRANCHES | {_LAST}
 
 
 def check_fold(answer: Any) -> Verdict:
-    """Check exercise 10.1: two folded weights and a folded bias, three numbers."""
-    kernel, bias = folding.fold_batch_norm([[0.5], [-1.5]], 0.2, 2.0, -1.0, 0.7, 0.16, 0.0)
-    expected = [*kernel.ravel(), *bias]
+    """Check exercise 10.1: two folded weights and a folded bias, three numbers, nested or not."""
 
     def passed(numbers):
-        numbers = np.asarray(numbers, dtype=float).ravel()
-        if numbers.size == 3 and np.allclose(numbers[:2] * 0.4, expected[:2]):
-            return "You divided by the variance; the formula has its square root."
-        return numbers.size == 3 and np.allclose(numbers, expected, atol=1e-3)
+        numbers = numbers_in(numbers, 3)
+        return np.allclose(numbers, [2.5, -7.5, -3.5], atol=1e-3) or slip(
+            numbers,
+            ([6.25, -18.75, -7.25], "You divided by the variance; the formula has its root."),
+            ([2.5, -7.5, 0], "The mean is not subtracted."),
+            ([2.5, -7.5, 3.5], "The mean is subtracted, not added."),
+            ([2.5, -7.5, -2.5], "Beta is missing in the bias."),
+            ([2.5, -7.5, -1.5], "The factor multiplies the bias, too."),
+            ([2.5, -7.5, -4.5], "The layer's own bias is missing."),
+            ([2.5, -7.5, 0.2], "The bias changes, too."),
+            ([0.5, -1.5, -3.5], "The weights change, too."),
+            ([-3.5, 2.5, -7.5], "The weights come first, then the bias."),
+        )
 
     return report(
         "10.1",
@@ -33,6 +41,7 @@ def check_fold(answer: Any) -> Verdict:
         passed,
         "f = gamma / sqrt(variance + epsilon); the weights times f, and (bias - mean) * f + beta.",
         "f = 2 / 0.4 = 5. The bias was below the mean, so it is pushed further down.",
+        asked="three numbers: two weights and a bias",
     )
 
 
@@ -45,48 +54,66 @@ def check_roomy_scales(answer: Any) -> Verdict:
         "for each channel take the larger of two scales: max|w| / 127, and the one for which "
         "|bias| / (input_scale * scale) is 2**30.",
         "The converter's own rule: a channel that is nearly switched off keeps its bias.",
+        asked="a function (weights, bias, input_scale) -> scales",
     )
 
 
-def _roomy(scales_of) -> bool | str:
+def _roomy(scales_of: Any) -> bool | str:
     """True, or a sentence on what is wrong with the scales."""
     random = np.random.default_rng(10)
     weights = random.normal(size=(6, 9)).astype(np.float32)
     weights *= np.float32([1, 1e-8, 0.2, 1e-9, 3e-7, 5])[:, None]
     bias = np.float32([0.5, 0.3, 0.0, -0.7, 1e-3, -4.0])
-    scales = np.asarray(scales_of(weights.copy(), bias.copy(), 0.004), dtype=float)
+    result = call(scales_of, weights.copy(), bias.copy(), 0.004)
+    scales = array_in(result, "one scale a channel, (6,)").astype(float)
     if scales.shape != (6,):
         return f"The result has shape {scales.shape}; expected one scale a channel, (6,)."
     usual = affine.per_channel_scale(weights, 0).ravel()
-    expected = np.maximum(usual, np.abs(bias.astype(np.float64)) / (0.004 * 2.0**30))
-    if np.any(scales < expected * (1 - _FLOAT32)) and np.allclose(scales, usual):
-        return "These are the usual scales; a bias still needs an integer beyond 2**30."
+    needed = np.abs(bias.astype(np.float64)) / (0.004 * 2.0**30)
+    expected = np.maximum(usual, needed)
+    for wrong, remark in (
+        (usual, "These are the usual scales; a bias still needs an integer beyond 2**30."),
+        (needed, "These leave room for the biases and clip the weights: the larger one counts."),
+        (np.where(bias < 0, usual, expected), "A negative bias needs its room as well."),
+    ):
+        if np.allclose(scales, wrong, rtol=_FLOAT32, atol=0):
+            return remark
     if np.any(scales > expected * (1 + _FLOAT32)):
         return "A scale is larger than it must be: its channel loses precision for nothing."
-    return np.allclose(scales, expected, rtol=_FLOAT32, atol=0)
+    if np.any(scales < expected * (1 - _FLOAT32)):
+        return (
+            "A scale is too small: its bias needs an integer beyond 2**30, or a weight is clipped."
+        )
+    return np.isfinite(scales).all()
 
 
 def check_equalizable(answer: Any) -> Verdict:
     """Check exercise 10.3: the names of layers of ds_cnn, a collection of strings."""
-
-    def passed(names):
-        names = {names} if isinstance(names, str) else set(names)
-        if unknown := sorted(str(name) for name in names - _NAMES):
-            return f"{unknown[0]} is no layer of NAMES."
-        if branches := sorted(names & _BRANCHES):
-            return (
-                f"{branches[0]} enters the residual addition: another branch reads or adds to it."
-            )
-        if _LAST in names:
-            return f"No layer follows {_LAST}, only softmax."
-        missing = _EQUALIZABLE - names
-        return f"{len(missing)} more may be equalized." if missing else True
-
     return report(
         "10.3",
         answer,
-        passed,
+        _names_the_free,
         "take each layer of NAMES but the last, and ask who reads its output: only the next "
         "layer, or the residual connection as well?",
         "All but the two layers whose outputs are added: these would need a common factor.",
+        asked="a list of names",
     )
+
+
+def _names_the_free(answer: Any) -> bool | str:
+    """True, or a sentence on the first name that does not belong, or on how many are missing."""
+    if not np.iterable(answer) or isinstance(answer, bytes):
+        raise Remark(f"Your answer is {describe(answer)}; asked is a list of names.")
+    names = [answer] if isinstance(answer, str) else [*answer]
+    if any(isinstance(name, tuple | list) for name in names):
+        return "Give of each pair only the first layer's name."
+    for name in names:
+        if not isinstance(name, str) or name not in _NAMES:
+            given = name if isinstance(name, str) else describe(name)
+            return f"{given} is no layer of NAMES."
+    if branches := sorted(_BRANCHES & {*names}):
+        return f"{branches[0]} enters the residual addition: another branch reads or adds to it."
+    if _LAST in names:
+        return f"No layer follows {_LAST}, only softmax."
+    missing = _EQUALIZABLE - {*names}
+    return f"{len(missing)} more may be equalized." if missing else True

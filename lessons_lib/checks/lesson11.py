@@ -1,12 +1,12 @@
 """The checks of lesson 11, Find the broken layer."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lessons_lib import affine, anatomy, layers
+from lessons_lib.checks._answers import call, content_in, describe, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 
 REAL, CODES, SCALE, ZERO_POINT = [0.9, -1.7, 2.4, 0.2], [12, 7, 15, 10], 0.5, 10
@@ -18,16 +18,28 @@ def check_error(answer: Any) -> Verdict:
     error, snr_db = layers.rms_error(REAL, back) / SCALE, layers.signal_to_noise(REAL, back)
 
     def passed(pair):
-        def is_near(*expected, given=pair):
-            return len(given) == 2 and np.allclose(given, expected, atol=[0.006, 0.06])
-
-        if is_near(error * SCALE, snr_db):
-            return "The first one is in the unit of the numbers: divide it by the scale."
-        if is_near(error, snr_db / 2):
-            return "A ratio of squares takes 10 times the logarithm, not 5."
-        if is_near(error, snr_db, given=pair[::-1]):
-            return "The steps come first, then the decibels."
-        return is_near(error, snr_db)
+        pair = numbers_in(pair, 2, units=("steps", "dB"))
+        if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.006, 0.06]):
+            return True
+        mean_error = np.abs(back - REAL).mean() / SCALE
+        if np.isclose(pair[0], mean_error, rtol=1e-6):
+            return f"{mean_error:.2g} steps is the mean magnitude; asked is the root mean square."
+        if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.06, 0.6]):
+            return "Rounded too far: give the steps to two decimals and the dB to one."
+        return slip(
+            pair,
+            (
+                (error * SCALE, snr_db),
+                "In the unit of the numbers; in steps, divide it by the scale.",
+            ),
+            ((error, snr_db / 2), "A ratio of squares takes 10 times the logarithm, not 5."),
+            ((error, 2 * snr_db), "A ratio of squares takes 10 times the logarithm, not 20."),
+            ((error, -snr_db), "Signal to noise: the signal stands above the line."),
+            ((error, 10 ** (snr_db / 10)), "That is the ratio; dB are 10 times its logarithm."),
+            ((snr_db, error), "The steps come first, then the decibels."),
+            ((2 * error, snr_db), "The mean of the squares, not their sum, is under the root."),
+            rtol=0.02,
+        )
 
     return report(
         "11.1",
@@ -35,7 +47,8 @@ def check_error(answer: Any) -> Verdict:
         passed,
         "dequantize with 0.5 * (q - 10); subtract the real numbers; then the two formulas of "
         "*By hand*.",
-        "About a third of a step, as rounding alone would give, and close to 20 dB.",
+        "About a third of a step, as rounding alone would give, and a little under 20 dB.",
+        asked="a tuple of two numbers, (steps, dB)",
     )
 
 
@@ -45,19 +58,26 @@ def check_steepest_fall(answer: Any) -> Verdict:
         "11.2",
         answer,
         _steepest_fall,
-        "`table['snr_db'].diff()` is the change from each row to the next; its smallest value is "
-        "the steepest fall, and `idxmin` says where.",
+        "compare each row with the one before it, `diff` does that. A fall is a negative change: "
+        "which one is the steepest, and in which row is it?",
         "The layer with the lowest ratio is often only an heir. Look for the step down.",
+        asked="a function table -> name of a layer",
     )
 
 
-def _steepest_fall(find: Callable[[pd.DataFrame], str]) -> bool | str:
-    for snr_db, steps, place in (
-        ([42, 40, 25, 24, 22, 20], [0.3, 0.9, 0.2, 2.0, 1.4, 0.6], 2),
-        ([41, 20, 24, 23, 15, 19], [0.2, 0.3, 0.3, 9.0, 0.7, 0.8], 1),
-        ([35, 34, 33, 32, 0.5, 3], [0.1, 0.4, 0.5, 0.6, 0.2, 7.0], 4),
-        ([60, 38, 22, 15, 6, 5.0], [0.3, 0.2, 3.0, 0.5, 0.9, 0.7], 1),
-    ):
+_TABLES = (  # the ratio behind each of six layers, the errors in steps, the row of the fall
+    ([42, 40, 25, 24, 22, 20], [0.3, 0.9, 0.2, 2.0, 1.4, 0.6], 2),
+    ([41, 20, 24, 23, 15, 19], [0.2, 0.3, 0.3, 9.0, 0.7, 0.8], 1),
+    ([35, 34, 33, 32, 0.5, 3], [0.1, 0.4, 0.5, 0.6, 0.2, 7.0], 4),
+    ([60, 38, 22, 15, 6, 5.0], [0.3, 0.2, 3.0, 0.5, 0.9, 0.7], 1),
+    ([40, 37, 30, 29, 41, 38], [0.4, 0.3, 0.9, 0.5, 0.2, 0.6], 2),  # a rise larger than the fall
+    ([12, 31, 30, 22, 21, 33], [2.0, 0.4, 0.3, 0.8, 0.9, 0.2], 3),  # and the lowest comes first
+)
+
+
+def _steepest_fall(find: Any) -> bool | str:
+    """True, or a sentence on the first table for which another layer is named."""
+    for snr_db, steps, place in _TABLES:
         table = pd.DataFrame(
             {
                 "layer": [f"layer{number}" for number in range(1, 7)],
@@ -65,24 +85,27 @@ def _steepest_fall(find: Callable[[pd.DataFrame], str]) -> bool | str:
                 "snr_db": np.float64(snr_db),
             }
         )
-        found = find(table.copy())
+        found = call(find, table.copy())
+        if not isinstance(found, str):
+            return f"Your function returns {describe(found)}: give the layer's name."
         if found != table["layer"].iloc[place]:
-            return _slip(found, table, place)
+            ratios = ", ".join(f"{value:g}" for value in snr_db)
+            return f"For {ratios} dB it names {found!r}. {_reason(found, table, place)}".strip()
     return True
 
 
-def _slip(found: Any, table: pd.DataFrame, place: int) -> bool | str:
-    """What is wrong with a layer that is not the one in row ``place``; False if nobody knows."""
-    if not isinstance(found, str):
-        kind = type(found).__name__
-        return f"The function returned {found!r}, a value of type {kind}: give the layer's name."
+def _reason(found: str, table: pd.DataFrame, place: int) -> str:
+    """What is wrong with a layer that is not the one in row ``place``; "" if nobody knows."""
+    change = table["snr_db"].diff()
+    rise = change.idxmax() if change.max() > 0 else -1
     slips = {
+        rise: "There it rises, and the largest change is not always a fall.",
         place - 1: "This is the last good layer; the one behind it falls.",
         table["snr_db"].pct_change().idxmin(): "This fall is the largest in per cent, not in dB.",
         table["snr_db"].idxmin(): "This is the layer with the lowest ratio; which one falls most?",
     }
     named = table.index[table["layer"] == found]
-    return slips.get(named[0], False) if len(named) else False
+    return slips.get(named[0], "") if len(named) else "There is no such layer."
 
 
 def check_stem_in_float(answer: Any) -> Verdict:
@@ -94,20 +117,18 @@ def check_stem_in_float(answer: Any) -> Verdict:
         "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
         "in the Series `node`.",
         "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
+        asked="the content of a file (bytes)",
     )
 
 
-def _only_the_stem(content: bytes) -> bool | str:
+def _only_the_stem(answer: Any) -> bool | str:
     """True, or a sentence on the condition that the file fails."""
-    if isinstance(content, str):
-        return "This is a name: give the content of a file (bytes)."
-    table = anatomy.operators(content)
+    table = anatomy.operators(content_in(answer))
     table = table[~table["operator"].isin(layers.MOVERS)]
-    first, rest = table["float"].iloc[0], table["float"].iloc[1:]
     if "DEPTHWISE_CONV_2D" not in table["operator"].tolist():
         return "This file is not the depthwise-separable network."
-    if not first:
+    if not table["float"].iloc[0]:
         return "The first convolution is quantized like all others: did the name match?"
-    if rest.any():
-        return f"In float are {1 + rest.sum()} operators; only the first should be."
+    if rest := int(table["float"].iloc[1:].sum()):
+        return f"In float are {1 + rest} operators; only the first should be."
     return True

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lessons_lib import litert
+from lessons_lib.checks._answers import call, describe, numbers_in, slip
 from lessons_lib.checks._verdict import Verdict, report
 from lessons_lib.errors import InputError
 
@@ -13,20 +15,24 @@ def check_unpack_byte(answer: Any) -> Verdict:
     """Check exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
 
     def passed(codes):
-        codes = tuple(codes)
-        if codes == (-5, 5):
-            return "The right codes; which of them stands in the low four bits?"
-        if codes == (5, 11):
-            return "Almost: the codes are signed. (-8 would be possible too; it is not used.)"
-        return codes == (5, -5)
+        codes = numbers_in(codes, 2)
+        return np.array_equal(codes, (5, -5)) or slip(
+            codes,
+            ((-5, 5), "The right codes; which of them stands in the low four bits?"),
+            ((5, 11), "Almost: the codes are signed. (-8 would be possible too; it is not used.)"),
+            ((11, 5), "The codes are signed, and the low four bits come first."),
+            ((5, -3), "Two's complement: 16 less, the sign bit is not a minus alone."),
+            ((5, 3), "The sign bit of the second one is set."),
+        )
 
     return report(
         "13.1",
         answer,
         passed,
-        "the low four bits, 0x5, are the first code, the high four, 0xB, the second; subtract 16 "
-        "from what is 8 or more.",
+        "the low four bits are the first code. The codes are signed: what does a half of 8 or more "
+        "stand for?",
         "The sign bit of the second one is set: 11 stands for 11 - 16.",
+        asked="a tuple of two whole numbers",
     )
 
 
@@ -65,27 +71,38 @@ def check_rules(answer: Any) -> Verdict:
         "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
         "the recipes' names.",
         "From the general to the special: that is how rules are best ordered.",
+        asked="a list of Rule(...)",
     )
 
 
-def _follows_the_task(rules: list[litert.Rule]) -> bool | str:
+def _follows_the_task(rules: Any) -> bool | str:
     """True, or a sentence on the first layer that gets another recipe."""
     try:
         rules = litert.require_rules(rules)
-    except InputError as error:
-        return f"{error}."
+    except InputError:
+        return f"Your answer is {describe(rules)}; asked is a list of Rule(...)."
+    recipes = dict.fromkeys(_OPERATORS, "int8")
     for rule in rules:
-        if not any(rule.fits(kind, _outputs(layer)) for layer, kind in _OPERATORS.items()):
+        fitting = [name for name, kind in _OPERATORS.items() if rule.fits(kind, _outputs(name))]
+        if not fitting:
             return f"{rule} matches no layer with weights."
-    for layer, kind in _OPERATORS.items():
-        got = "int8"
-        for rule in rules:
-            four_bits_missing = "x4" in rule.recipe and kind == "DEPTHWISE_CONV_2D"
-            if rule.fits(kind, _outputs(layer)) and not four_bits_missing:
-                got = rule.recipe
-        if got != _WANTED[layer]:
-            return f"{layer} gets {got}, not {_WANTED[layer]}."
+        if all(_is_skipped(name, rule.recipe) for name in fitting):
+            return f"LiteRT has no {rule.recipe} for {', '.join(fitting)}."
+        recipes |= dict.fromkeys(fitting, rule.recipe)
+    for layer, recipe in recipes.items():
+        if _is_skipped(layer, recipe):
+            return (
+                f"{layer} is asked for {recipe}, which LiteRT does not have for it and skips "
+                "without a word. Let the rule name the one layer that it is for."
+            )
+        if recipe != _WANTED[layer]:
+            return f"{layer} gets {recipe}, not {_WANTED[layer]}."
     return True
+
+
+def _is_skipped(layer: str, recipe: str) -> bool:
+    """Whether LiteRT passes over a rule without a word: it has no 4-bit depthwise convolution."""
+    return "x4" in recipe and _OPERATORS[layer] == "DEPTHWISE_CONV_2D"
 
 
 _BOARDS = (  # floor, the right name, and (bytes, agreement) by name
@@ -101,7 +118,9 @@ def check_smallest_above(answer: Any) -> Verdict:
     def passed(smallest_above):
         for floor, name, rows in _BOARDS:
             board = pd.DataFrame.from_dict(rows, orient="index", columns=["bytes", "agreement"])
-            got = smallest_above(board, floor)
+            got = call(smallest_above, board, floor, none_is_an_answer=True)
+            if not isinstance(got, str | None):
+                return f"Your function returns {describe(got)}; asked is a name, or None."
             if got != name:
                 return f"With floor={floor} and {rows} it gives {got!r}, expected {name!r}."
         return True
@@ -110,7 +129,8 @@ def check_smallest_above(answer: Any) -> Verdict:
         "13.3",
         answer,
         passed,
-        "board[board['agreement'] >= floor] keeps the rows that qualify; sort_values(['bytes', "
-        "'agreement'], ascending=[True, False]) puts the best first; mind the empty table.",
+        "which rows keep the floor? Sort those by two columns, one of them the other way round. "
+        "And what if none is left?",
         "That is the last line of every search: the floor decides, then the size.",
+        asked="a function (board, floor) -> name",
     )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lessons_lib.checks._answers import call, describe, numbers_in
 from lessons_lib.checks._verdict import Verdict, report
 
 _CODES = [0, 53, 57, 255]
@@ -22,15 +23,17 @@ def check_input_codes(answer: Any) -> Verdict:
     """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
 
     def passed(codes):
-        codes = np.asarray(codes, dtype=float).ravel().tolist()
-        return _REMARKS.get(tuple(codes)) or codes == _CODES
+        codes = numbers_in(codes, 4)
+        return _REMARKS.get((*codes,)) or np.array_equal(codes, _CODES)
 
     return report(
         "14.1",
         answer,
         passed,
-        "divide by 0.02, round halves away from zero, add 50, and clip to 0..255.",
+        "four steps, as in lesson 3: divide, round, shift, clip. Which of the four numbers is a "
+        "tie, and which lie outside?",
         "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
+        asked="four whole numbers",
     )
 
 
@@ -50,11 +53,12 @@ def check_runs_in_batch(answer: Any) -> Verdict:
 
     def passed(runs_in_batch):
         for microseconds, tick, error, runs in _BATCHES:
-            got = runs_in_batch(microseconds, tick, error)
+            result = call(runs_in_batch, microseconds, tick, error)
+            got = numbers_in(result, 1, subject="What your function returns")[0]
             if got != runs:
                 return (
                     f"For {microseconds} µs, a tick of {tick} µs and an error of {error} it gives "
-                    f"{got!r}, expected {runs}."
+                    f"{got:g}, expected {runs}."
                 )
         return True
 
@@ -65,6 +69,7 @@ def check_runs_in_batch(answer: Any) -> Verdict:
         "the error of one run is below tick / runs, and may be error * microseconds; solve for "
         "runs, and round up (math.ceil).",
         "The slower the model, the fewer runs: the batch always lasts tick / error.",
+        asked="a function (microseconds, tick, error) -> runs",
     )
 
 
@@ -110,7 +115,9 @@ def check_fits_browser(answer: Any) -> Verdict:
 
     def passed(fits_browser):
         for label, table, fits in _FILES:
-            got = fits_browser(table.copy())
+            got = call(fits_browser, table.copy())
+            if not isinstance(got, bool | np.bool_ | int):
+                return f"Your function returns {describe(got)}; asked is True or False."
             if bool(got) is not fits:
                 verb = "takes" if fits else "does not take"
                 return f"LiteRT.js {verb} this one ({label}); the function says {got!r}."
@@ -120,7 +127,7 @@ def check_fits_browser(answer: Any) -> Verdict:
         "14.3",
         answer,
         passed,
-        'tensors[tensors["role"].isin(["input", "output"])] keeps the ends; the types of all of '
-        "them have to be known, and -1 may stand in none of their shapes.",
+        "only the ends count: which rows are that? Then ask both questions of all of them.",
         "Types inside do not matter: int8 weights and activations run in a browser.",
+        asked="a function tensors -> bool",
     )
