@@ -104,13 +104,16 @@ def flips(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Flips:
     )
 
 
-def pareto(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+def pareto(cost: np.ndarray, value: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """Return which candidates are worth a look: bool (N,), True where no other one beats them.
 
     ``cost`` (N,), say bytes, is to be low, and ``value`` (N,), say agreement, to be high. One
     candidate beats another when it is at least as good in both and better in one: equal ones
-    stay together. Raises InputError when the shapes differ or are not (N,), or for NaN.
-    Defined in lesson 13. Source: K. Miettinen, Nonlinear Multiobjective Optimization (1999), 2.2.
+    stay together. ``tolerance``: costs that differ by this share or less count as equal (0.01 for
+    files that differ by names and structure). Raises InputError when the shapes differ or are not
+    (N,), for NaN, and for a tolerance that is not in 0 <= tolerance < 1.
+    Defined in lessons 08 and 13. Source: K. Miettinen, Nonlinear Multiobjective Optimization
+    (1999), 2.2.
     """
     cost, value = np.asarray(cost), np.asarray(value)
     if cost.shape != value.shape or cost.ndim != 1:
@@ -119,9 +122,13 @@ def pareto(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
         )
     if np.isnan(cost).any() or np.isnan(value).any():
         raise InputError("cost or value holds NaN; a candidate that was not measured cannot win")
-    no_worse = (cost[:, None] <= cost) & (value[:, None] >= value)
-    better = (cost[:, None] < cost) | (value[:, None] > value)
-    return ~(no_worse & better).any(axis=0)
+    if not 0 <= tolerance < 1:
+        raise InputError(f"tolerance={tolerance}; expected a share from 0 to below 1")
+    cheaper = cost[:, None] < cost * (1 - tolerance)
+    no_dearer = cost[:, None] * (1 - tolerance) <= cost
+    better = value[:, None] > value
+    no_worse = value[:, None] >= value
+    return ~(no_dearer & no_worse & (cheaper | better)).any(axis=0)
 
 
 def _classes(*arrays: np.ndarray) -> list[np.ndarray]:

@@ -476,49 +476,62 @@ def _stack_bars(axes: Axes, table: pd.DataFrame) -> None:
 def scoreboard(frame: pd.DataFrame) -> Figure:
     """Draw each path's size beside its accuracy with the 95 % interval, one row a path.
 
-    ``frame``: indexed by path, with ``bytes``, ``accuracy``, ``accuracy_low`` and
-    ``accuracy_high`` (0 to 1), as ``scoreboard.frame`` returns it. Five of the seven paths lie
-    within 3 kB and 0.3 points, so rows keep apart what one scatter plot would pile up.
+    ``frame``: indexed by path, with ``bytes``, ``accuracy``, ``accuracy_low``, ``accuracy_high``
+    and the same three with ``_hard`` (0 to 1), as ``scoreboard.frame`` returns it: clean digits
+    are filled marks, hard ones hollow. Five of the seven paths lie within 3 kB and 0.3 points, so
+    rows keep apart what one scatter plot would pile up.
     Raises InputError when a column is missing. Defined in lesson 08.
     """
-    _require_columns(frame, "bytes", "accuracy", "accuracy_low", "accuracy_high")
+    _require_columns(frame, "bytes", *_ACCURACY["clean"], *_ACCURACY["hard"])
     with style():
         figure, ((size, accuracy),) = _axes(9, 1.3 + 0.4 * len(frame), columns=2, sharey=True)
         for row, (name, line) in enumerate(frame.iterrows()):
-            colour, marker = _path_style(name)
-            size.barh(row, line["bytes"] / 1000, color=colour, height=0.6)
+            look = _path_style(name)
+            size.barh(row, line["bytes"] / 1000, color=look[0], height=0.6)
             _write_beside(size, f"{line['bytes'] / 1000:,.1f}", line["bytes"] / 1000, row)
-            _draw_interval(accuracy, row, line, colour, marker)
+            _draw_interval(accuracy, row - 0.16, line[_ACCURACY["clean"]], *look)
+            _draw_interval(accuracy, row + 0.16, line[_ACCURACY["hard"]], *look, hollow=True)
         size.set(title="Size", xlabel="size on disk (kB)")
         size.set_xlim(0, 1.2 * frame["bytes"].max() / 1000)
         size.set_yticks(range(len(frame)), frame.index)
         size.invert_yaxis()
         if "float32" in frame.index:
-            reference = 100 * frame.loc["float32", "accuracy"]
-            accuracy.axvline(reference, color=GREY, linestyle=":", zorder=0)
-        accuracy.set(title="Accuracy (dotted: float32)", xlabel="accuracy (%), 95 % interval")
+            for column in ("accuracy", "accuracy_hard"):
+                reference = 100 * frame.loc["float32", column]
+                accuracy.axvline(reference, color=GREY, linestyle=":", zorder=0)
+        accuracy.set(title="Accuracy: clean filled, hard hollow")
+        accuracy.set(xlabel="accuracy (%), 95 % interval; dotted: float32")
         accuracy.grid(axis="x")
         accuracy.margins(x=0.12)
     return figure
 
 
-def _draw_interval(axes: Axes, row: int, line: pd.Series, colour: str, marker: str) -> None:
-    share, low, high = 100 * line[["accuracy", "accuracy_low", "accuracy_high"]].astype(float)
+_ACCURACY = {
+    "clean": ["accuracy", "accuracy_low", "accuracy_high"],
+    "hard": ["accuracy_hard", "accuracy_hard_low", "accuracy_hard_high"],
+}
+
+
+def _draw_interval(
+    axes: Axes, row: float, line: pd.Series, colour: str, marker: str, hollow: bool = False
+) -> None:
+    share, low, high = 100 * line.astype(float)
     axes.errorbar(
         share,
         row,
         xerr=[[share - low], [high - share]],
         fmt=marker,
         color=colour,
-        markersize=9,
-        markeredgecolor="black",
-        capsize=4,
-        linewidth=1.8,
+        markersize=7,
+        markerfacecolor="white" if hollow else colour,
+        markeredgecolor=colour if hollow else "black",
+        capsize=3,
+        linewidth=1.5,
     )
     _write_beside(axes, f"{share:.1f}", high, row)
 
 
-def _write_beside(axes: Axes, text: str, x: float, row: int) -> None:
+def _write_beside(axes: Axes, text: str, x: float, row: float) -> None:
     axes.annotate(text, (x, row), xytext=(8, 0), textcoords="offset points", va="center")
 
 
@@ -572,6 +585,38 @@ def _draw_latency(
     _write_beside(axes, text, max(high, median), row)
 
 
+def intensity(frame: pd.DataFrame) -> Figure:
+    """Draw how much is calculated for each byte of weights, against how fast: an arrow a run.
+
+    ``frame``: one row a run, named by its index, with ``float32`` and ``int8`` (MAC per byte of
+    weights) and ``float32_speed`` and ``int8_speed`` (GMAC/s); the arrow goes from float32 to
+    int8. These are a roofline's axes, without its roof. 8 x 4.4 inches.
+    Raises InputError when a column is missing. Defined in lesson 08. Source: S. Williams et al.,
+    Communications of the ACM 52 (2009).
+    """
+    ends = ("float32", "int8")
+    _require_columns(frame, *ends, *(f"{name}_speed" for name in ends))
+    with style():
+        figure, ((axes,),) = _axes(8, 4.4)
+        axes.set(xscale="log", yscale="log", title="From float32 (circle) to int8 (triangle)")
+        axes.set(xlabel="arithmetic intensity (MAC per byte of weights)", ylabel="speed (GMAC/s)")
+        for run, line in frame.iterrows():
+            start, end = [(line[name], line[f"{name}_speed"]) for name in ends]
+            for point, name in ((start, "float32"), (end, "int8")):
+                colour, marker = PATH_STYLES[name]
+                axes.plot(*point, marker, color=colour, markersize=10)
+            axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY})
+            place = {"xytext": (0, -18), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(run, start, fontsize=10, **place)
+        axes.margins(0.15)
+        axes.grid()
+        for axis, marks in ((axes.xaxis, (1,)), (axes.yaxis, (1, 2, 5))):
+            axis.set_major_locator(LogLocator(subs=marks))
+            axis.set_major_formatter("{x:,g}")
+        axes.minorticks_off()
+    return figure
+
+
 def lines_with_intervals(
     x: ArrayLike,
     values: ArrayLike,
@@ -589,6 +634,7 @@ def lines_with_intervals(
 
     ``x``: (N,). ``values``, ``low``, ``high``: (N,), or (K, N) for K lines with K ``labels``; in
     the unit that ``ylabel`` names. ``reference``: a label and a level to compare with.
+    A line labelled with a path's name has that path's colour and marker.
     ``log_x`` spaces 1, 10, 100 … evenly and marks the given x.
     Raises InputError when the shapes differ. Defined in lesson 06.
     """
@@ -598,7 +644,7 @@ def lines_with_intervals(
     with style():
         figure, ((axes,),) = _axes(8, 3.8)
         for i, (line, lower, upper, label) in enumerate(zip(*lines, labels, strict=True)):
-            look = _LINE_STYLES[i % len(_LINE_STYLES)]
+            look = PATH_STYLES.get(label, _LINE_STYLES[i % len(_LINE_STYLES)])
             _draw_line(axes, x, line, lower, upper, label, *look)
         if reference:
             axes.axhline(reference[1], color=GREY, linestyle="--", label=reference[0], zorder=0)

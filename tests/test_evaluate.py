@@ -86,6 +86,27 @@ def test_equal_candidates_stay_together_on_the_front():
     assert list(evaluate.pareto([], [])) == []
 
 
+def test_a_difference_within_the_tolerance_beats_nobody_and_excuses_no_loss():
+    cost, value = [64_808, 64_976, 65_800], [0.9, 0.9, 0.9]
+    assert list(evaluate.pareto(cost, value)) == [True, False, False]
+    assert list(evaluate.pareto(cost, value, tolerance=0.01)) == [True, True, False]
+    # As small as the smallest within 1 %, and better: it beats both.
+    assert list(evaluate.pareto(cost, [0.9, 0.95, 0.9], tolerance=0.01)) == [False, True, False]
+
+
+def test_a_tolerance_leaves_at_least_one_on_the_front():
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        cost, value = 100 + random.integers(0, 9, 12), random.integers(0, 3, 12)
+        assert evaluate.pareto(cost, value, tolerance=0.02).any()
+
+
+@pytest.mark.parametrize("tolerance", [-0.01, 1, float("nan")])
+def test_a_tolerance_is_a_share(tolerance):
+    with pytest.raises(InputError, match="tolerance"):
+        evaluate.pareto([1, 2], [1, 1], tolerance)
+
+
 @pytest.mark.parametrize(
     ("cost", "value", "message"),
     [([1, 2], [1], "one shape"), ([[1]], [[1]], "one shape"), ([1, 2], [1, np.nan], "NaN")],

@@ -32,7 +32,22 @@ def scores():
     sizes = [231044, 64864, 118948, 65100, 64648, 65016, 66784]
     columns = {"bytes": sizes, "accuracy": accuracy}
     columns |= {"accuracy_low": accuracy - 0.012, "accuracy_high": accuracy + 0.009}
+    hard = accuracy - 0.05
+    columns |= {"accuracy_hard": hard, "accuracy_hard_low": hard - 0.02}
+    columns |= {"accuracy_hard_high": hard + 0.018}
     return pd.DataFrame(columns, index=list(paths.PATHS))
+
+
+def runs():
+    """MAC per byte and GMAC/s: numbers like those that lesson 08 measures."""
+    columns = {
+        "float32": [3.1, 780, 0.25, 62.5],
+        "int8": [12.5, 3122, 1, 250],
+        "float32_speed": [59, 41, 6.5, 103],
+        "int8_speed": [105, 111, 28.6, 406],
+    }
+    names = [f"{m}, batch {n}" for m in ("mnist_cnn", "wide_mlp") for n in (1, 250)]
+    return pd.DataFrame(columns, index=names)
 
 
 def latencies():
@@ -83,6 +98,7 @@ FIGURES = {
     "float16, infinite": lambda: plots.float16_bits(70000.0),
     "bytes": lambda: plots.byte_bars(budgets()),
     "scoreboard": lambda: plots.scoreboard(scores()),
+    "intensity": lambda: plots.intensity(runs()),
     "latency": lambda: plots.latency_bars(latencies().iloc[:6]),
     "latency, log": lambda: plots.latency_bars(latencies(), log=True),
     "pareto": lambda: plots.pareto(candidates(), floor=0.98, chosen="best"),
@@ -245,6 +261,7 @@ def test_what_the_article_does_not_have_is_dashed():
     added = [question for question in questions() if not question.in_article]
     leaves = [way for q in added for way in (q.yes, q.no) if isinstance(way, str)]
     assert len(dashed) == len(added) + len(leaves) > 0
+    assert {question.key for question in added} == {"float_io", "activations_16_bit"}
 
 
 @pytest.mark.parametrize("arguments", [("int4", None), (None, {"int4": "x"})])
@@ -349,13 +366,35 @@ def test_byte_bars_refuses_what_it_cannot_tell_apart(files):
 def test_the_scoreboard_puts_each_marker_and_interval_where_the_numbers_are():
     size, accuracy = plots.scoreboard(scores()).axes
     np.testing.assert_allclose([b.get_width() for b in size.patches], scores()["bytes"] / 1000)
-    marks = [container.lines[0] for container in accuracy.containers]
-    np.testing.assert_allclose([m.get_xdata()[0] for m in marks], 100 * scores()["accuracy"])
-    assert len({mark.get_marker() for mark in marks}) == 7
-    assert len({mark.get_color() for mark in marks}) == 7
-    ends = [container.lines[2][0].get_segments()[0][:, 0] for container in accuracy.containers]
-    np.testing.assert_allclose(ends, 100 * scores()[["accuracy_low", "accuracy_high"]])
     assert [label.get_text() for label in size.get_yticklabels()] == list(paths.PATHS)
+    clean, hard = accuracy.containers[::2], accuracy.containers[1::2]
+    for containers, kind in ((clean, "accuracy"), (hard, "accuracy_hard")):
+        marks = [container.lines[0] for container in containers]
+        np.testing.assert_allclose([m.get_xdata()[0] for m in marks], 100 * scores()[kind])
+        assert len({mark.get_marker() for mark in marks}) == 7
+        assert len({mark.get_color() for mark in marks}) == 7
+        hollow = {mark.get_markerfacecolor() == "white" for mark in marks}
+        assert hollow == {kind == "accuracy_hard"}
+        ends = [container.lines[2][0].get_segments()[0][:, 0] for container in containers]
+        np.testing.assert_allclose(ends, 100 * scores()[[f"{kind}_low", f"{kind}_high"]])
+
+
+def test_an_arrow_leads_from_float32_to_int8_of_each_run():
+    axes = plots.intensity(runs()).axes[0]
+    points = np.array([line.get_xydata()[0] for line in axes.lines]).reshape(4, 2, 2)
+    np.testing.assert_allclose(points[:, 0], runs()[["float32", "float32_speed"]])
+    np.testing.assert_allclose(points[:, 1], runs()[["int8", "int8_speed"]])
+    assert [text.get_text() for text in axes.texts if text.get_text()] == list(runs().index)
+    arrows = [(text.xyann, text.xy) for text in axes.texts if not text.get_text()]
+    np.testing.assert_allclose(arrows, points)
+
+
+def test_each_axis_of_the_intensities_has_at_least_three_numbers():
+    axes = plots.intensity(runs()).axes[0]
+    axes.figure.canvas.draw()
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        assert sum(low <= tick.get_loc() <= high for tick in axis.get_major_ticks()) >= 3
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -374,11 +413,11 @@ def test_models_that_are_not_paths_are_drawn_too():
     assert [label.get_text() for label in labels] == ["wide_mlp", "mnist_cnn"]
 
 
-@pytest.mark.parametrize("draw", [plots.scoreboard, plots.latency_bars])
+@pytest.mark.parametrize("draw", [plots.scoreboard, plots.latency_bars, plots.intensity])
 def test_a_table_without_its_columns_is_refused(draw):
     with pytest.raises(InputError, match="missing"):
         draw(pd.DataFrame({"name": ["int8"]}))
-    complete = scores().join(latencies())
+    complete = scores().join(latencies()).join(runs(), how="cross")
     with pytest.raises(InputError, match="the rows"):
         draw(complete.iloc[:0])
 
@@ -399,6 +438,11 @@ def test_several_lines_differ_in_colour_and_marker():
     marks = [container.lines[0] for container in figure.axes[0].containers]
     assert len({(m.get_color(), m.get_marker()) for m in marks}) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
+
+
+def test_a_line_that_is_a_path_has_its_colour():
+    mark = lines(labels=["int16x8"]).axes[0].containers[0].lines[0]
+    assert (mark.get_color(), mark.get_marker()) == plots.PATH_STYLES["int16x8"]
 
 
 def test_lines_of_other_lengths_are_refused():
