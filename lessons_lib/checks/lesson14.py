@@ -19,7 +19,7 @@ _REMARKS = {
 }
 
 
-def check_input_codes(answer: Any) -> Verdict:
+def check_uint8_codes(answer: Any) -> Verdict:
     """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
 
     def passed(codes):
