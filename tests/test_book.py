@@ -76,7 +76,7 @@ def test_each_statement_of_the_article_has_its_lesson_and_its_verdict(texts):
         assert line.startswith(f"| {statement.key} | {statement.says} | ")
         assert f"[lesson {statement.lesson}](notebooks/{path.name}), *{statement.section}*" in line
         assert line.count("|") == 5
-        assert f"| **{statement.verdict}.** " in line or not statement.verdict
+        assert f"| **{statement.verdict}:** " in line or not statement.verdict
 
 
 def test_pages_name_only_texts_that_exist(texts):

@@ -117,10 +117,10 @@ def _article_table(lessons: list[notebooks.Lesson]) -> str:
     names = {lesson.number: lesson.path.name for lesson in lessons}
     rows = (
         f"| {one.key} | {one.says} | [lesson {one.lesson}](notebooks/{names[one.lesson]}), "
-        f"*{one.section}* | {f'**{one.verdict}.** ' if one.verdict else ''}{one.found} |"
+        f"*{one.section}* | {f'**{one.verdict}:** ' if one.verdict else ''}{one.found} |"
         for one in article.STATEMENTS
     )
-    return "\n".join(["| | the article says | taken up in | what we found |", "|-|-|-|-|", *rows])
+    return "\n".join(["| no. | the article says | taken up in | what we found |", "|-|-|-|-|", *rows])
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:
