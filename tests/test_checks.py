@@ -1,11 +1,22 @@
 """The framework of the exercise checks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from lessons_lib import checks
+from lessons_lib import affine, checks
 from lessons_lib.checks import Verdict, report
-from lessons_lib.checks._verdict import number_in
+from lessons_lib.checks._answers import (
+    Remark,
+    array_in,
+    call,
+    describe,
+    floats_in,
+    number_in,
+    numbers_in,
+    slip,
+)
 from lessons_lib.errors import InputError
 
 
@@ -25,28 +36,50 @@ def test_a_wrong_answer_shows_the_hint_and_not_the_explanation():
     assert repr(verdict) == "Exercise 3.1: not yet. Hint: Count again."
 
 
-@pytest.mark.parametrize("answer", [..., (..., 3), [3, ...], {"scale": ..., "zero_point": 0}])
+@pytest.mark.parametrize(
+    "answer", [..., (..., 3), [3, ...], {"scale": ..., "zero_point": 0}, ([1, ...], 2)]
+)
 def test_three_dots_are_not_attempted(answer):
     verdict = report("3.1", answer, is_three, hint="Count again.")
     assert not verdict
     assert repr(verdict).startswith("Exercise 3.1: not attempted.")
 
 
-@pytest.mark.parametrize("answer", ["three", None, [3], object(), np.zeros(3)])
-def test_an_answer_of_the_wrong_type_gets_the_hint_and_no_traceback(answer):
-    verdict = report("3.1", answer, is_three, hint="Count again.")
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("three", "Your answer, the text 'three', has another form than asked: one number."),
+        (None, "Your answer, None, has another form than asked: one number."),
+        (np.zeros(3), "Your answer, an array of float64, shape (3,), has another form"),
+        (is_three, "What your function returns has another form than asked: one number."),
+    ],
+)
+def test_an_answer_of_another_form_reads_what_is_asked_and_no_traceback(answer, said):
+    verdict = report("3.1", answer, is_three, hint="Count again.", asked="one number")
     assert not verdict
-    assert repr(verdict).startswith("Exercise 3.1: not yet. Your answer, a")
+    assert repr(verdict).startswith(f"Exercise 3.1: not yet. {said}")
     assert repr(verdict).endswith("Hint: Count again.")
 
 
-def test_a_learners_function_may_fail_in_any_way():
-    def endless(x):
-        return endless(x)
+def test_an_answer_that_holds_itself_is_no_trouble():
+    answer = []
+    answer.append(answer)
+    assert not report("3.1", answer, is_three, hint="Count again.")
 
-    verdict = report("3.2", endless, lambda function: function(1) == 1, hint="Return x.")
-    assert repr(verdict).startswith("Exercise 3.2: not yet. Your answer, a function, could not be")
-    assert "\n" not in repr(verdict)
+
+class Fails:
+    """An object whose own methods raise."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+    __repr__ = __float__ = __array__ = __eq__ = __str__
+    __hash__ = None
+
+
+def test_an_object_that_fails_is_no_trouble():
+    assert "a Fails" in report("3.1", Fails(), is_three, hint="Count again.").message
+    assert "a Fails" in report("3.1", [Fails()], number_in, hint="Count again.").message
 
 
 def test_a_remark_stands_before_the_hint():
@@ -55,16 +88,148 @@ def test_a_remark_stands_before_the_hint():
     assert not report("3.1", 4, lambda a: "", hint="Count again.")
 
 
-@pytest.mark.parametrize("answer", [3, 3.0, np.int8(3), [[3]], np.float32([3]), "3", "3.0"])
+def test_a_remark_may_be_raised():
+    def passed(answer):
+        raise Remark("Too small.")
+
+    verdict = report("3.1", 2, passed, hint="Count again.")
+    assert repr(verdict) == "Exercise 3.1: not yet. Too small. Hint: Count again."
+
+
+@pytest.mark.parametrize(
+    "answer", [3, 3.0, np.int8(3), [[3]], np.float32([3]), "3", "3.0", " 3 kg", "3KG", (3,)]
+)
 def test_one_number_may_come_in_many_forms(answer):
-    assert number_in(answer) == 3.0
-    assert number_in("470,400") == 470_400
+    assert number_in(answer, "kg") == 3.0
 
 
-@pytest.mark.parametrize("answer", ["three", [3, 3], [], object()])
-def test_what_holds_no_number_or_several_is_an_error_that_report_catches(answer):
-    with pytest.raises((ValueError, TypeError)):
-        number_in(answer)
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("470,400", 470_400), ("-1e-3", -0.001), ("\N{MINUS SIGN}2", -2), (".5", 0.5), ("+7.", 7)],
+)
+def test_a_number_may_be_a_text(text, number):
+    assert number_in(text) == number
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("three", "the text 'three'; a number is asked"),
+        ("3 lb", "Give the number alone, without 'lb'"),
+        ([3, 3], "holds 2 numbers; one is asked"),
+        ([], "holds 0 numbers; one is asked"),
+        (None, "is or holds None"),
+        ([None], "is or holds None"),
+        (object(), "is or holds an object"),
+        ({"a": 3}, "is or holds a dict of 1"),
+        ({3}, "a set, which has no order"),
+        (number_in, "is or holds a function"),
+        (np, "the module numpy"),
+        pytest.param(10**5000, "a value of type int", id="huge"),
+    ],
+)
+def test_what_holds_no_number_is_described(answer, said):
+    with pytest.raises(Remark) as caught:
+        number_in(answer, "kg")
+    assert said in str(caught.value)
+
+
+def test_numbers_come_out_of_any_nest():
+    nest = ([1, "2"], np.array([[3], [4]]), (x for x in [5]), range(6, 8))
+    assert numbers_in(nest, 7).tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(numbers_in({1, 2}, ordered=False)) == [1, 2]
+    with pytest.raises(Remark, match="The scales holds 1 number; 2 are asked"):
+        numbers_in([1], 2, subject="The scales")
+
+
+def test_a_known_slip_is_the_first_that_fits():
+    assert slip([1, 2], ([2, 1], "swapped"), ([1, 2], "these"), ([1, 2], "later")) == "these"
+    assert slip(3, (4, "another")) is False
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (3, "Your answer is 3 (a number of type int); asked is a function"),
+        (None, "Your answer is None; asked is a function"),
+        (lambda x: None, "returns nothing: is its `return` missing?"),
+        (lambda x: ..., "returns nothing"),
+        (lambda: 1, "Your function raised TypeError: "),
+        (lambda x: 1 / 0, "Your function raised ZeroDivisionError: division by zero."),
+    ],
+)
+def test_a_learners_function_may_fail_in_any_way(function, said):
+    with pytest.raises(Remark) as caught:
+        call(function, 1)
+    assert said in str(caught.value)
+
+
+def test_a_function_that_never_ends_is_told_so():
+    def endless(x):
+        return endless(x)
+
+    verdict = report("3.2", endless, lambda function: call(function, 1) == 1, hint="Return x.")
+    assert repr(verdict).startswith("Exercise 3.2: not yet. Your function raised RecursionError")
+    assert "\n" not in repr(verdict)
+
+
+def test_a_function_may_return_none_where_it_is_an_answer():
+    assert call(lambda: None, none_is_an_answer=True) is None
+
+
+@pytest.mark.parametrize("value", ["a", [[1], [2, 3]], {1: 2}, object(), Fails(), np.array([None])])
+def test_what_is_no_array_of_numbers_is_described(value):
+    with pytest.raises(Remark, match=r"Your function returns .*; asked is codes"):
+        array_in(value, "codes")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None"),
+        (True, "True"),
+        ("x" * 50, f"the text '{'x' * 37}...'"),
+        (b"abc", "3 bytes"),
+        (0.5, "0.5 (a number of type float)"),
+        (np.zeros((2, 3)), "an array of float64, shape (2, 3)"),
+        (np.array(["a"]), "an array of texts, shape (1,)"),
+        ([1, 2], "a list of 2"),
+        (np.ndarray, "the class ndarray"),
+        (len, "a function"),
+        (Fails(), "a Fails"),
+        (iter([]), "a list_iterator"),
+    ],
+)
+def test_values_are_described_in_a_few_words(value, words):
+    assert describe(value) == words
+
+
+def halved(x):
+    return x / 2
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x: x >> 1, ""),
+        (lambda x: (x // 2).astype(np.int16), ""),
+        (np.vectorize(lambda x: x + 1), ""),
+        (lambda x: np.array([int(code) + 1 for code in x]), ""),
+        (np.invert, ""),
+        (lambda x: x / 2, "divide gives float64"),
+        (lambda x: x * np.float32(0.5), "multiply gives float32"),
+        (lambda x: halved(x), "divide gives float64"),
+        (lambda x: x.astype(float), "astype gives float64"),
+        (lambda x: [int(code) / 2 for code in x], "the division `/`"),
+        (lambda x: [int(code) * 0.5 for code in x], "the number 0.5"),
+        (lambda x: np.asarray(x, np.float32), "`float32`"),
+        (lambda x: np.array(x, "float64"), "`float64`"),
+        (lambda x: np.array([(lambda code: float(code))(code) for code in x]), "`float`"),
+        (lambda x: affine.quantize(x, 1, 0), "`affine`, which calculates in float32"),
+    ],
+)
+def test_floats_are_found_in_a_function(function, found):
+    assert floats_in(function, np.arange(4, dtype=np.int8)) == found
 
 
 def test_numpy_booleans_count():
@@ -120,6 +285,14 @@ def test_other_names_are_not_checks():
 def test_no_two_lessons_share_a_name():
     names = checks._check_names()
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("lesson", [lesson.__name__[-8:] for lesson in checks._lessons()])
+def test_each_lessons_checks_are_tried_with_a_table_of_answers(lesson):
+    """The class that is made there demands right and wrong answers of three kinds a check."""
+    tests = Path(__file__).with_name(f"test_checks_{lesson}.py").read_text()
+    assert "\nfrom verdicts import Answers, class_of_tests" in tests
+    assert " = class_of_tests(ANSWERS)\n" in tests
 
 
 def test_a_verdict_is_plain_text_only():

@@ -1,20 +1,32 @@
 """The checks of lesson 11 accept right answers, refuse wrong ones, and wait for the rest."""
 
-import functools
+import itertools
 
-import pytest
+import numpy as np
 
-from lessons_lib import anatomy, calibration, checks, training
-from lessons_lib.quiet import quiet, tensorflow
-from reference import converted, digits
-from verdicts import class_of_tests
+from lessons_lib import affine, checks, layers
+from verdicts import Answers, class_of_tests, network
 
-# TensorFlow's debugger still runs on the interpreter that TensorFlow has given up.
-pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+BACK = affine.dequantize([12, 7, 15, 10], 0.5, 10)
+REAL = [0.9, -1.7, 2.4, 0.2]
 
 
 def steepest_fall(table):
     return table.loc[table["snr_db"].diff().idxmin(), "layer"]
+
+
+def by_a_loop(table):
+    ratios = table["snr_db"].tolist()
+    falls = [before - after for before, after in itertools.pairwise(ratios)]
+    return table["layer"].tolist()[1 + falls.index(max(falls))]
+
+
+def by_shifting(table):
+    return table.set_index("layer")["snr_db"].pipe(lambda s: s - s.shift()).idxmin()
+
+
+def largest_change(table):
+    return table.layer[table.snr_db.diff().abs().idxmax()]
 
 
 def lowest(table):
@@ -37,88 +49,81 @@ def most_in_per_cent(table):
     return table["layer"][table["snr_db"].pct_change().idxmin()]
 
 
-TestAnswers = class_of_tests(
-    right=[
-        (checks.check_error, (0.316, 19.8)),
-        (checks.check_error, [0.32, 19.78]),
-        (checks.check_steepest_fall, steepest_fall),
-    ],
-    wrong=[
-        (checks.check_error, (0.158, 19.8)),  # not divided by the scale
-        (checks.check_error, (0.316, 9.9)),
-        (checks.check_error, (19.8, 0.316)),
-        (checks.check_error, 0.316),
-        (checks.check_steepest_fall, lowest),
-        (checks.check_steepest_fall, most_steps),
-        (checks.check_steepest_fall, row_number),
-        (checks.check_steepest_fall, one_before),
-        (checks.check_steepest_fall, most_in_per_cent),
-        (checks.check_steepest_fall, "stem"),
-        (checks.check_stem_in_float, b"TFL3"),
-        (checks.check_stem_in_float, "stem"),
-    ],
-)
+def ds_cnn(first="CONV_2D:RELU QUANTIZE>INT8", rest="CONV_2D:RELU"):
+    """The chain of ds_cnn's operators, its stem in float, as the debugger writes it."""
+    tail = "MEAN FULLY_CONNECTED SOFTMAX DEQUANTIZE>FLOAT32"
+    return network(f"{first} DEPTHWISE_CONV_2D:RELU {rest} {tail}", "FLOAT32")
 
 
-@functools.cache
-def kept_in_float(*operators):
-    """The int8 ds_cnn with the outputs of these operators, by number, left in float."""
-    tf = tensorflow()
-    outputs = anatomy.operators(converted("ds_cnn")["float32"])["outputs"]
-    options = tf.lite.experimental.QuantizationDebugOptions(
-        denylisted_nodes=[outputs[number][0] for number in operators]
-    )
-    with quiet():
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(training.reference("ds_cnn")))
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = calibration.representative_dataset(
-            digits().calibration, samples=2
-        )
-        debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_options=options
-        )
-        return debugger.get_nondebug_quantized_model()
+BACK_TO_FLOAT = "DEQUANTIZE>FLOAT32 CONV_2D:RELU QUANTIZE>INT8"
+
+ANSWERS = {
+    checks.check_error: Answers(
+        right={
+            "rounded": (0.32, 19.8),
+            "a list": [0.316, 19.78],
+            "by the library": (
+                layers.rms_error(REAL, BACK) / 0.5,
+                layers.signal_to_noise(REAL, BACK),
+            ),
+            "texts": ("0.32 steps", "19.8 dB"),
+            "an array": np.array([0.32, 19.8]),
+        },
+        wrong={
+            "in units": ((0.158, 19.8), "divide it by the scale"),
+            "half the decibels": ((0.316, 9.9), "10 times the logarithm, not 5"),
+            "twice the decibels": ((0.316, 39.6), "not 20"),
+            "noise to signal": ((0.316, -19.8), "Signal to noise"),
+            "a ratio": ((0.316, 95), "That is the ratio"),
+            "the mean magnitude": ((0.3, 19.8), "mean magnitude"),
+            "rounded too far": ((0.32, 20), "Rounded too far"),
+            "swapped": ((19.8, 0.316), "The steps come first"),
+            "the steps alone": (0.316, "holds 1 number; 2 are asked"),
+            "a function": (layers.rms_error, "holds a function"),
+        },
+    ),
+    checks.check_steepest_fall: Answers(
+        right={"by diff": steepest_fall, "by a loop": by_a_loop, "by shift": by_shifting},
+        wrong={
+            "the largest change": (largest_change, "There it rises"),
+            "the lowest": (lowest, "lowest ratio"),
+            "the most steps": (most_steps, "names 'layer4'"),
+            "one before": (one_before, "last good layer"),
+            "in per cent": (most_in_per_cent, "in per cent, not in dB"),
+            "the row": (row_number, "returns 2 (a number of type int): give the layer's name"),
+            "always the stem": (lambda table: "stem", "There is no such layer"),
+            "a name": ("stem", "asked is a function"),
+            "no return": (lambda table: None, "`return` missing"),
+            "a column that is none": (lambda table: table["snr"].idxmin(), "raised KeyError"),
+        },
+    ),
+    checks.check_stem_in_float: Answers(
+        right={
+            "as the debugger writes it": ds_cnn(),
+            "integer ends behind it": network(
+                "DEQUANTIZE>FLOAT32 CONV_2D:RELU QUANTIZE>INT8 DEPTHWISE_CONV_2D:RELU SOFTMAX",
+                "INT8",
+            ),
+            "a bytearray": bytearray(ds_cnn()),
+        },
+        wrong={
+            "nothing in float": (ds_cnn("QUANTIZE>INT8 CONV_2D:RELU"), "did the name match"),
+            "two in float": (ds_cnn(rest=BACK_TO_FLOAT), "are 2 operators"),
+            "another one": (
+                ds_cnn("QUANTIZE>INT8 CONV_2D:RELU", BACK_TO_FLOAT),
+                "did the name match",
+            ),
+            "another network": (network("CONV_2D:RELU"), "not the depthwise-separable"),
+            "a name": ("stem", "give the content of a file"),
+            "no file": (b"TFL3", "no readable .tflite file"),
+            "cut off": (ds_cnn()[:200], "no readable .tflite file"),
+            "a list": (["stem"], "asked is a file's content"),
+        },
+    ),
+}
+
+TestAnswers = class_of_tests(ANSWERS)
 
 
-def test_11_3_accepts_the_stem_alone_in_float():
-    assert checks.check_stem_in_float(kept_in_float(0))
-
-
-@pytest.mark.parametrize(
-    ("operators", "complaint"),
-    [((), "did the name match"), ((0, 1), "are 2 operators"), ((4,), "did the name match")],
-)
-def test_11_3_refuses_others_and_says_why(operators, complaint):
-    verdict = checks.check_stem_in_float(kept_in_float(*operators))
-    assert verdict.state == "not yet"
-    assert complaint in verdict.message
-
-
-def test_11_3_refuses_another_network_and_the_float_model():
-    assert "not the depthwise" in checks.check_stem_in_float(converted()["int8"]).message
-    assert "are 11 operators" in checks.check_stem_in_float(converted("ds_cnn")["float32"]).message
-
-
-def test_11_3_waits_for_an_answer():
-    assert checks.check_stem_in_float(...).state == "not attempted"
-
-
-@pytest.mark.parametrize(
-    ("check", "answer", "remark"),
-    [
-        (checks.check_error, (0.158, 19.8), "divide it by the scale"),
-        (checks.check_error, (0.316, 9.9), "10 times the logarithm"),
-        (checks.check_error, (19.8, 0.316), "steps come first"),
-        (checks.check_steepest_fall, lowest, "lowest ratio"),
-        (checks.check_steepest_fall, row_number, "returned 2, a value of type int"),
-        (checks.check_steepest_fall, one_before, "last good layer"),
-        (checks.check_steepest_fall, most_in_per_cent, "in per cent, not in dB"),
-        (checks.check_stem_in_float, "stem", "This is a name"),
-    ],
-)
-def test_hints_name_the_slip(check, answer, remark):
-    assert remark in check(answer).message
-
-
-def test_most_steps_is_not_called_the_lowest_ratio():
+def test_11_2_most_steps_is_not_called_the_lowest_ratio():
     assert "lowest" not in checks.check_steepest_fall(most_steps).message

@@ -44,7 +44,8 @@ def _described(value: Any) -> str:
     if isinstance(value, Number):
         return f"{value} (a number of type {kind})"
     if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype}, shape {value.shape}"
+        held = {"U": "texts", "S": "bytes", "O": "objects"}.get(value.dtype.kind, value.dtype)
+        return f"an array of {held}, shape {value.shape}"
     if isinstance(value, list | tuple | set | frozenset | dict):
         return f"a {kind} of {len(value)}"
     if isinstance(value, ModuleType | type):
@@ -79,7 +80,8 @@ def numbers_in(
     found = np.array([*_numbers(answer, subject, units, ordered)], dtype=float)
     if count is not None and found.size != count:
         asked = "one is" if count == 1 else f"{count} are"
-        raise Remark(f"{subject} holds {found.size:,} numbers; {asked} asked.")
+        numbers = "number" if found.size == 1 else "numbers"
+        raise Remark(f"{subject} holds {found.size:,} {numbers}; {asked} asked.")
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lessons_lib.checks._answers import Remark, describe, number_in  # noqa: F401
+from lessons_lib.checks._answers import Remark, describe
 from lessons_lib.errors import InputError
 
 State = Literal["correct", "not yet", "not attempted"]

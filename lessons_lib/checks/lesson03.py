@@ -56,9 +56,9 @@ def check_quantize_uint8(answer: Any) -> Verdict:
 SCALE, ZERO_POINT = 0.25, 10
 _STEPS = np.arange(-9, 12)  # codes 1 to 21, and real numbers on both sides of 0
 _PROPERTIES = (  # what is tested, real numbers that test it, and what each asks for
-    ("rounding", np.add.outer([0.25, 0.75, 0.0], _STEPS) * SCALE, "round to the nearest step"),
-    ("ties", (_STEPS + 0.5) * SCALE, "this is half a step, a tie, which goes away from zero"),
-    ("clipping", [-100.0, -2.75, 61.25, 61.5, 100.0], "the codes of uint8 end at 0 and 255: clip"),
+    ("Rounding", np.add.outer([0.25, 0.75, 0.0], _STEPS) * SCALE, "round to the nearest step"),
+    ("Ties", (_STEPS + 0.5) * SCALE, "this is half a step, a tie, which goes away from zero"),
+    ("Clipping", [-100.0, -2.75, 61.25, 61.5, 100.0], "the codes of uint8 end at 0 and 255: clip"),
 )
 
 
@@ -74,7 +74,7 @@ def _quantizes(quantize: Any) -> bool | str:
         if (wrong := np.flatnonzero(codes != expected)).size:
             first = wrong[0]
             return (
-                f"Its {name} differs: {x[first]:g} with scale {SCALE} and zero point {ZERO_POINT} "
+                f"{name}: {x[first]:g} with scale {SCALE} and zero point {ZERO_POINT} "
                 f"gets {codes[first]:g}, asked is {expected[first]} "
                 f"({_reason(codes, x / SCALE) or rule})."
             )
@@ -94,9 +94,11 @@ def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
         (np.clip(away, 0, 255) + ZERO_POINT, "shift first, then clip"),
         ((away + ZERO_POINT).astype(int) % 256, "it wraps around: clip before you cast"),
         (np.clip(away - ZERO_POINT, 0, 255), "the zero point is added, not subtracted"),
-        (np.clip(affine.round_half_away(shifted), 0, 255), "round before you shift"),
+        (
+            np.clip(np.floor(shifted + 0.5), 0, 255),
+            "a negative tie went up: round before you shift",
+        ),
         (np.clip(np.round(shifted), 0, 255), "a tie went to the even neighbour, not away from 0"),
-        (np.clip(np.floor(shifted + 0.5), 0, 255), "a negative tie went up, not away from 0"),
         (np.clip(np.trunc(shifted), 0, 255), "the cast cuts off what rounding should settle"),
         (np.clip(np.ceil(shifted), 0, 255), "it is always rounded up"),
         (np.clip(shifted, 0, 255), "it is not rounded"),

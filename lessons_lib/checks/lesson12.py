@@ -30,7 +30,7 @@ def check_fake_quantize(answer: Any) -> Verdict:
             (np.round(ratio * 8 / 7) * SCALE * 7 / 8, "Narrow range: the largest code is 7."),
             (np.round(ratio * 7.5 / 7) * SCALE * 7 / 7.5, "Narrow range: the largest code is 7."),
             (np.round(ratio * 127 / 7) * SCALE * 7 / 127, "These are 8 bits; asked are 4."),
-            rtol=5e-3,
+            rtol=1e-2,
         )
 
     return report(
