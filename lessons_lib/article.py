@@ -8,6 +8,8 @@ assert something.
 
 from dataclasses import dataclass
 
+from lessons_lib import notebooks
+
 ADDRESS = "https://medium.com/analytics-vidhya/quantisation-of-models-8f609987a1f5"
 HOLDS, HOLDS_WHEN, FAILS, UNTESTED = "holds", "holds when", "does not hold", "not testable here"
 VERDICTS = (HOLDS, HOLDS_WHEN, FAILS, UNTESTED)
@@ -203,3 +205,21 @@ STATEMENTS = tuple(
         ),
     )
 )
+
+
+def markdown(*, verdicts: bool = True) -> str:
+    """Return the statements as a Markdown table whose links open the lessons from ``notebooks/``.
+
+    With ``verdicts`` it says what was found as well. Raises InputError where there are no
+    notebooks, as in an installed copy.
+    """
+    heads = ["", "the article says", *(["verdict", "found"] if verdicts else []), "where"]
+    rows = [_row(statement, verdicts) for statement in STATEMENTS]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
+
+
+def _row(statement: Statement, verdicts: bool) -> list[str]:
+    (notebook,) = notebooks.find([statement.lesson])
+    judged = [f"**{statement.verdict}**" if statement.verdict else "", statement.found]
+    where = f"[Lesson {statement.lesson}]({notebook.name}), *{statement.section}*"
+    return [statement.key, statement.says, *(judged if verdicts else []), where]

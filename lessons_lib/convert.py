@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from lessons_lib import anatomy, calibration, files, litert, paths
@@ -57,18 +58,47 @@ def _converter(directory: Path):
 
 
 def _configure(converter, path: paths.Path) -> None:
-    """The settings of a path, as lessons 04 to 07 write them out."""
+    for name, value in _settings(path).items():
+        _set(converter, name, value)
+
+
+def _settings(path: paths.Path) -> dict[str, object]:
+    """The settings of a path, as lessons 04 to 07 write them out, by the converter's names."""
     tf = tensorflow()
+    settings: dict[str, object] = {}
     if path.optimize:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        settings["optimizations"] = [tf.lite.Optimize.DEFAULT]
     if path.supported_ops:
-        converter.target_spec.supported_ops = [
-            getattr(tf.lite.OpsSet, name) for name in path.supported_ops
-        ]
+        ops = [getattr(tf.lite.OpsSet, name) for name in path.supported_ops]
+        settings["target_spec.supported_ops"] = ops
     if path.supported_types:
-        converter.target_spec.supported_types = [getattr(tf, name) for name in path.supported_types]
-    converter.inference_input_type = getattr(tf, path.input_dtype)
-    converter.inference_output_type = getattr(tf, path.output_dtype)
+        types = [getattr(tf, name) for name in path.supported_types]
+        settings["target_spec.supported_types"] = types
+    settings["inference_input_type"] = getattr(tf, path.input_dtype)
+    settings["inference_output_type"] = getattr(tf, path.output_dtype)
+    return settings
+
+
+def _set(converter, name: str, value: object) -> None:
+    *owner, last = name.split(".")
+    setattr(attrgetter(*owner)(converter) if owner else converter, last, value)
+
+
+def fill_open(
+    converter,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None = None,
+) -> list[str]:
+    """Set what a learner left open in a converter, ``...``, as ``path`` wants it.
+
+    So a lesson runs on with a blank that nobody filled; what the learner set stays. Returns the
+    names of the settings that were open. Raises InputError for an unknown path.
+    """
+    wanted = _settings(paths.get(path)) | {"representative_dataset": representative_dataset}
+    open_names = [name for name in wanted if attrgetter(name)(converter) is ...]
+    for name in open_names:
+        _set(converter, name, wanted[name])
+    return open_names
 
 
 def _run(converter, path: paths.Path) -> bytes:

@@ -131,3 +131,20 @@ def test_the_codes_settings_are_those_that_the_lessons_write_out():
         float16 = converter.convert()
     assert dynamic_range == converted()["dynamic_range"]
     assert float16 == converted()["float16"]
+
+
+def test_what_is_open_in_a_converter_is_filled_and_the_rest_stays():
+    tf = tensorflow()
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(training.reference()))
+    converter.optimizations = ...
+    converter.representative_dataset = ...
+    converter.inference_input_type = ...
+    converter.inference_output_type = tf.int8
+    dataset = samples(3)
+    found = convert.fill_open(converter, "uint8", dataset)
+    assert set(found) == {"optimizations", "representative_dataset", "inference_input_type"}
+    assert converter.optimizations == [tf.lite.Optimize.DEFAULT]
+    assert converter.representative_dataset is dataset
+    types = (converter.inference_input_type, converter.inference_output_type)
+    assert types == (tf.uint8, tf.int8)
+    assert convert.fill_open(converter, "uint8") == []

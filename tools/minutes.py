@@ -2,10 +2,12 @@
 
 The rule is words / 180 + lines of code / 12 + 4 for a figure or table + 6 for an exercise, in
 minutes; a blank in the middle of a lesson, one or two lines to type, is 2. What stands in a section
-headed ``Deeper: ...`` counts for "with everything" only. Folded solutions and the references do not
-count, nor code, formulas and HTML inside the text.
+headed ``Deeper: ...`` counts for "with everything" only. What nobody reads does not count: folded
+solutions, the references, imports; code, formulas and HTML inside the text; of a quiz the words
+count, and not the code around them.
 """
 
+import ast
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -82,7 +84,21 @@ def _text(part: str) -> float:
 
 
 def _code(cell: NotebookNode, headings: list[str]) -> float:
-    lines = [line for line in cell.source.splitlines() if line.strip()]
+    tree = ast.parse(cell.source).body
+    if cell.source.startswith("widgets.quiz("):
+        said = (node.value for node in ast.walk(tree[0]) if isinstance(node, ast.Constant))
+        return sum(_text(words) for words in said if isinstance(words, str))
+    imports = {
+        line
+        for node in tree
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = [
+        line
+        for number, line in enumerate(cell.source.splitlines(), 1)
+        if line.strip() and number not in imports
+    ]
     full = any(heading.startswith(_FULL_EXERCISES) for heading in headings)
     exercises = len(folds.checks_called(cell)) * (EXERCISE if full else BLANK)
     return len(lines) / LINES + PICTURE * sum(map(_is_picture, cell.outputs)) + exercises

@@ -1,0 +1,195 @@
+"""Checks of lesson 00: run the article. Its blanks are settings of a converter, and two functions.
+
+The file that comes out is not looked at here: the lesson's table does that.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from lessons_lib import affine, calibration, data
+from lessons_lib.checks._answers import Remark, array_in, call, describe
+from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.errors import CalibrationError
+
+_FEW = 50
+
+
+def check_space(converter: Any) -> Verdict:
+    """Check blank 0.1: a converter whose ``optimizations`` ask for a smaller file."""
+    return report(
+        "0.1",
+        _setting(converter, "optimizations"),
+        lambda optimizations: _optimizes(optimizations) and _keeps_types(converter),
+        "the article's own line, with the converter's right name.",
+        "`DEFAULT` and the article's older name give the same bytes.",
+        asked="a list of `tf.lite.Optimize`",
+    )
+
+
+def check_float16(converter: Any) -> Verdict:
+    """Check blank 0.2: a converter that is asked for half-precision weights."""
+
+    def passed(settings):
+        types, optimizations = settings
+        if not _named(types, "float16"):
+            return (
+                f"`supported_types` is {describe(types)}; it is a list with TensorFlow's float16."
+            )
+        if not optimizations:
+            return "Without `optimizations` the converter silently gives the float32 file."
+        return _optimizes(optimizations)
+
+    settings = [_setting(converter, n) for n in ("target_spec.supported_types", "optimizations")]
+    return report(
+        "0.2",
+        settings,
+        passed,
+        "both lines of the article, with the converter's right name.",
+        "The second line alone would silently give the float32 file.",
+        asked="two settings of the converter",
+    )
+
+
+def check_generator(generator: Any) -> Verdict:
+    """Check blank 0.3: a function that yields calibration digits, one ``[(1, 28, 28, 1)]`` each."""
+    return report(
+        "0.3",
+        generator,
+        _yields_calibration_digits,
+        "the article's three lines with another source: `dataset.calibration.images`.",
+        "These images were neither trained on nor are they tested on.",
+        asked="a function that yields `[image]`",
+    )
+
+
+def check_int8(converter: Any) -> Verdict:
+    """Check blank 0.4: a converter whose settings give integers inside and int8 at both ends."""
+    names = (
+        "optimizations",
+        "representative_dataset",
+        "target_spec.supported_ops",
+        "inference_input_type",
+        "inference_output_type",
+    )
+
+    def passed(settings):
+        optimizations, dataset, ops, *ends = settings
+        if not callable(dataset):
+            return f"`representative_dataset` is {describe(dataset)}; give the function's name."
+        if not _named(ops, "TFLITE_BUILTINS_INT8"):
+            return f"`supported_ops` is {describe(ops)}; it is a list with TFLITE_BUILTINS_INT8."
+        for name, end in zip(names[3:], ends, strict=True):
+            if getattr(end, "name", getattr(end, "__name__", end)) != "int8":
+                said = getattr(end, "name", describe(end))
+                return f"`{name}` is {said}; asked is TensorFlow's int8."
+        return _optimizes(optimizations)
+
+    return report(
+        "0.4",
+        [_setting(converter, name) for name in names],
+        passed,
+        "the article's uint8 settings; its remark names the other type.",
+        "Inside, nothing differs from uint8: only the two ends do.",
+        asked="five settings of the converter",
+    )
+
+
+def check_input_codes(codes: Any, images: np.ndarray, scale: float, zero_point: int) -> Verdict:
+    """Check blank 0.5: the uint8 codes (N, 28, 28, 1) of float32 ``images`` of the same shape."""
+    x = np.asarray(images, np.float32)
+    real = x / np.float32(scale) + zero_point
+    expected = affine.quantize(x, scale, zero_point, signed=False)
+
+    def passed(codes):
+        found = array_in(codes, "uint8 codes", "Your answer is")
+        if found.shape != x.shape:
+            return f"The codes have the shape {found.shape}; the images have {x.shape}."
+        if found.dtype != np.uint8:
+            return f"The codes are {found.dtype}; the file takes uint8: cast them last."
+        ties = np.abs(real - np.floor(real) - 0.5) < 1e-3  # any rounding of a tie is right here
+        wrong = (found != expected) & ~ties
+        if not wrong.any():
+            return True
+        if np.array_equal(found, x.astype(np.uint8)):
+            return "These are the images cast as they are: nearly all zeros. Divide by the scale."
+        if np.array_equal(found[wrong], expected[wrong] - 1):
+            return f"{wrong.sum():,} codes are one too low: a cast cuts off, it does not round."
+        return f"{wrong.sum():,} of {wrong.size:,} codes are others."
+
+    return report(
+        "0.5",
+        codes,
+        passed,
+        "divide by the scale, add the zero point, then three steps: round, clip, cast.",
+        "The article leaves this to the reader, and so does the converter.",
+        asked="an array of uint8 codes",
+    )
+
+
+# ---- what the checks ask of a setting
+
+
+def _setting(converter: Any, name: str) -> Any:
+    for part in name.split("."):
+        converter = getattr(converter, part, None if converter is not ... else ...)
+    return converter
+
+
+def _named(values: Any, name: str) -> bool:
+    """Whether a list (or the like) holds exactly TensorFlow's member of this name."""
+    if not isinstance(values, list | tuple | set | frozenset):
+        return False
+    return [getattr(value, "name", None) for value in values] == [name]
+
+
+def _optimizes(values: Any) -> bool:
+    """True; Remark where ``optimizations`` would ask for nothing."""
+    names = ("DEFAULT", "OPTIMIZE_FOR_SIZE", "OPTIMIZE_FOR_LATENCY")
+    if getattr(values, "name", None) in names:
+        raise Remark("`optimizations` is a list: put brackets around it.")
+    if not any(_named(values, name) for name in names):
+        raise Remark(
+            f"`optimizations` is {describe(values)}; it is a list with one of `tf.lite.Optimize`."
+        )
+    return True
+
+
+def _keeps_types(converter: Any) -> bool:
+    if _setting(converter, "target_spec.supported_types"):
+        raise Remark("`supported_types` is set as well: that is another path (float16).")
+    return True
+
+
+def _yields_calibration_digits(generator: Any) -> bool | str:
+    if not callable(generator):
+        raise Remark(
+            f"Your answer is {describe(generator)}; the converter calls a function: its name, "
+            "without parentheses."
+        )
+    if not np.iterable(made := call(generator)):
+        raise Remark(f"Your function returns {describe(made)}; asked is one that yields.")
+    try:
+        samples = list(calibration.guard(generator)())
+    except CalibrationError as error:
+        # The guard's own words, without the lesson that they point to.
+        return str(error).partition(" Lesson 06")[0].removeprefix("bad representative dataset: ")
+    except Exception as error:
+        return f"Your function raised {type(error).__name__}: {error}."
+    return _come_from_calibration([array.tobytes() for (array,) in samples])
+
+
+def _come_from_calibration(samples: list[bytes]) -> bool | str:
+    dataset = data.load()
+    known = {
+        split.role: {image.tobytes() for image in split.images}
+        for split in (dataset.calibration, dataset.train, dataset.test)
+    }
+    for role in ("test", "train"):
+        if any(sample in known[role] for sample in samples):
+            return f"There are images of the {role} split among the samples."
+    if not all(sample in known["calibration"] for sample in samples):
+        return "The samples are no calibration images, or they were changed."
+    if len(set(samples)) < _FEW:
+        return f"There are {len(set(samples))} different images; take {_FEW} or more."
+    return True
