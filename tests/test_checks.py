@@ -1,10 +1,12 @@
 """The framework of the exercise checks."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import test_checks_lesson02
 from lessons_lib import affine, checks
 from lessons_lib.checks import Verdict, report
 from lessons_lib.checks._answers import (
@@ -18,6 +20,7 @@ from lessons_lib.checks._answers import (
     slip,
 )
 from lessons_lib.errors import InputError
+from verdicts import class_of_tests
 
 
 def is_three(answer):
@@ -293,6 +296,19 @@ def test_each_lessons_checks_are_tried_with_a_table_of_answers(lesson):
     tests = Path(__file__).with_name(f"test_checks_{lesson}.py").read_text()
     assert "\nfrom verdicts import Answers, class_of_tests" in tests
     assert " = class_of_tests(ANSWERS)\n" in tests
+
+
+@pytest.mark.parametrize("part", ["right", "wrong", "check"])
+def test_a_table_with_too_few_answers_is_noticed(part):
+    answers, check = dict(test_checks_lesson02.ANSWERS), checks.check_macs
+    if part == "check":
+        del answers[check]
+    else:
+        few = dict([*getattr(answers[check], part).items()][:2])
+        answers[check] = dataclasses.replace(answers[check], **{part: few})
+    tests = class_of_tests(answers)()
+    with pytest.raises(AssertionError):
+        tests.test_there_are_answers_of_different_kinds_for_every_check()
 
 
 def test_a_verdict_is_plain_text_only():

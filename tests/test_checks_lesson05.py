@@ -55,9 +55,9 @@ ANSWERS = {
         wrong={
             "two alike": (devices("float16", "float16", "float32"), "2 of the three fit"),
             "one too few": (PATHS[:2], "You gave 2; three are asked"),
-            "an old name": (devices("fp16", *PATHS[1:]), "'fp16' is none of"),
-            "in capitals": (devices("Float16", *PATHS[1:]), "'Float16' is none of"),
-            "path objects": ([paths.get(name) for name in PATHS], "a Path is none of"),
+            "an old name": (devices("fp16", *PATHS[1:]), "'fp16', which is none of"),
+            "in capitals": (devices("Float16", *PATHS[1:]), "'Float16', which is none of"),
+            "path objects": ([paths.get(name) for name in PATHS], "a Path, which is none of"),
             "one text": ("float16", "asked is a path for each device"),
             "a set": ({*PATHS}, "asked is a path for each device"),
             "a number": (16, "asked is a path for each device"),

@@ -80,7 +80,10 @@ ANSWERS = {
             "not saturated": (lambda a, b: round(255 * a / b) + 1, "saturates"),
             "one end": (lambda a, b: round(255 * min(a / b, 1)), "both ends count"),
             "a number": (2, "asked is a function"),
-            "a text": (lambda real, recorded: "two", "a number is asked"),
+            "a text": (
+                lambda real, recorded: "two",
+                "What your function returns is or holds the text",
+            ),
             "both codes": (lambda real, recorded: (0, 1), "What your function returns holds 2"),
             "no return": (lambda real, recorded: None, "`return` missing"),
             "one argument": (lambda real: 1, "raised TypeError"),

@@ -52,7 +52,8 @@ def strictly_above(board, floor):
 
 
 def fails_when_empty(board, floor):
-    return board[board["agreement"] >= floor]["bytes"].sort_values().index[0]
+    kept = board[board["agreement"] >= floor]
+    return kept.sort_values(["bytes", "agreement"], ascending=[True, False]).index[0]
 
 
 ANSWERS = {
@@ -105,7 +106,7 @@ ANSWERS = {
             "always one": (no_thought_of_none, "expected None"),
             "the first of equals": (first_of_equals, "it gives 'x', expected 'y'"),
             "strictly above": (strictly_above, "expected 'c'"),
-            "fails when empty": (fails_when_empty, ""),
+            "fails when empty": (fails_when_empty, "Your function raised IndexError"),
             "a number": (lambda board, floor: 20_000, "asked is a name, or None"),
             "a table": (lambda board, floor: board, "returns a DataFrame"),
             "a name": ("int8", "asked is a function"),

@@ -87,7 +87,7 @@ def numbers_in(
 
 def _numbers(part: Any, subject: str, units: tuple[str, ...], ordered: bool) -> Iterator[float]:
     if isinstance(part, str):
-        yield _number_in_text(part, units)
+        yield _number_in_text(part, subject, units)
     elif isinstance(part, set | frozenset) and ordered:
         raise Remark(f"{subject} is a set, which has no order: give a tuple or a list.")
     elif _is_collection(part):
@@ -110,13 +110,13 @@ def _is_collection(part: Any) -> bool:
     return isinstance(part, Iterable)
 
 
-def _number_in_text(text: str, units: tuple[str, ...]) -> float:
+def _number_in_text(text: str, subject: str, units: tuple[str, ...]) -> float:
     text = text.replace("\N{MINUS SIGN}", "-")
     found = re.fullmatch(r"\s*([-+]?[\d.,_]*\d\.?(?:e[-+]?\d+)?)\s*(.*?)\s*", text, re.IGNORECASE)
     try:
         number = float(found[1].replace(",", ""))
     except (TypeError, ValueError):
-        raise Remark(f"Your answer is or holds {describe(text)}; a number is asked.") from None
+        raise Remark(f"{subject} is or holds {describe(text)}; a number is asked.") from None
     if found[2] and found[2].casefold() not in {unit.casefold() for unit in units}:
         raise Remark(f"Give the number alone, without {found[2]!r}.")
     return number

@@ -76,7 +76,7 @@ def check_paths_of_devices(answer: Any) -> Verdict:
         for name in chosen:
             if not isinstance(name, str) or name not in expected:
                 given = repr(name) if isinstance(name, str) else describe(name)
-                return f'{given} is none of "float32", "dynamic_range", "float16".'
+                return f'There is {given}, which is none of "float32", "dynamic_range", "float16".'
         if len(chosen) != 3:
             return f"You gave {len(chosen)}; three are asked, one for each device."
         fit = sum(given == right for given, right in zip(chosen, expected, strict=True))

@@ -80,8 +80,8 @@ def _bounds_relu6(bounds: Any) -> bool | str:
             ((-128, expected[1]), "negative numbers are cut off: the real 0 is the lower bound"),
             ((zero_point, zero_point + round(real)), "a code ends at 127"),
             ((zero_point, min(127, zero_point + int(real))), "round to the nearest step"),
-            ((zero_point, zero_point + real), "codes are whole numbers, and end at 127"),
             ((zero_point, min(127, zero_point + real)), "codes are whole numbers"),
+            ((zero_point, zero_point + real), "codes are whole numbers, and end at 127"),
             rtol=1e-9,
         )
         given = f"({', '.join(f'{end:g}' for end in found)})"

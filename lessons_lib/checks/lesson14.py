@@ -120,7 +120,7 @@ def check_fits_browser(answer: Any) -> Verdict:
                 return f"Your function returns {describe(got)}; asked is True or False."
             if bool(got) is not fits:
                 verb = "takes" if fits else "does not take"
-                return f"LiteRT.js {verb} this one ({label}); the function says {got!r}."
+                return f"LiteRT.js {verb} this one ({label}); the function says {bool(got)}."
         return True
 
     return report(
