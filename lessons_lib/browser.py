@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib import anatomy, calibration, convert, data, files, paths
 from lessons_lib.children import call
@@ -66,9 +65,8 @@ def without_softmax(source: str | os.PathLike | bytes) -> bytes:
     """
     model = anatomy.read(source)
     graph = model.subgraphs[0]
-    last = graph.operators.pop()
-    code = model.operatorCodes[last.opcodeIndex].builtinCode
-    if code != schema.BuiltinOperator.SOFTMAX:
+    last = graph.operators.pop() if graph.operators else None
+    if last is None or anatomy.operator_name(model, last) != "SOFTMAX":
         raise InputError("the last operator of this model is no softmax (lesson 14)")
     graph.outputs = [last.inputs[0]]
     for signature in model.signatureDefs or ():

@@ -458,6 +458,9 @@ def _remove_tensors(model, number: int, removed: set[int]) -> None:
     for owner in (graph, *graph.operators):
         owner.inputs = [place[index] for index in owner.inputs]
         owner.outputs = [place[index] for index in owner.outputs]
+    for operator in graph.operators:  # an LSTM's inner tensors
+        if operator.intermediates is not None:
+            operator.intermediates = [place[index] for index in operator.intermediates]
     for signature in model.signatureDefs or []:
         if signature.subgraphIndex == number:
             for end in (*signature.inputs, *signature.outputs):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lessons_lib import convert, training
+from lessons_lib import convert, models, training
 from lessons_lib.children import call
 from lessons_lib.errors import ConversionError, InputError, first_line
 from lessons_lib.folding import fold_batch_norm
@@ -24,6 +24,14 @@ keras = tf.keras
 WEIGHT_BITS = (4, 8)
 ACTIVATION_BITS = (8,)
 MEMORY = 100.0  # batches: an average over more would hardly follow the weights
+# The keywords of quantize_aware for the control, and for the two ways to 4 bits of lesson 12.
+CONTROL = {"weight_bits": None, "activation_bits": None}
+FOUR_BITS = {
+    "per_channel": {"weight_bits": 4},
+    "per_tensor": {"weight_bits": 4, "per_channel": False},
+}
+EPOCHS = 2  # after the training that a model comes from
+SEEDS = (1, 2, 3)  # of the trainings committed with the course; lesson 12 trains seed 0 itself
 _FUSED = (keras.layers.BatchNormalization, keras.layers.ReLU)  # part of the operator before them
 # No range is observed behind these: the first two hand on the integers that they get, and the
 # scale of a softmax is always 1/256.
@@ -199,6 +207,27 @@ def _trained_weights(name, directory, dataset, jobs, epochs) -> list[list[np.nda
     return trained
 
 
+def committed_file(seed: int, name: str) -> Path:
+    """Return where a file of the training with this seed is committed."""
+    return training.MODELS_FOLDER / "ds_cnn" / "qat" / f"seed{seed}_{name}"
+
+
+def committed(seed: int):
+    """Return what ``tools/train_qat.py`` made of ``training.reference("ds_cnn", seed)``.
+
+    That is the control, a Keras model, and the 4-bit ``.tflite`` of each of FOUR_BITS, by its name;
+    all were trained for EPOCHS with this seed. Raises InputError for a seed that is not in SEEDS.
+    Defined in lesson 12.
+    """
+    if seed not in SEEDS:
+        raise InputError(f"no QAT files of the training with seed {seed!r}; there are {SEEDS}")
+    control = quantize_aware(models.build("ds_cnn"), **CONTROL)
+    with np.load(committed_file(seed, "control.npz")) as stored:
+        control.set_weights([stored[key] for key in stored.files])
+    contents = {name: committed_file(seed, f"{name}.tflite").read_bytes() for name in FOUR_BITS}
+    return control, contents
+
+
 def convert_trained(model) -> bytes:
     """Return the int8 ``.tflite`` of a model of ``quantize_aware``, with int8 input and output.
 
@@ -255,6 +284,7 @@ def _require_bits(name: str, bits: int, known: tuple[int, ...]) -> int:
 
 def _norms(graph) -> dict:
     """The batch normalization to fold into each layer, by the layer's name; checks every layer."""
+    _require_each_layer_once(graph)
     norms = {}
     for layer in graph.layers[1:]:
         _require_known(layer)
@@ -269,6 +299,17 @@ def _norms(graph) -> dict:
     return norms
 
 
+def _require_each_layer_once(graph) -> None:
+    """A layer that is called twice has two results, with ranges of their own."""
+    results = {id(layer.output) for layer in graph.layers}
+    read = [tensor for layer in graph.layers[1:] for tensor in keras.tree.flatten(layer.input)]
+    if any(id(tensor) not in results for tensor in [*read, *graph.outputs]):
+        raise InputError(
+            "a layer of this model is called more than once, and each of its results would need a "
+            "range of its own: build it with a layer for each call (lesson 12)"
+        )
+
+
 def _require_known(layer) -> None:
     """Refuse a layer whose quantized twin we do not know; a subclass may calculate otherwise."""
     known = (*_QUANTIZED, *_FUSED, *_NO_RANGE, *_OTHERS)
@@ -280,6 +321,17 @@ def _require_known(layer) -> None:
         raise InputError(
             f"{layer.name} has the activation {activation.__name__}; expected linear, relu or "
             "softmax, which have integer operators (lesson 07)"
+        )
+    if type(layer) is keras.layers.ReLU:
+        _require_fused(layer)
+
+
+def _require_fused(relu) -> None:
+    """The converter makes these two a part of the operator in front, others one of their own."""
+    if relu.negative_slope or relu.threshold or relu.max_value not in (None, 6):
+        raise InputError(
+            f"{relu.name} is a ReLU with settings of its own; known are ReLU() and "
+            "ReLU(max_value=6), which become a part of the operator before them (lesson 12)"
         )
 
 
@@ -301,9 +353,17 @@ def _followers(graph, layer) -> list:
 
 
 def _needs_range(graph, layer) -> bool:
-    """Whether the integer model has to know the range of this layer's result."""
-    fused = any(type(other) in _FUSED for other in _followers(graph, layer))
-    return type(layer) not in _NO_RANGE and not fused
+    """Whether the integer model has to know the range of this layer's result.
+
+    What is fused into it takes its place; then nothing else may read the result.
+    """
+    fused = [type(other) in _FUSED for other in _followers(graph, layer)]
+    if any(fused) and len(fused) > 1:
+        raise InputError(
+            f"a ReLU reads the result of {layer.name}, and so does another layer: the ReLU cannot "
+            "become a part of it (lesson 12)"
+        )
+    return type(layer) not in _NO_RANGE and not any(fused)
 
 
 def _twin(layer, norm, num_bits: int | None, per_channel: bool):

@@ -263,3 +263,19 @@ def test_a_file_that_does_not_end_with_softmax_is_refused():
     sums_only = browser.without_softmax(converted()["float32"])
     with pytest.raises(InputError, match=r"no softmax \(lesson 14\)"):
         browser.without_softmax(sums_only)
+
+
+def test_a_file_without_operators_is_refused():
+    empty = anatomy.read(converted()["float32"])
+    empty.subgraphs[0].operators = []
+    with pytest.raises(InputError, match=r"no softmax \(lesson 14\)"):
+        browser.without_softmax(anatomy.pack(empty))
+
+
+def test_a_file_of_the_old_schema_keeps_the_operators_number_elsewhere():
+    old = anatomy.read(converted()["float32"])
+    for code in old.operatorCodes:
+        assert code.builtinCode <= 127, "a newer operator has no place in the old schema"
+        code.deprecatedBuiltinCode, code.builtinCode = code.builtinCode, 0
+    last = list(anatomy.operators(browser.without_softmax(anatomy.pack(old)))["operator"])[-1]
+    assert last == "FULLY_CONNECTED"

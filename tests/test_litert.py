@@ -1,5 +1,6 @@
 """The LiteRT lane: paths, rules and errors of ``convert.quantize``, without TensorFlow."""
 
+import copy
 import functools
 import subprocess
 import sys
@@ -179,6 +180,18 @@ def test_a_shape_reads_integers_and_the_answers_stay():
     images = digits().test.images
     before, after = (model.run(model.quantize_input(images)) for model in codes)
     assert np.array_equal(before, after)
+
+
+def test_a_mended_model_keeps_the_inner_tensors_of_an_operator():
+    """An LSTM names them by their numbers, and these move when a tensor goes."""
+    model = anatomy.read(by_the_library(recipe.static_wi8_ai8(), "mnist_cnn"))
+    graph = model.subgraphs[0]
+    graph.tensors.append(copy.copy(graph.tensors[0]))  # behind the one that is taken out
+    graph.tensors[-1].name = b"inner"
+    graph.operators[-1].intermediates = [len(graph.tensors) - 1]
+    (mended,) = anatomy.read(litert.let_shapes_read_integers(anatomy.pack(model))).subgraphs
+    (inner,) = mended.operators[-1].intermediates
+    assert mended.tensors[inner].name == b"inner" and inner == len(graph.tensors) - 2
 
 
 def test_a_mended_model_keeps_its_signature():

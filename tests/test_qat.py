@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lessons_lib import affine, anatomy, models, qat, runtime, training
+from lessons_lib import affine, anatomy, evaluate, models, qat, runtime, training
 from lessons_lib.errors import ConversionError, InputError
 from reference import digits
 
@@ -221,6 +221,25 @@ def test_models_come_back_trained_from_another_process():
     )
 
 
+@pytest.mark.parametrize("seed", qat.SEEDS)
+def test_the_committed_trainings_are_4_bit_files_that_follow_their_control(seed):
+    control, contents = qat.committed(seed)
+    images = digits().test.images
+    expected = control.predict(images, verbose=0).argmax(axis=1)
+    assert evaluate.accuracy(expected, digits().test.labels).value > 0.96
+    assert list(contents) == list(qat.FOUR_BITS)
+    for name, content in contents.items():
+        weights = anatomy.tensors(content).query("role == 'weight'")
+        assert set(weights["dtype"]) == {"INT4"} and anatomy.audit(content).integer_only
+        assert ("per-channel" in set(weights["granularity"])) == (name == "per_channel")
+        assert evaluate.agreement(runtime.Model(content).classes(images), expected).value > 0.96
+
+
+def test_no_other_training_is_committed():
+    with pytest.raises(InputError, match="no QAT files of the training with seed 0; there are"):
+        qat.committed(0)
+
+
 def test_a_wrong_job_is_refused_before_any_training():
     with pytest.raises(InputError, match="weight_bits=3"):
         qat.fine_tuned("ds_cnn", None, digits(), [(0, {"weight_bits": 3})], epochs=1)
@@ -261,6 +280,34 @@ def test_an_activation_without_integers_is_named():
     model = functional(layers.Conv2D(3, 3, activation="elu", name="smooth"))
     with pytest.raises(InputError, match="smooth has the activation elu; expected linear, relu"):
         qat.quantize_aware(model)
+
+
+@pytest.mark.parametrize("settings", [{"max_value": 4}, {"negative_slope": 0.1}, {"threshold": 1}])
+def test_a_relu_that_stays_an_operator_is_named(settings):
+    model = functional(layers.Conv2D(3, 3), layers.ReLU(**settings, name="odd"))
+    with pytest.raises(InputError, match=r"odd is a ReLU with settings of its own; known are ReLU"):
+        qat.quantize_aware(model)
+
+
+def test_relu6_goes_all_the_way():
+    model = qat.quantize_aware(functional(layers.Conv2D(3, 3), layers.ReLU(6)))
+    model(IMAGES, training=True)
+    assert anatomy.audit(qat.convert_trained(model)).integer_only
+
+
+def test_a_result_that_relu_and_another_layer_read_is_refused():
+    image = keras.Input((8, 8, 3), name="image")
+    sums = layers.Conv2D(4, 3, padding="same", name="sums")(image)
+    other = layers.Conv2D(4, 3, padding="same", name="other")(layers.ReLU(name="relu")(sums))
+    model = keras.Model(image, layers.Add(name="add")([sums, other]))
+    with pytest.raises(InputError, match="ReLU reads the result of sums, and so does another"):
+        qat.quantize_aware(model)
+
+
+def test_a_layer_that_is_called_twice_is_refused():
+    image, conv = keras.Input((8, 8, 3), name="image"), layers.Conv2D(3, 3, padding="same")
+    with pytest.raises(InputError, match="called more than once"):
+        qat.quantize_aware(keras.Model(image, conv(conv(image))))
 
 
 def test_normalization_that_cannot_be_folded_is_named():
