@@ -78,6 +78,12 @@ def test_a_lesson_with_deeper_sections_says_both():
     assert notebooks.times(lesson) == notebooks.Times(35, 55, 20, notebooks.MACHINE, "lesson 1")
 
 
+def test_deeper_sections_that_change_no_printed_minute_are_not_named():
+    lesson = notebook(markdown(LINE), markdown("word " * 5400), markdown("## Deeper: in\nWord."))
+    minutes.write(lesson)
+    assert lesson.cells[0].source == LINE.replace("10 min", "30 min")
+
+
 def test_a_notebook_without_a_line_stays_as_it_is():
     solutions = notebook(markdown("**1.1** Why?"))
     minutes.write(solutions)

@@ -59,6 +59,7 @@ def test_solutions_are_in_step(path):
 # Each rule has a notebook that breaks it.
 
 TIMES = f"*Time: 30 min · runs in about 20 s on {notebooks.MACHINE} · needs lesson 1*"
+DEEPER = f"{TIMES}\n{'word ' * 5400}\n## Deeper: in\n{'word ' * 1800}"
 
 CHECKED, RAISES, VOLATILE = hygiene.CHECKED, hygiene.RAISES, hygiene.VOLATILE
 
@@ -117,7 +118,7 @@ BROKEN = [
     (hygiene.has_exercises, code("answer = ...\nchecks.check_scale(answer)"), "1 exercises"),
     (hygiene.has_exercises, markdown("# 00. Run"), "at least 5"),
     (hygiene.minutes_are_computed, markdown(f"{TIMES}\n{'word ' * 9000}"), "computed are 50"),
-    (hygiene.minutes_are_computed, markdown(f"{TIMES}\n## Deeper: in\nword"), "with everything"),
+    (hygiene.minutes_are_computed, markdown(DEEPER), "30 min, all of it"),
     (hygiene.prose_numbers_are_backed, markdown("The file has 64,648 bytes."), "64648"),
 ]
 

@@ -120,7 +120,8 @@ def _article_table(lessons: list[notebooks.Lesson]) -> str:
         f"*{one.section}* | {f'**{one.verdict}:** ' if one.verdict else ''}{one.found} |"
         for one in article.STATEMENTS
     )
-    return "\n".join(["| no. | the article says | taken up in | what we found |", "|-|-|-|-|", *rows])
+    heads = "| no. | the article says | taken up in | what we found |"
+    return "\n".join([heads, "|-|-|-|-|", *rows])
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:

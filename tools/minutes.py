@@ -48,11 +48,11 @@ def write(notebook: NotebookNode) -> None:
     A notebook without that line, for example one of solutions, stays as it is.
     """
     if times := notebooks.times(notebook):
-        core, everything = minutes(notebook)
+        core, everything = map(rounded, minutes(notebook))
         new = dataclasses.replace(
             times,
-            core=rounded(core),
-            everything=rounded(everything) if everything > core else None,
+            core=core,
+            everything=everything if everything > core else None,
             machine=notebooks.MACHINE,
         )
         first = notebook.cells[0]
