@@ -1,8 +1,9 @@
-"""The committed reference models along all seven paths, converted once for a test process."""
+"""The committed reference models along all seven paths, converted once for all tests."""
 
 import functools
 import tempfile
 
+from kept import kept
 from lessons_lib import calibration, convert, data, training
 
 
@@ -13,6 +14,10 @@ def converted(name: str = "mnist_cnn") -> dict[str, bytes]:
 
 @functools.cache
 def _converted(name: str) -> dict[str, bytes]:
+    return kept(f"reference_{name}", lambda: _convert(name))
+
+
+def _convert(name: str) -> dict[str, bytes]:
     samples = calibration.representative_dataset(digits().calibration)
     with tempfile.TemporaryDirectory() as folder:
         written = convert.convert_all_in_child(training.reference(name), samples, folder)

@@ -9,6 +9,7 @@ import numpy as np
 from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
 
+from kept import kept
 from lessons_lib import anatomy, models
 from lessons_lib.quiet import quiet, tensorflow
 
@@ -95,7 +96,7 @@ def configure(converter, path, calibration):
 @functools.cache
 def converted(name, path, batch=None):
     """The bytes of a model of this module, by name, after one of the seven paths."""
-    return convert(globals()[name](), path, batch)
+    return kept(f"{name}_{path}_{batch}", lambda: convert(globals()[name](), path, batch))
 
 
 @functools.cache
