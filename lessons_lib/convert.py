@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from operator import attrgetter
 from pathlib import Path
 
 from lessons_lib import anatomy, calibration, files, litert, paths
@@ -32,14 +31,12 @@ def convert(
     """
     path = paths.get(path)
     directory = require_saved_model(saved_model)
-    converter = _converter(directory)
+    converter, guarded = _converter(directory), None
     if path.needs_calibration:
         _require_samples(f"the path {path.name}", representative_dataset)
         name, shape = _only_input(directory)
-        converter.representative_dataset = calibration.guard(
-            representative_dataset, shape, value_range, name
-        )
-    _configure(converter, path)
+        guarded = calibration.guard(representative_dataset, shape, value_range, name)
+    configure(converter, path.name, guarded)
     model = _run(converter, path)
     audit(model, path.name)
     trust(model)
@@ -57,48 +54,25 @@ def _converter(directory: Path):
         ) from error
 
 
-def _configure(converter, path: paths.Path) -> None:
-    for name, value in _settings(path).items():
-        _set(converter, name, value)
-
-
-def _settings(path: paths.Path) -> dict[str, object]:
-    """The settings of a path, as lessons 04 to 07 write them out, by the converter's names."""
-    tf = tensorflow()
-    settings: dict[str, object] = {}
-    if path.optimize:
-        settings["optimizations"] = [tf.lite.Optimize.DEFAULT]
-    if path.supported_ops:
-        ops = [getattr(tf.lite.OpsSet, name) for name in path.supported_ops]
-        settings["target_spec.supported_ops"] = ops
-    if path.supported_types:
-        types = [getattr(tf, name) for name in path.supported_types]
-        settings["target_spec.supported_types"] = types
-    settings["inference_input_type"] = getattr(tf, path.input_dtype)
-    settings["inference_output_type"] = getattr(tf, path.output_dtype)
-    return settings
-
-
-def _set(converter, name: str, value: object) -> None:
-    *owner, last = name.split(".")
-    setattr(attrgetter(*owner)(converter) if owner else converter, last, value)
-
-
-def fill_open(
+def configure(
     converter,
     path: str,
     representative_dataset: calibration.RepresentativeDataset | None = None,
-) -> list[str]:
-    """Set what a learner left open in a converter, ``...``, as ``path`` wants it.
+) -> None:
+    """Set a ``TFLiteConverter`` as ``path`` wants it, whatever was set before.
 
-    So a lesson runs on with a blank that nobody filled; what the learner set stays. Returns the
-    names of the settings that were open. Raises InputError for an unknown path.
+    These are the settings that lessons 04 to 07 write out. Raises InputError for an unknown path.
     """
-    wanted = _settings(paths.get(path)) | {"representative_dataset": representative_dataset}
-    open_names = [name for name in wanted if attrgetter(name)(converter) is ...]
-    for name in open_names:
-        _set(converter, name, wanted[name])
-    return open_names
+    tf, chosen = tensorflow(), paths.get(path)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if chosen.optimize else []
+    converter.representative_dataset = representative_dataset
+    converter.target_spec = tf.lite.TargetSpec()
+    if chosen.supported_ops:
+        ops = [getattr(tf.lite.OpsSet, name) for name in chosen.supported_ops]
+        converter.target_spec.supported_ops = ops
+    converter.target_spec.supported_types = [getattr(tf, name) for name in chosen.supported_types]
+    converter.inference_input_type = getattr(tf, chosen.input_dtype)
+    converter.inference_output_type = getattr(tf, chosen.output_dtype)
 
 
 def _run(converter, path: paths.Path) -> bytes:

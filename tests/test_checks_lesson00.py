@@ -4,8 +4,10 @@ import copy
 import functools
 
 import numpy as np
+import pytest
 
 from lessons_lib import affine, checks, training
+from lessons_lib.checks import lesson00
 from lessons_lib.quiet import quiet, tensorflow
 from reference import digits
 from verdicts import Answers, class_of_tests
@@ -60,6 +62,10 @@ def not_a_list():
     yield digits().calibration.images[:1]
 
 
+def forgot_yield():
+    [[image] for image in CALIBRATION]
+
+
 def broken():
     raise KeyError("images")
     yield
@@ -86,7 +92,7 @@ ANSWERS = {
         },
         wrong={
             "no list": (sets(optimizations=DEFAULT), "put brackets around it"),
-            "a text": (sets(optimizations=["DEFAULT"]), "a list with one of `tf.lite.Optimize`"),
+            "a text": (sets(optimizations=["DEFAULT"]), "a member of `tf.lite.Optimize`"),
             "nothing": (sets(optimizations=[]), "is a list of 0"),
             "float16 as well": (sets([tf.float16], optimizations=[DEFAULT]), "another path"),
             "no converter": (None, "`optimizations` is None"),
@@ -102,7 +108,7 @@ ANSWERS = {
         },
         wrong={
             "the type alone": (sets([tf.float16]), "silently gives the float32 file"),
-            "no type": (sets(optimizations=[DEFAULT]), "a list with TensorFlow's float16"),
+            "no type": (sets(optimizations=[DEFAULT]), "it should be `[tf.float16]`"),
             "no list": (sets(tf.float16, optimizations=[DEFAULT]), "`supported_types` is"),
             "bfloat16": (sets([tf.bfloat16], optimizations=[DEFAULT]), "float16"),
             "no list of optimizations": (sets([tf.float16], optimizations=DEFAULT), "brackets"),
@@ -128,6 +134,7 @@ ANSWERS = {
             "one again and again": (arrays(np.repeat(CALIBRATION[:1], 90, 0)), "1 different"),
             "changed": (arrays(CALIBRATION * np.float32(0.5)), "or they were changed"),
             "it raises": (broken, "raised KeyError"),
+            "no yield": (forgot_yield, "has a `yield` inside"),
         },
     ),
     checks.check_int8: Answers(
@@ -145,8 +152,14 @@ ANSWERS = {
             "no list": (int8(ops=INT8), "`supported_ops` is"),
             "a called generator": (
                 int8(representative_dataset=yields(CALIBRATION)()),
-                "give the function's name",
+                "without parentheses",
             ),
+            "the article's generator": (
+                int8(representative_dataset=yields(digits().train.images)),
+                "not that of 0.3. There are images of the train split",
+            ),
+            "NumPy's int8": (int8(inference_input_type=np.int8), "it should be `tf.int8`"),
+            "a text": (int8(inference_output_type="int8"), "it should be `tf.int8`"),
             "no optimizations": (int8(optimizations=[]), "`optimizations` is a list of 0"),
         },
     ),
@@ -179,3 +192,25 @@ def test_a_setting_that_is_open_is_not_attempted():
     assert checks.check_space(sets(optimizations=...)).state == "not attempted"
     assert checks.check_float16(sets(..., optimizations=[DEFAULT])).state == "not attempted"
     assert checks.check_int8(int8(inference_output_type=...)).state == "not attempted"
+
+
+def test_a_function_that_is_still_empty_is_not_attempted():
+    def calibration_data_gen(): ...
+
+    assert checks.check_generator(calibration_data_gen).state == "not attempted"
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "said"),
+    [
+        ("dynamic_range", sets(optimizations=[DEFAULT]), "your settings"),
+        ("dynamic_range", sets(optimizations=DEFAULT), "not yet yours"),
+        ("dynamic_range", sets([tf.float16], optimizations=...), "not yet yours"),
+        ("float16", sets([tf.float16]), "not yet yours"),
+        ("int8", int8(inference_output_type=tf.uint8), "not yet yours"),
+    ],
+)
+def test_a_page_runs_on_with_what_is_right(path, settings, said, capsys):
+    lesson00.settle(settings, path, arrays(CALIBRATION[:100]))
+    assert said in capsys.readouterr().out
+    assert lesson00._CHECKS[path](settings)

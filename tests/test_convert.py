@@ -133,18 +133,14 @@ def test_the_codes_settings_are_those_that_the_lessons_write_out():
     assert float16 == converted()["float16"]
 
 
-def test_what_is_open_in_a_converter_is_filled_and_the_rest_stays():
+@pytest.mark.parametrize("path", ["dynamic_range", "int8"])
+def test_a_converter_is_configured_whatever_was_set_before(path):
     tf = tensorflow()
     converter = tf.lite.TFLiteConverter.from_saved_model(str(training.reference()))
     converter.optimizations = ...
-    converter.representative_dataset = ...
-    converter.inference_input_type = ...
-    converter.inference_output_type = tf.int8
-    dataset = samples(3)
-    found = convert.fill_open(converter, "uint8", dataset)
-    assert set(found) == {"optimizations", "representative_dataset", "inference_input_type"}
-    assert converter.optimizations == [tf.lite.Optimize.DEFAULT]
-    assert converter.representative_dataset is dataset
-    types = (converter.inference_input_type, converter.inference_output_type)
-    assert types == (tf.uint8, tf.int8)
-    assert convert.fill_open(converter, "uint8") == []
+    converter.target_spec.supported_types = [tf.float16]
+    converter.target_spec.supported_ops = ...
+    converter.inference_input_type = "int8"
+    convert.configure(converter, path, samples() if path == "int8" else None)
+    with quiet():
+        assert converter.convert() == converted()[path]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib import affine, calibration, data
+from lessons_lib import affine, calibration, convert, data
 from lessons_lib.checks._answers import Remark, array_in, call, describe
 from lessons_lib.checks._verdict import Verdict, report
 from lessons_lib.errors import CalibrationError
@@ -22,7 +22,7 @@ def check_space(converter: Any) -> Verdict:
         _setting(converter, "optimizations"),
         lambda optimizations: _optimizes(optimizations) and _keeps_types(converter),
         "the article's own line, with the converter's right name.",
-        "`DEFAULT` and the article's older name give the same bytes.",
+        "`DEFAULT` and its older names give the same bytes.",
         asked="a list of `tf.lite.Optimize`",
     )
 
@@ -33,9 +33,7 @@ def check_float16(converter: Any) -> Verdict:
     def passed(settings):
         types, optimizations = settings
         if not _named(types, "float16"):
-            return (
-                f"`supported_types` is {describe(types)}; it is a list with TensorFlow's float16."
-            )
+            return f"`supported_types` is {describe(types)}; it should be `[tf.float16]`."
         if not optimizations:
             return "Without `optimizations` the converter silently gives the float32 file."
         return _optimizes(optimizations)
@@ -46,7 +44,7 @@ def check_float16(converter: Any) -> Verdict:
         settings,
         passed,
         "both lines of the article, with the converter's right name.",
-        "The second line alone would silently give the float32 file.",
+        "The type alone would silently give the float32 file.",
         asked="two settings of the converter",
     )
 
@@ -55,7 +53,7 @@ def check_generator(generator: Any) -> Verdict:
     """Check blank 0.3: a function that yields calibration digits, one ``[(1, 28, 28, 1)]`` each."""
     return report(
         "0.3",
-        generator,
+        ... if _is_empty(generator) else generator,
         _yields_calibration_digits,
         "the article's three lines with another source: `dataset.calibration.images`.",
         "These images were neither trained on nor are they tested on.",
@@ -75,14 +73,14 @@ def check_int8(converter: Any) -> Verdict:
 
     def passed(settings):
         optimizations, dataset, ops, *ends = settings
-        if not callable(dataset):
-            return f"`representative_dataset` is {describe(dataset)}; give the function's name."
+        if (verdict := _yields_calibration_digits(dataset)) is not True:
+            return f"`representative_dataset` is not that of 0.3. {verdict}"
         if not _named(ops, "TFLITE_BUILTINS_INT8"):
-            return f"`supported_ops` is {describe(ops)}; it is a list with TFLITE_BUILTINS_INT8."
+            return f"`supported_ops` is {describe(ops)}; it should be a list, with one `OpsSet`."
         for name, end in zip(names[3:], ends, strict=True):
-            if getattr(end, "name", getattr(end, "__name__", end)) != "int8":
-                said = getattr(end, "name", describe(end))
-                return f"`{name}` is {said}; asked is TensorFlow's int8."
+            if type(end).__name__ != "DType" or end.name != "int8":
+                said = end.name if type(end).__name__ == "DType" else describe(end)
+                return f"`{name}` is {said}; it should be `tf.int8`."
         return _optimizes(optimizations)
 
     return report(
@@ -90,7 +88,7 @@ def check_int8(converter: Any) -> Verdict:
         [_setting(converter, name) for name in names],
         passed,
         "the article's uint8 settings; its remark names the other type.",
-        "Inside, nothing differs from uint8: only the two ends do.",
+        "The arithmetic inside is that of uint8; only the two ends differ.",
         asked="five settings of the converter",
     )
 
@@ -127,7 +125,33 @@ def check_input_codes(codes: Any, images: np.ndarray, scale: float, zero_point: 
     )
 
 
+_CHECKS = {"dynamic_range": check_space, "float16": check_float16, "int8": check_int8}
+
+
+def settle(
+    converter: Any,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None = None,
+) -> None:
+    """Leave a converter as the learner set it where that is right, else set it as ``path`` wants.
+
+    So the page runs on with a blank that is open or wrong, and its files are what it says they are.
+    It prints whose settings these are.
+    """
+    if _CHECKS[path](converter):
+        print("your settings:", end=" ")
+    else:
+        convert.configure(converter, path, representative_dataset)
+        print("not yet yours, so with the course's settings:", end=" ")
+
+
 # ---- what the checks ask of a setting
+
+
+def _is_empty(function: Any) -> bool:
+    """Whether a function is still ``def f(): ...``."""
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_code == (lambda: None).__code__.co_code
 
 
 def _setting(converter: Any, name: str) -> Any:
@@ -150,7 +174,8 @@ def _optimizes(values: Any) -> bool:
         raise Remark("`optimizations` is a list: put brackets around it.")
     if not any(_named(values, name) for name in names):
         raise Remark(
-            f"`optimizations` is {describe(values)}; it is a list with one of `tf.lite.Optimize`."
+            f"`optimizations` is {describe(values)}; it should be a list with a member of "
+            "`tf.lite.Optimize`, such as `[tf.lite.Optimize.DEFAULT]`."
         )
     return True
 
@@ -163,19 +188,19 @@ def _keeps_types(converter: Any) -> bool:
 
 def _yields_calibration_digits(generator: Any) -> bool | str:
     if not callable(generator):
-        raise Remark(
-            f"Your answer is {describe(generator)}; the converter calls a function: its name, "
-            "without parentheses."
+        return (
+            f"It is {describe(generator)}; the converter calls a function: its name, without "
+            "parentheses."
         )
-    if not np.iterable(made := call(generator)):
-        raise Remark(f"Your function returns {describe(made)}; asked is one that yields.")
+    if not np.iterable(made := call(generator, none_is_an_answer=True)):
+        return f"It returns {describe(made)}: a generator has a `yield` inside."
     try:
         samples = list(calibration.guard(generator)())
     except CalibrationError as error:
         # The guard's own words, without the lesson that they point to.
         return str(error).partition(" Lesson 06")[0].removeprefix("bad representative dataset: ")
     except Exception as error:
-        return f"Your function raised {type(error).__name__}: {error}."
+        return f"It raised {type(error).__name__}: {' '.join(str(error).split())[:160]}."
     return _come_from_calibration([array.tobytes() for (array,) in samples])
 
 
