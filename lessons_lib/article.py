@@ -6,6 +6,7 @@ that show a verdict are tagged ``shows:A2`` and so on in that lesson, and a test
 assert something.
 """
 
+import re
 from dataclasses import dataclass
 
 from lessons_lib import notebooks
@@ -207,19 +208,26 @@ STATEMENTS = tuple(
 )
 
 
-def markdown(*, verdicts: bool = True) -> str:
-    """Return the statements as a Markdown table whose links open the lessons from ``notebooks/``.
+def markdown(*, verdicts: bool = True, folder: str = "") -> str:
+    """Return the statements as a Markdown table, each with a link to its lesson.
 
-    With ``verdicts`` it says what was found as well. Raises InputError where there are no
-    notebooks, as in an installed copy.
+    With ``verdicts`` it says what was found as well. The links start from ``notebooks/``, or from
+    a page beside ``folder`` (the site's; they then lead to the section). Raises InputError where
+    there are no notebooks, as in an installed copy.
     """
-    heads = ["", "the article says", *(["verdict", "found"] if verdicts else []), "where"]
-    rows = [_row(statement, verdicts) for statement in STATEMENTS]
+    heads = ["no.", "the article says", *(["what we found"] if verdicts else []), "where"]
+    rows = [_row(statement, verdicts, folder) for statement in STATEMENTS]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
 
 
-def _row(statement: Statement, verdicts: bool) -> list[str]:
+def _row(statement: Statement, verdicts: bool, folder: str) -> list[str]:
     (notebook,) = notebooks.find([statement.lesson])
-    judged = [f"**{statement.verdict}**" if statement.verdict else "", statement.found]
-    where = f"[Lesson {statement.lesson}]({notebook.name}), *{statement.section}*"
-    return [statement.key, statement.says, *(judged if verdicts else []), where]
+    section = f"#{_slug(statement.section)}" if folder else ""  # JupyterLab has other anchors
+    where = f"[Lesson {statement.lesson}]({folder}{notebook.name}{section}), *{statement.section}*"
+    found = f"**{statement.verdict}.** {statement.found}" if statement.verdict else statement.found
+    return [statement.key, statement.says, *([found] if verdicts else []), where]
+
+
+def _slug(heading: str) -> str:
+    """A heading's anchor on the site, as GitHub makes them."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

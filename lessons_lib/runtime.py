@@ -67,7 +67,9 @@ class Model:
     def quantize_input(self, x: np.ndarray) -> np.ndarray:
         """Return float32 ``x`` (N, ...) in the model's input dtype: round, clip, cast.
 
-        Rounds half away from zero, as TFLite's QUANTIZE does. A float model gets ``x`` as it is.
+        Rounds half away from zero, as QUANTIZE does in the reference kernels and in TFLite-Micro;
+        LiteRT's default kernels round its ties to even (lesson 09). A float model gets ``x`` as it
+        is.
         Raises InputError when ``x`` is not finite float32 of the model's shape.
         """
         self._check(x, np.dtype("float32"))

@@ -48,7 +48,7 @@ FACTS = {
 }
 REMARK = {"article:uint8": ("inference_input_type", "inference_output_type")}  # "# or tf.int8"
 FAIL_AS_THEY_STAND = ("article:space", "article:float16")
-SHOWN_IN = {
+SHOWN_IN = {  # at least: every cell with such a tag is compared
     "article:space": (0, 4),
     "article:float16": (0, 5),
     "article:generator": (0, 6),
@@ -81,11 +81,11 @@ def complaints(tag, source):
     return wrong
 
 
-@pytest.mark.parametrize(("tag", "number"), [(t, n) for t, ns in SHOWN_IN.items() for n in ns])
-def test_the_articles_code_is_shown_as_it_stands(tag, number):
-    cells = tagged(lesson(number), tag)
-    assert cells, f"lesson {number} has no cell tagged {tag}"
-    for cell in cells:
+@pytest.mark.parametrize("tag", FACTS)
+def test_the_articles_code_is_shown_as_it_stands(tag):
+    found = {path.name: tagged(notebooks.read(path), tag) for path in notebooks.find()}
+    assert {int(name[:2]) for name, cells in found.items() if cells} >= set(SHOWN_IN[tag])
+    for cell in (cell for cells in found.values() for cell in cells):
         assert complaints(tag, cell.source) == []
         assert (hygiene.RAISES in hygiene.tags(cell)) == (tag in FAIL_AS_THEY_STAND)
 
@@ -162,3 +162,16 @@ def test_a_verdict_without_a_proof_is_noticed():
     for cell in tagged(notebook, "shows:A10"):
         cell.metadata["tags"] = []
     assert shown(notebook, statement) == ["lesson 3 has no cell tagged shows:A10"]
+
+
+def test_the_table_links_each_statement_to_its_lesson_and_section():
+    table = article.markdown(folder="notebooks/").splitlines()
+    assert len(table) == 2 + len(article.STATEMENTS)
+    for line, statement in zip(table[2:], article.STATEMENTS, strict=True):
+        assert f"| {statement.key} | {statement.says} | " in line
+        assert f"(notebooks/{statement.lesson:02d}_" in line
+        assert statement.verdict in line
+    assert "04_shrink_dynamic_range.ipynb#why-the-file-is-not-4x-smaller)" in table[3]
+    plain = article.markdown(verdicts=False)
+    assert "(04_shrink_dynamic_range.ipynb)" in plain
+    assert "holds" not in plain

@@ -167,10 +167,10 @@ def test_a_broken_glossary_is_reported(old, new, complaint):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("[Lesson 6](notebooks/06_choose_calibration.ipynb)", "lesson 6", "links no lesson"),
-        ("/06_choose_", "/06_chose_", "notebooks/06_chose_calibration.ipynb does not exist"),
+        ("[Lesson 3](notebooks/03_quantize_tensor.ipynb)", "lesson 3", "links no lesson"),
+        ("/03_quantize_", "/03_quantise_", "notebooks/03_quantise_tensor.ipynb does not exist"),
         ("120 of 256", "121 of 256", "121 is in none of its lessons"),
-        (" | [Lesson 6]", ", [Lesson 6]", "2 cells"),
+        (" | [Lesson 3]", ", [Lesson 3]", "2 cells"),
         ("{{ versions }}", "{{ version }}", "no line {{ versions }}"),
     ],
 )

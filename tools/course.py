@@ -46,7 +46,7 @@ def substitutions() -> dict[str, str]:
         **_hours("other", [lesson for lesson in lessons if lesson.number > max(ARTICLE)]),
         "source": f": `git clone {repository()}`" if repository() else "",
         "elsewhere": _elsewhere(),
-        "article_table": _article_table(lessons),
+        "article_table": article.markdown(folder="notebooks/"),
         "versions": versions.table(),
     }
 
@@ -110,18 +110,6 @@ def _lesson_table(lessons: list[notebooks.Lesson]) -> str:
         for lesson in lessons
     )
     return "\n".join(["| lesson | minutes | with everything | needs |", "|-|-:|-:|-|", *rows])
-
-
-def _article_table(lessons: list[notebooks.Lesson]) -> str:
-    """The article's statements: where each is taken up, and what was found."""
-    names = {lesson.number: lesson.path.name for lesson in lessons}
-    rows = (
-        f"| {one.key} | {one.says} | [lesson {one.lesson}](notebooks/{names[one.lesson]}), "
-        f"*{one.section}* | {f'**{one.verdict}:** ' if one.verdict else ''}{one.found} |"
-        for one in article.STATEMENTS
-    )
-    heads = "| no. | the article says | taken up in | what we found |"
-    return "\n".join([heads, "|-|-|-|-|", *rows])
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:
