@@ -4,10 +4,11 @@
 
 Only NumPy. ``quantize`` and ``dequantize`` give bit for bit what the QUANTIZE and DEQUANTIZE
 operators give with LiteRT's reference kernels (``reference_ops::AffineQuantize`` and ``Dequantize``
-in ``tensorflow/lite/kernels/internal/reference``). TFLite-Micro and the converter's constants round
-half away from zero as well; LiteRT's default kernels (XNNPACK) round QUANTIZE's ties to even, and
-its builtin kernels do so in whole vectors of eight (lesson 09). The scheme is that of Jacob et al.,
-2018 (arXiv:1712.05877) and of TFLite's 8-bit quantization specification.
+in ``tensorflow/lite/kernels/internal/reference``). TFLite-Micro and the converter's constants (but
+for a few so close to a tie that its other arithmetic decides) round half away from zero as well;
+LiteRT's default kernels (XNNPACK) round QUANTIZE's ties to even, and its builtin kernels do so in
+whole vectors of eight (lesson 09). The scheme is that of Jacob et al., 2018 (arXiv:1712.05877) and
+of TFLite's 8-bit quantization specification.
 """
 
 import operator

@@ -2,8 +2,8 @@
 
 The article is "Quantisation of models", the follow-up to "Introduction to TF-Lite". Its statements
 stand here in our words, A1 to A20; each names the lesson and the section that take it up. The cells
-that show a verdict are tagged ``shows:A2`` and so on in that lesson, and a test holds that they
-assert something.
+that show a verdict are tagged ``shows:A2`` and so on in that lesson. A test holds that there are
+such cells and that one of them asserts or is checked; whether that is enough, a reader judges.
 """
 
 import re
@@ -57,9 +57,8 @@ STATEMENTS = tuple(
             2,
             "Memory",
             HOLDS_WHEN,
-            "A small model's memory is its activations and the runtime: it does not shrink with "
-            "the file. Where the weights are most of the memory, it does. Stability was not "
-            "tested.",
+            "A small model's memory is mostly the runtime's: it hardly shrinks with the file. "
+            "Where the weights are most of the memory, it does. Stability was not tested.",
         ),
         (
             "A4",
@@ -67,7 +66,8 @@ STATEMENTS = tuple(
             8,
             "Where int8 is faster, and where it is slower",
             HOLDS_WHEN,
-            "It depends on the path, the size of the weights and the CPU's instructions.",
+            "It fell for some files and rose for another. Likely reasons: the path, the size of "
+            "the weights, the CPU's instructions.",
         ),
         (
             "A5",
@@ -91,7 +91,8 @@ STATEMENTS = tuple(
             8,
             "The claims, one by one",
             HOLDS_WHEN,
-            "Size always; memory, latency and power under conditions, each of which has its row.",
+            "Size always; memory and latency under conditions (A3, A4); power and accelerators "
+            "were not tested (A5, A6).",
         ),
         (
             "A8",
@@ -99,8 +100,8 @@ STATEMENTS = tuple(
             7,
             "What is inside",
             HOLDS_WHEN,
-            "True of the parameters, and not the whole: the integer paths quantize the activations "
-            "too, and keep biases in 32 bits.",
+            "True of the large weights, and not the whole: small ones may stay float32, and int8 "
+            "and uint8 quantize the activations too and keep biases in 32 bits.",
         ),
         (
             "A9",
@@ -108,8 +109,8 @@ STATEMENTS = tuple(
             3,
             "Why training stays in float32",
             HOLDS,
-            "An update is smaller than a step of int8: in int8 it would be lost. Lesson 12 trains "
-            "*for* int8, and keeps float32 weights to do so.",
+            "Late in training most updates are smaller than a step of int8: they would be lost. "
+            "Lesson 12 trains *for* few bits, and keeps float32 weights to do so.",
         ),
         (
             "A10",
@@ -126,7 +127,7 @@ STATEMENTS = tuple(
             8,
             "The claims, one by one",
             HOLDS_WHEN,
-            "Its sizes are limits, its speed-ups name no machine.",
+            "Its sizes are limits; its speed-ups depend on the model and the CPU.",
         ),
         (
             "A12",
@@ -193,8 +194,8 @@ STATEMENTS = tuple(
             6,
             "The article's generator",
             HOLDS,
-            "Both run as they stand. Training images calibrated as well as a split of their own, "
-            "on the trainings that we measured.",
+            "Both run as they stand (the second in lesson 7). On four trainings, training images "
+            "calibrated as well as a split of their own.",
         ),
         (
             "A20",

@@ -23,7 +23,7 @@ def corrupt(pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
     with a standard deviation of 0.02 of full light; then clipped and rounded to 0..255. Angle,
     shifts and factor are drawn uniformly, all from a generator seeded with the image's id, int64
     (N,): an image is corrupted the same in any selection. The strengths were chosen on the float
-    models alone. Defined in lesson 00. Source of the idea: Hendrycks and Dietterich, "Benchmarking
+    models alone. Defined in lesson 02. Source of the idea: Hendrycks and Dietterich, "Benchmarking
     Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019.
     """
     corrupted = np.empty_like(pixels)

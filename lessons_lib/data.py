@@ -94,7 +94,7 @@ class Dataset:
         """The test split once more, corrupted by the fixed recipe of ``corruption.corrupt``.
 
         Labels and ids are those of ``test``, in its order. Made when it is first asked for: about
-        0.2 ms an image. Defined in lesson 00.
+        0.2 ms an image. Defined in lesson 02.
         """
         pixels = corruption.corrupt(self.test.pixels, self.test.ids)
         return Split("test", pixels, self.test.labels, self.test.ids)

@@ -1,7 +1,7 @@
 """All seven paths of one SavedModel in one checked table."""
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,6 @@ class Row:
     p_hard: float
 
 
-_HARD = [field.name for field in fields(Row) if "_hard" in field.name]
-
-
 def build(
     saved_model: str | os.PathLike,
     out_dir: str | os.PathLike,
@@ -90,8 +87,12 @@ def measure(written: dict[str, Path], dataset: data.Dataset) -> list[Row]:
     if "float32" not in written:
         raise InputError(f"no float32 among {', '.join(written)}: it is what all are compared with")
     models = {name: Model(file) for name, file in written.items()}
-    clean, hard = (_predicted(models, split) for split in (dataset.test, dataset.hard))
-    latency = benchmark.latency(models, dataset.test.images)["median_us"]
+    images = {"clean": dataset.test.images, "hard": dataset.hard.images}
+    found = {
+        kind: {name: model.classes(images[kind]) for name, model in models.items()}
+        for kind in images
+    }
+    latency = benchmark.latency(models, images["clean"])["median_us"]
     size = {name: file.stat().st_size for name, file in written.items()}
     return [
         Row(
@@ -100,40 +101,38 @@ def measure(written: dict[str, Path], dataset: data.Dataset) -> list[Row]:
             bytes=size[name],
             ratio=size["float32"] / size[name],
             latency_us=float(latency[name]),
-            agreement=evaluate.agreement(clean["float32"], clean[name]).value,
-            **_promises(anatomy.audit(file)),
-            **_quality(clean["float32"], clean[name], dataset.test.labels),
-            **_on_hard(_quality(hard["float32"], hard[name], dataset.hard.labels)),
+            **_qualities(name, found, dataset.test.labels),
+            **{key: getattr(anatomy.audit(file), key) for key in _AUDITED},
         )
         for name, file in written.items()
     ]
 
 
-def _predicted(models: dict[str, Model], split: data.Split) -> dict[str, np.ndarray]:
-    images = split.images
-    return {name: model.classes(images) for name, model in models.items()}
+_AUDITED = ("integer_only", "input_dtype", "output_dtype")
 
 
-def _promises(found: anatomy.Audit) -> dict:
-    return {name: getattr(found, name) for name in ("integer_only", "input_dtype", "output_dtype")}
-
-
-def _quality(reference: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> dict:
-    accuracy = evaluate.accuracy(classes, labels)
-    changed = evaluate.flips(reference, classes, labels)
+def _qualities(name: str, found: dict[str, dict], labels: np.ndarray) -> dict[str, float]:
+    """What the classes of one path say beside those of float32, on clean and on hard images."""
+    clean, hard = (evaluate.accuracy(found[kind][name], labels) for kind in ("clean", "hard"))
+    flips, flips_hard = (
+        evaluate.flips(found[kind]["float32"], found[kind][name], labels)
+        for kind in ("clean", "hard")
+    )
     return {
-        "accuracy": accuracy.value,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
-        "gained": changed.gained,
-        "lost": changed.lost,
-        "p_value": changed.p_value,
+        "accuracy": clean.value,
+        "accuracy_low": clean.low,
+        "accuracy_high": clean.high,
+        "agreement": evaluate.agreement(found["clean"]["float32"], found["clean"][name]).value,
+        "gained": flips.gained,
+        "lost": flips.lost,
+        "p_value": flips.p_value,
+        "accuracy_hard": hard.value,
+        "accuracy_hard_low": hard.low,
+        "accuracy_hard_high": hard.high,
+        "gained_hard": flips_hard.gained,
+        "lost_hard": flips_hard.lost,
+        "p_hard": flips_hard.p_value,
     }
-
-
-def _on_hard(quality: dict) -> dict:
-    """The same measures under the names that they have for the hard images."""
-    return dict(zip(_HARD, quality.values(), strict=True))
 
 
 def frame(rows: list[Row]) -> pd.DataFrame:
