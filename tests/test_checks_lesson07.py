@@ -25,6 +25,11 @@ def by_a_loop(pixels):
     return codes
 
 
+def named_like_a_float(pixels):
+    half = 128
+    return (pixels.astype(np.int16) - half).astype(np.int8)
+
+
 def in_floats(pixels):
     return (np.round(pixels / 255 / (1 / 255)) - 128).astype(np.int8)
 
@@ -96,6 +101,7 @@ ANSWERS = {
             "by bits": by_bits,
             "by a table": by_a_table,
             "by a loop": by_a_loop,
+            "with a variable named half": named_like_a_float,
             "vectorized": np.vectorize(lambda pixel: pixel - 128, otypes=[np.int8]),
         },
         wrong={

@@ -70,6 +70,11 @@ def by_loops(x):
     return means
 
 
+def named_like_floats(x):
+    half, single = 2, sums_of(x)
+    return np.where(single < 0, -((half - single) // 4), (single + half) // 4).astype(np.int8)
+
+
 def with_floats(x):
     return np.trunc(sums_of(x) / 4 + np.sign(sums_of(x)) / 2).astype(np.int8)
 
@@ -139,6 +144,7 @@ ANSWERS = {
             "by the lesson's shift": by_shifts,
             "by slices": by_slices,
             "by loops": by_loops,
+            "with variables named half and single": named_like_floats,
         },
         wrong={
             "rounded down": (rounded_down, "always rounded down"),

@@ -65,6 +65,8 @@ def class_of_tests(answers):
     strange = [*STRANGE, *(lambda *given, value=value: value for value in STRANGE)]
 
     class TestAnswers:
+        table_of_answers = answers
+
         def test_there_are_answers_of_different_kinds_for_every_check(self):
             lesson = importlib.import_module(f"lessons_lib.checks.{lesson_of(answers)}")
             names = {name for name in vars(lesson) if name.startswith("check_")}

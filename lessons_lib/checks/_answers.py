@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lessons_lib import anatomy
+from lessons_lib import affine, anatomy
 from lessons_lib.errors import FloatError, LessonError
 from lessons_lib.fixed_point import IntegersOnly
 
@@ -90,7 +90,9 @@ def _numbers(part: Any, subject: str, units: tuple[str, ...], ordered: bool) -> 
         yield _number_in_text(part, subject, units)
     elif isinstance(part, set | frozenset) and ordered:
         raise Remark(f"{subject} is a set, which has no order: give a tuple or a list.")
-    elif _is_collection(part):
+    elif isinstance(part, Iterable) and not (
+        isinstance(part, dict | bytes | bytearray | type) or hasattr(part, "__array__")
+    ):  # lists, ranges, generators and the like; not what NumPy reads, and not a dict
         for inner in part:
             yield from _numbers(inner, subject, units, ordered)
     else:
@@ -101,13 +103,6 @@ def _numbers(part: Any, subject: str, units: tuple[str, ...], ordered: bool) -> 
         if part is None or not values.size:
             raise Remark(f"{subject} is or holds {describe(part)}; numbers are asked.")
         yield from values
-
-
-def _is_collection(part: Any) -> bool:
-    """Lists, ranges, generators and the like; not what NumPy reads, and not a dict."""
-    if isinstance(part, dict | bytes | bytearray | type) or hasattr(part, "__array__"):
-        return False
-    return isinstance(part, Iterable)
 
 
 def _number_in_text(text: str, subject: str, units: tuple[str, ...]) -> float:
@@ -122,13 +117,33 @@ def _number_in_text(text: str, subject: str, units: tuple[str, ...]) -> float:
     return number
 
 
-def slip(found: ArrayLike, *known: tuple[ArrayLike, str], rtol: float = 1e-3) -> str | bool:
+def compare(
+    answer: Any,
+    right: ArrayLike,
+    *slips: tuple,
+    units: tuple[str, ...] = (),
+    rtol: float = 0,
+    atol: float = 0,
+    near: float = 1e-3,
+) -> bool | str:
+    """Return whether an answer holds the ``right`` numbers, or the remark of a known slip.
+
+    ``units`` are those of ``numbers_in``, ``rtol`` and ``atol`` what a right number may be off
+    (nothing), and ``near`` is the ``rtol`` of ``slip``, which gets the ``slips``.
+    """
+    found = numbers_in(answer, np.size(right), units=units)
+    return np.allclose(found, right, rtol, atol) or slip(found, *slips, rtol=near)
+
+
+def slip(found: ArrayLike, *known: tuple, rtol: float = 1e-3, atol: float = 1e-9) -> str | bool:
     """Return the remark of the first known slip whose numbers were found; False for none.
 
-    ``known``: pairs of numbers, of the shape of ``found``, and a remark.
+    ``known``: tuples of numbers, of the shape of ``found``, or several such, and a remark.
     """
-    matches = (remark for wrong, remark in known if np.allclose(found, wrong, rtol=rtol, atol=1e-9))
-    return next(matches, False)
+    for *wrongs, remark in known:
+        if any(np.allclose(found, wrong, rtol, atol) for wrong in wrongs):
+            return remark
+    return False
 
 
 def call(function: Any, *arguments: Any, none_is_an_answer: bool = False) -> Any:
@@ -166,9 +181,11 @@ def array_in(value: Any, asked: str, subject: str = "Your function returns") -> 
 def content_in(answer: Any) -> bytes:
     """Return the content of a ``.tflite``, given as bytes or as an existing file's path."""
     if isinstance(answer, str | os.PathLike):
-        if not _is_file(answer):
-            raise Remark(f"Your answer is {describe(answer)}: give the content of a file (bytes).")
-        answer = Path(answer).read_bytes()
+        said = f"Your answer is {describe(answer)}: give the content of a file (bytes)."
+        try:
+            answer = Path(answer).read_bytes()
+        except (OSError, ValueError):  # no file, too long for a name, or with a zero in it
+            raise Remark(said) from None
     if not isinstance(answer, bytes | bytearray | memoryview):
         raise Remark(f"Your answer is {describe(answer)}; asked is a file's content (bytes).")
     try:
@@ -178,23 +195,16 @@ def content_in(answer: Any) -> bytes:
     return bytes(answer)
 
 
-def _is_file(path: str | os.PathLike) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a zero in it
-        return False
-
-
 _FLOATS = {"float", "float16", "float32", "float64", "half", "single", "double"}
-_FLOATS |= {"divide", "true_divide", "fdiv"}
+_FLOATS |= {"divide", "true_divide"}
 
 
 def floats_in(function: Callable, integers: np.ndarray) -> str:
     """Return what in a learner's function is a float, in a few words; "" where none is found.
 
-    It runs once with an IntegersOnly copy of ``integers``. This does not guard numbers that were
-    taken out of the array, nor what ``np.asarray`` makes of it: so the function's own code is read
-    as well, for a ``/``, a number with a decimal point, a float type, a function of ``affine``.
+    It runs once with an IntegersOnly copy of ``integers``. Single numbers and ``np.asarray`` of it
+    are not guarded: so the function's code is read, too, for a ``/``, a decimal point, a float
+    type, and a function of ``affine``. The names of its own variables say nothing.
     """
     try:
         function(integers.copy().view(IntegersOnly))
@@ -207,22 +217,16 @@ def floats_in(function: Callable, integers: np.ndarray) -> str:
     return next(_floats_in_code(code, function.__globals__), "") if code else ""
 
 
-def _floats_in_code(code: CodeType, names: dict[str, Any]) -> Iterator[str]:
-    for step in dis.get_instructions(code):
-        value = step.argval
-        if step.opname == "BINARY_OP" and step.argrepr in ("/", "/="):
-            yield "the division `/`"
-        elif isinstance(value, float):
-            yield f"the number {value:.4g}"
-        elif isinstance(value, str) and value in _FLOATS:
-            yield f"`{value}`"
-        elif step.opname == "LOAD_GLOBAL" and _is_from_affine(names.get(value)):
-            yield f"`{value}`, which calculates in float32"
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _floats_in_code(constant, names)
-
-
-def _is_from_affine(value: Any) -> bool:
-    affine = "lessons_lib.affine"
-    return affine in (getattr(value, "__module__", ""), getattr(value, "__name__", ""))
+def _floats_in_code(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
+    if any(step.argrepr in ("/", "/=") for step in dis.get_instructions(code)):
+        yield "the division `/`"
+    for name in (*code.co_names, *code.co_consts):  # not co_varnames, its own
+        value = known.get(name, float)  # an attribute and a builtin are not known, and count
+        if name in _FLOATS and isinstance(value, type | np.ufunc):
+            yield f"`{name}`"
+        elif isinstance(name, float):
+            yield f"the number {name:.4g}"
+        elif affine.__name__ in (getattr(value, "__module__", ""), getattr(value, "__name__", "")):
+            yield f"`{name}`, which calculates in float32"
+        elif isinstance(name, CodeType):
+            yield from _floats_in_code(name, known)

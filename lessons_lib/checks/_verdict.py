@@ -60,6 +60,23 @@ def report(
     return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
 
 
+def exercise(number: str, hint: str, explain: str = "", *, asked: str = "") -> Callable:
+    """Return a decorator that makes a check, a function of the answer, of ``passed``.
+
+    See ``report`` for all five. The check is called and documented as ``passed`` is.
+    """
+
+    def check_of(passed: Callable[[Any], bool | str]) -> Callable[[Any], Verdict]:
+        def check(answer: Any) -> Verdict:
+            return report(number, answer, passed, hint, explain, asked=asked)
+
+        check.__module__, check.__qualname__ = passed.__module__, passed.__qualname__
+        check.__name__, check.__doc__ = passed.__name__, passed.__doc__
+        return check
+
+    return check_of
+
+
 def _judged(answer: Any, passed: Callable[[Any], bool | str], asked: str) -> tuple[str, bool]:
     """What to say about an answer, and whether it is right."""
     try:
