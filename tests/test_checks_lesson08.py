@@ -104,3 +104,8 @@ def test_a_pair_with_one_part_missing_is_not_attempted():
     verdict = checks.check_doorbell(("uint8", ...))
     assert verdict.state == "not attempted"
     assert "second part is still missing" in verdict.message
+
+
+def test_8_1_tells_the_p_value_with_three_decimals():
+    p_value = Flips(gained=2, lost=9).p_value
+    assert checks.check_p_value(p_value).message.startswith(f"{p_value:.3f} is above 0.05")

@@ -8,49 +8,27 @@ from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib import anatomy
 from lessons_lib.checks._answers import array_in, call, number_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 from lessons_lib.evaluate import Proportion
 
 _WIDEST, _STEP = 0.01, 500
 
 
-def check_neuron(answer: Any) -> Verdict:
+@exercise(
+    "1.1",
+    "multiply each input by its weight, add the two products, then add the bias.",
+    "The two products cancel, and the bias is left.",
+    asked="one number",
+)
+def check_neuron(y: Any) -> bool | str:
     """Check exercise 1.1: what the neuron returns for the input (4, 8), a number."""
-
-    def passed(y):
-        y = number_in(y)
-        return np.isclose(y, 0.125) or slip(
-            y,
-            (0, "The bias is missing."),
-            (4, "You subtracted a negative number, and the bias is missing."),
-            (4.125, "The second weight is negative: its product is taken off."),
-            (3.125, "The first weight belongs to the first input."),
-        )
-
-    return report(
-        "1.1",
-        answer,
-        passed,
-        "multiply each input by its weight, add the two products, then add the bias.",
-        "The two products cancel, and the bias is left.",
-        asked="one number",
-    )
-
-
-def check_run_tiny(answer: Any) -> Verdict:
-    """Check exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
-
-    It gets the file of a neuron that the learner does not know, so nobody can calculate the
-    outputs, or type them in: float32 inputs (N, 2), outputs (N, 1).
-    """
-    return report(
-        "1.2",
-        answer,
-        _runs_the_file,
-        "resize the file's input to the shape of the inputs and allocate again, or let "
-        "`runtime.Model` do it; then return what comes back.",
-        "One call, as many answers as inputs: the batch of this file is dynamic.",
-        asked="a function (content, inputs) -> outputs",
+    y = number_in(y)
+    return np.isclose(y, 0.125) or slip(
+        y,
+        (0, "The bias is missing."),
+        (4, "You subtracted a negative number, and the bias is missing."),
+        (4.125, "The second weight is negative: its product is taken off."),
+        (3.125, "The first weight belongs to the first input."),
     )
 
 
@@ -59,8 +37,19 @@ _LESSON = np.array([0.5, -0.25, 0.125], np.float32)
 _SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
 
 
-def _runs_the_file(run_file: Any) -> bool | str:
-    """True, or a sentence on the first outputs that are not those of the file."""
+@exercise(
+    "1.2",
+    "resize the file's input to the shape of the inputs and allocate again, or let "
+    "`runtime.Model` do it; then return what comes back.",
+    "One call, as many answers as inputs: the batch of this file is dynamic.",
+    asked="a function (content, inputs) -> outputs",
+)
+def check_run_tiny(run_file: Any) -> bool | str:
+    """Check exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
+
+    It gets the file of a neuron that the learner does not know, so nobody can calculate the
+    outputs, or type them in: float32 inputs (N, 2), outputs (N, 1).
+    """
     if isinstance(run_file, np.ndarray):
         return "These are outputs; numbers can be typed in. Give the function that runs a file."
     for inputs in ([[4, 8], [0, 0], [-2, 2]], [[1, -1], [0.5, 3], [2, 2], [-8, 16], [0, 1]]):
@@ -105,29 +94,24 @@ def _neuron_file() -> bytes:
     return anatomy.pack(schema.ModelT(3, [code], [graph], "a neuron", buffers))
 
 
-def check_test_size(answer: Any) -> Verdict:
+@exercise(
+    "1.3",
+    "try 500, 1,000, 1,500 and so on: with p = Proportion(round(0.98 * n), n), the width is "
+    "p.high - p.low.",
+    "The width falls with the square root of the number of images: half the width takes about "
+    "four times as many.",
+    asked="one number",
+)
+def check_test_size(n: Any) -> bool | str:
     """Check exercise 1.3: the test images for an interval of at most one point, an int."""
-
-    def passed(n):
-        n = number_in(n, "images")
-        if not _STEP <= n < np.inf or n % _STEP:
-            return f"The answer is a multiple of {_STEP}."
-        if _width(int(n)) > _WIDEST:
-            return f"{n:,.0f} images are too few: the interval is {_width(int(n)):.4f} wide."
-        if _width(int(n) - _STEP) <= _WIDEST:
-            return f"{n:,.0f} images are enough, but fewer are, too."
-        return True
-
-    return report(
-        "1.3",
-        answer,
-        passed,
-        "try 500, 1,000, 1,500 and so on: with p = Proportion(round(0.98 * n), n), the width is "
-        "p.high - p.low.",
-        "The width falls with the square root of the number of images: half the width takes about "
-        "four times as many.",
-        asked="one number",
-    )
+    n = number_in(n, "images")
+    if not _STEP <= n < np.inf or n % _STEP:
+        return f"The answer is a multiple of {_STEP}."
+    if _width(int(n)) > _WIDEST:
+        return f"{n:,.0f} images are too few: the interval is {_width(int(n)):.4f} wide."
+    if _width(int(n) - _STEP) <= _WIDEST:
+        return f"{n:,.0f} images are enough, but fewer are, too."
+    return True
 
 
 def _width(total: int) -> float:

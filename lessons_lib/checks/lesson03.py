@@ -6,51 +6,33 @@ import numpy as np
 
 from lessons_lib import affine
 from lessons_lib.checks._answers import Remark, array_in, call, describe, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 TWO_CHANNELS = np.array([[0.05, -0.127, 0.012, 0.1], [1.0, -0.4, 1.27, 0.333]], np.float32)
 
 
-def check_relu_range(answer: Any) -> Verdict:
+@exercise(
+    "3.1",
+    "how wide is the range, and how many steps do the 256 codes make of it? And which code is "
+    "that of its lower end?",
+    "All 256 codes serve values that occur: that is why activations are asymmetric.",
+    asked="a pair, (scale, zero_point)",
+)
+def check_relu_range(pair: Any) -> bool | str:
     """Exercise 3.1: ``(scale, zero_point)`` of asymmetric int8 for the range 0..6.375."""
-
-    def passed(pair):
-        scale, zero_point = numbers_in(pair, 2)
-        if np.isclose(zero_point, 0.025) and scale == -128:
-            return "The scale comes first, then the zero point."
-        if known := slip(
-            scale,
-            (6.375 / 256, "256 codes are 255 steps apart."),
-            (6.375 / 127, "That is the symmetric scale: half of the codes would never occur."),
-            (40, "The scale is the width of a step, not the steps in a unit."),
-        ):
-            return known
-        if np.isclose(scale, 0.025) and zero_point != -128:
-            return f"The scale is right; with the zero point {zero_point:g}, which code has 6.375?"
-        return np.isclose(scale, 0.025)
-
-    return report(
-        "3.1",
-        answer,
-        passed,
-        "how wide is the range, and how many steps do the 256 codes make of it? And which code is "
-        "that of its lower end?",
-        "All 256 codes serve values that occur: that is why activations are asymmetric.",
-        asked="a pair, (scale, zero_point)",
-    )
-
-
-def check_quantize_uint8(answer: Any) -> Verdict:
-    """Exercise 3.2: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
-    return report(
-        "3.2",
-        answer,
-        _quantizes,
-        "four steps, in this order: divide and round, shift, clip, cast. Which of them does the "
-        "sentence above speak of?",
-        "Rounding before the cast and clipping before the cast: both are needed.",
-        asked="a function (x, scale, zero_point) -> codes",
-    )
+    scale, zero_point = numbers_in(pair, 2)
+    if np.isclose(zero_point, 0.025) and scale == -128:
+        return "The scale comes first, then the zero point."
+    if known := slip(
+        scale,
+        (6.375 / 256, "256 codes are 255 steps apart."),
+        (6.375 / 127, "That is the symmetric scale: half of the codes would never occur."),
+        (40, "The scale is the width of a step, not the steps in a unit."),
+    ):
+        return known
+    if np.isclose(scale, 0.025) and zero_point != -128:
+        return f"The scale is right; with the zero point {zero_point:g}, which code has 6.375?"
+    return np.isclose(scale, 0.025)
 
 
 SCALE, ZERO_POINT = 0.25, 10
@@ -62,8 +44,15 @@ _PROPERTIES = (  # what is tested, real numbers that test it, and what each asks
 )
 
 
-def _quantizes(quantize: Any) -> bool | str:
-    """True, or a sentence on the first property that the codes do not have."""
+@exercise(
+    "3.2",
+    "four steps, in this order: divide and round, shift, clip, cast. Which of them does the "
+    "sentence above speak of?",
+    "Rounding before the cast and clipping before the cast: both are needed.",
+    asked="a function (x, scale, zero_point) -> codes",
+)
+def check_quantize_uint8(quantize: Any) -> bool | str:
+    """Exercise 3.2: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
     codes = {}
     for name, values, rule in _PROPERTIES:
         x = np.ravel(values).astype(np.float32)
@@ -106,20 +95,15 @@ def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
     )
 
 
-def check_channel_scales(answer: Any) -> Verdict:
+@exercise(
+    "3.3",
+    "treat each row as a tensor of its own: which code does its largest magnitude get? That "
+    "settles its scale.",
+    "With one scale, 0.01, the first row would keep about a tenth of its steps.",
+    asked="a pair, (scales, codes)",
+)
+def check_channel_scales(pair: Any) -> bool | str:
     """Exercise 3.3: ``(scales, codes)`` of a (2, 4) tensor in per-channel symmetric int8."""
-    return report(
-        "3.3",
-        answer,
-        _per_channel,
-        "treat each row as a tensor of its own: which code does its largest magnitude get? That "
-        "settles its scale.",
-        "With one scale, 0.01, the first row would keep about a tenth of its steps.",
-        asked="a pair, (scales, codes)",
-    )
-
-
-def _per_channel(pair: Any) -> bool | str:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise Remark(f"Your answer is {describe(pair)}; asked is a pair, (scales, codes).")
     if np.size(pair[0]) == 8 and np.size(pair[1]) == 2:

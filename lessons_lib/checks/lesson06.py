@@ -6,38 +6,33 @@ import numpy as np
 
 from lessons_lib import affine
 from lessons_lib.checks._answers import array_in, call, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 
-def check_running_range(answer: Any) -> Verdict:
+@exercise(
+    "6.1",
+    "which two of the eight numbers does the converter keep? Then scale and zero point "
+    "follow as in lesson 3.",
+    "Two images made the range; the other two left no trace.",
+    asked="a pair, (scale, zero_point)",
+)
+def check_running_range(pair: Any) -> bool | str:
     """Exercise 6.1: ``(scale, zero_point)`` of the range -0.51..2.04 that four images span."""
     expected = affine.scale_zero_point(-0.51, 2.04)
     average = affine.scale_zero_point(np.mean([-0.2, -0.51]) / 2, np.mean([1.1, 2.04, 0.9, 1.6]))
     first, last = affine.scale_zero_point(-0.2, 1.1), affine.scale_zero_point(0.0, 1.6)
-
-    def passed(pair):
-        pair = numbers_in(pair, 2)
-        return np.allclose(pair, expected, rtol=1e-3) or slip(
-            pair,
-            (expected[::-1], "The scale comes first, then the zero point."),
-            ((0.01, -128), "The zero point is the code of the real 0, which is not the lowest."),
-            ((0.01, 51), "That is the zero point of uint8."),
-            ((0.01, 77), "The sign of the zero point is wrong."),
-            (first, "This is the range of the first image alone."),
-            (last, "This is the range of the last image alone."),
-            (average, "This is the range of the averages; the converter keeps the extremes."),
-            ((2.04 / 127, 0), "These are the symmetric scale and zero point."),
-            rtol=5e-3,
-        )
-
-    return report(
-        "6.1",
-        answer,
-        passed,
-        hint="which two of the eight numbers does the converter keep? Then scale and zero point "
-        "follow as in lesson 3.",
-        explain="Two images made the range; the other two left no trace.",
-        asked="a pair, (scale, zero_point)",
+    pair = numbers_in(pair, 2)
+    return np.allclose(pair, expected, rtol=1e-3) or slip(
+        pair,
+        (expected[::-1], "The scale comes first, then the zero point."),
+        ((0.01, -128), "The zero point is the code of the real 0, which is not the lowest."),
+        ((0.01, 51), "That is the zero point of uint8."),
+        ((0.01, 77), "The sign of the zero point is wrong."),
+        (first, "This is the range of the first image alone."),
+        (last, "This is the range of the last image alone."),
+        (average, "This is the range of the averages; the converter keeps the extremes."),
+        ((2.04 / 127, 0), "These are the symmetric scale and zero point."),
+        rtol=5e-3,
     )
 
 
@@ -51,21 +46,15 @@ def _levels_left(real_max: float, recorded_max: float) -> int:
     return int(last - first + 1)
 
 
-def check_levels_left(answer: Any) -> Verdict:
+@exercise(
+    "6.2",
+    "calibration made the map from real numbers to codes. Which code does it give to the "
+    "smallest of the values, which to the largest?",
+    "A 12-bit sensor would leave a single code: every input looks the same.",
+    asked="a function (real_max, recorded_max) -> number of codes",
+)
+def check_levels_left(levels_left: Any) -> bool | str:
     """Exercise 6.2: a function that counts the int8 codes left to values from 0 to real_max."""
-    return report(
-        "6.2",
-        answer,
-        _counts_levels,
-        hint="calibration made the map from real numbers to codes. Which code does it give to the "
-        "smallest of the values, which to the largest?",
-        explain="A 12-bit sensor would leave a single code: every input looks the same.",
-        asked="a function (real_max, recorded_max) -> number of codes",
-    )
-
-
-def _counts_levels(levels_left: Any) -> bool | str:
-    """True, or a sentence on the first range whose codes are counted wrongly."""
     for real, recorded in _RANGES:
         result, expected = call(levels_left, real, recorded), _levels_left(real, recorded)
         given = float(numbers_in(result, 1, subject="What your function returns")[0])
@@ -106,21 +95,15 @@ def _mixed_images() -> np.ndarray:
     return images
 
 
-def check_keep_good(answer: Any) -> Verdict:
+@exercise(
+    "6.3",
+    "ask every value a yes-or-no question; an image is good if all of its values say yes. "
+    "What does a comparison with NaN say? 0 and 1 themselves are good.",
+    "NaN fails every comparison, so `0 <= x` and `x <= 1` alone refuse it too.",
+    asked="a function images -> images",
+)
+def check_keep_good(keep_good: Any) -> bool | str:
     """Exercise 6.3: a function that keeps the images whose values are finite and in [0, 1]."""
-    return report(
-        "6.3",
-        answer,
-        _keeps_good,
-        hint="ask every value a yes-or-no question; an image is good if all of its values say yes. "
-        "What does a comparison with NaN say? 0 and 1 themselves are good.",
-        explain="NaN fails every comparison, so `0 <= x` and `x <= 1` alone refuse it too.",
-        asked="a function images -> images",
-    )
-
-
-def _keeps_good(keep_good: Any) -> bool | str:
-    """True, or a sentence on what is wrong with the images that are kept."""
     images = _mixed_images()
     kept = array_in(call(keep_good, images.copy()), "an array of images")
     if kept.shape == (7,):

@@ -6,40 +6,35 @@ import pandas as pd
 
 from lessons_lib import paths
 from lessons_lib.checks._answers import Remark, call, describe, number_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import Verdict, exercise, report
 from lessons_lib.evaluate import Flips
 
 
-def check_p_value(answer: Any) -> Verdict:
+@exercise(
+    "8.1",
+    "eleven fair coins: how many of their 2**11 outcomes have at most two heads? And the coin "
+    "could have been uneven in the other direction, too.",
+    "0.065 is above 0.05: nine against two looks clear, and a fair coin still does it more often "
+    "than one time in twenty.",
+    asked="one number with three decimals",
+)
+def check_p_value(p: Any) -> bool | str:
     """Exercise 8.1: McNemar's exact p-value of 9 digits lost and 2 gained, a number."""
     exact = Flips(gained=2, lost=9).p_value
-
-    def passed(p):
-        p = number_in(p)
-        if p == 0.07:
-            return "If that is rounded, it is rounded too far: give three decimals."
-        if p > 1:
-            return "A probability lies between 0 and 1; is this in per cent?"
-        return abs(p - exact) <= 0.001 or slip(
-            p,
-            (exact / 2, "That is one side; double it."),
-            (55 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
-            (110 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
-            (132 / 2**11, "No heads at all count, too."),
-            (0.0348, "That is the chi-square approximation; with so few flips, count."),
-            (0.0704, "That is the chi-square approximation; with so few flips, count."),
-            rtol=0.01,
-        )
-
-    return report(
-        "8.1",
-        answer,
-        passed,
-        "eleven fair coins: how many of their 2**11 outcomes have at most two heads? And the coin "
-        "could have been uneven in the other direction, too.",
-        f"{exact:.3f} is above 0.05: nine against two looks clear, and a fair coin still does it "
-        "more often than one time in twenty.",
-        asked="one number with three decimals",
+    p = number_in(p)
+    if p == 0.07:
+        return "If that is rounded, it is rounded too far: give three decimals."
+    if p > 1:
+        return "A probability lies between 0 and 1; is this in per cent?"
+    return abs(p - exact) <= 0.001 or slip(
+        p,
+        (exact / 2, "That is one side; double it."),
+        (55 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
+        (110 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
+        (132 / 2**11, "No heads at all count, too."),
+        (0.0348, "That is the chi-square approximation; with so few flips, count."),
+        (0.0704, "That is the chi-square approximation; with so few flips, count."),
+        rtol=0.01,
     )
 
 
@@ -103,21 +98,15 @@ def _board(rows: dict[str, tuple[int, bool]]) -> pd.DataFrame:
     return board.assign(ratio=1000 / board["bytes"])
 
 
-def check_smallest_integer_only(answer: Any) -> Verdict:
+@exercise(
+    "8.3",
+    "first keep the rows that qualify; then ask their sizes where the smallest one is, not how "
+    "small it is.",
+    "It holds for any scoreboard, your own model's too.",
+    asked="a function board -> name",
+)
+def check_smallest_integer_only(smallest: Any) -> bool | str:
     """Exercise 8.3: a function from a scoreboard to the name of its smallest integer-only path."""
-    return report(
-        "8.3",
-        answer,
-        _finds_the_smallest,
-        "first keep the rows that qualify; then ask their sizes where the smallest one is, not how "
-        "small it is.",
-        "It holds for any scoreboard, your own model's too.",
-        asked="a function board -> name",
-    )
-
-
-def _finds_the_smallest(smallest: Any) -> bool | str:
-    """True, or a sentence on the first scoreboard for which another name is returned."""
     for rows in _BOARDS:
         name = call(smallest, _board(rows))
         if not isinstance(name, str):

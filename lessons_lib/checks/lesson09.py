@@ -5,37 +5,32 @@ from typing import Any
 import numpy as np
 
 from lessons_lib.checks._answers import array_in, call, floats_in, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 
-def check_three_roundings(answer: Any) -> Verdict:
+@exercise(
+    "9.1",
+    "-44 / 8 and -36 / 8 are ties. Each runtime has its own rule for a tie: which? The zero "
+    "point comes last.",
+    "To even agrees with one rule at the first tie and with the other at the second: one tie "
+    "does not tell three rules apart.",
+    asked="six numbers",
+)
+def check_three_roundings(codes: Any) -> bool | str:
     """Exercise 9.1: the codes of two sums, -44 and -36, M = 1/8, zero point 4, in 3 runtimes."""
     right = np.array([-2, -1, -2, -1, 0, 0])
-
-    def passed(codes):
-        codes = numbers_in(codes, 6)
-        return np.array_equal(codes, right) or slip(
-            codes,
-            (right.reshape(2, 3).T.ravel(), "All three for -44 come first, then those for -36."),
-            (right - 4, "The zero point is missing."),
-            (right - 8, "The zero point is added, not subtracted."),
-            ([-1, -1, -2, 0, 0, 0], "TFLite-Micro rounds a tie away from zero: -5.5 to -6."),
-            ([-1, -2, -2, 0, -1, 0], "Which of TFLite-Micro and the builtin kernels goes up?"),
-            ([-2, -2, -2, -1, -1, 0], "The builtin kernels round a tie up: -5.5 to -5."),
-            ([-2, -1, -1, -1, 0, 0], "To the even neighbour: -5.5 goes to -6, and -4.5 to -4."),
-            ([-2, -1, -1, -1, 0, -1], "To the even neighbour: -5.5 goes to -6, and -4.5 to -4."),
-            ([-1.5, -1.5, -1.5, -0.5, -0.5, -0.5], "Codes are whole numbers: round."),
-        )
-
-    return report(
-        "9.1",
-        answer,
-        passed,
-        "-44 / 8 and -36 / 8 are ties. Each runtime has its own rule for a tie: which? The zero "
-        "point comes last.",
-        "To even agrees with one rule at the first tie and with the other at the second: one tie "
-        "does not tell three rules apart.",
-        asked="six numbers",
+    codes = numbers_in(codes, 6)
+    return np.array_equal(codes, right) or slip(
+        codes,
+        (right.reshape(2, 3).T.ravel(), "All three for -44 come first, then those for -36."),
+        (right - 4, "The zero point is missing."),
+        (right - 8, "The zero point is added, not subtracted."),
+        ([-1, -1, -2, 0, 0, 0], "TFLite-Micro rounds a tie away from zero: -5.5 to -6."),
+        ([-1, -2, -2, 0, -1, 0], "Which of TFLite-Micro and the builtin kernels goes up?"),
+        ([-2, -2, -2, -1, -1, 0], "The builtin kernels round a tie up: -5.5 to -5."),
+        ([-2, -1, -1, -1, 0, 0], "To the even neighbour: -5.5 goes to -6, and -4.5 to -4."),
+        ([-2, -1, -1, -1, 0, -1], "To the even neighbour: -5.5 goes to -6, and -4.5 to -4."),
+        ([-1.5, -1.5, -1.5, -0.5, -0.5, -0.5], "Codes are whole numbers: round."),
     )
 
 
@@ -49,20 +44,14 @@ _RELU6 = {  # (scale, zero point): the codes of 0 and of 6
 }
 
 
-def check_relu6_bounds(answer: Any) -> Verdict:
+@exercise(
+    "9.2",
+    "which codes stand for the real numbers 0 and 6? And where does int8 end?",
+    "With the smallest scales the upper bound is 127 anyway: RELU6 then costs nothing.",
+    asked="a function (scale, zero_point) -> (low, high)",
+)
+def check_relu6_bounds(bounds: Any) -> bool | str:
     """Exercise 9.2: a function ``(scale, zero_point) -> (low, high)`` of a fused RELU6."""
-    return report(
-        "9.2",
-        answer,
-        _bounds_relu6,
-        "which codes stand for the real numbers 0 and 6? And where does int8 end?",
-        "With the smallest scales the upper bound is 127 anyway: RELU6 then costs nothing.",
-        asked="a function (scale, zero_point) -> (low, high)",
-    )
-
-
-def _bounds_relu6(bounds: Any) -> bool | str:
-    """True, or a sentence on the first pair of bounds that is wrong."""
     for (scale, zero_point), expected in _RELU6.items():
         result = call(bounds, scale, zero_point)
         found = numbers_in(result, 2, subject="What your function returns")
@@ -90,21 +79,15 @@ def _bounds_relu6(bounds: Any) -> bool | str:
     return True
 
 
-def check_average_pool(answer: Any) -> Verdict:
+@exercise(
+    "9.3",
+    "the sum of four codes needs a wider type than int8. `//` rounds down: what must be added "
+    "to a sum first, and what does a negative one need?",
+    "Input and output have one scale and one zero point, so codes are averaged as they are.",
+    asked="a function of int8 codes (N, H, W, C)",
+)
+def check_average_pool(average_pool: Any) -> bool | str:
     """Exercise 9.3: a function that averages 2x2 windows of int8 codes (N, H, W, C), stride 2."""
-    return report(
-        "9.3",
-        answer,
-        _averages,
-        "the sum of four codes needs a wider type than int8. `//` rounds down: what must be added "
-        "to a sum first, and what does a negative one need?",
-        "Input and output have one scale and one zero point, so codes are averaged as they are.",
-        asked="a function of int8 codes (N, H, W, C)",
-    )
-
-
-def _averages(average_pool: Any) -> bool | str:
-    """True, or a sentence on what is wrong with the codes, or with how they are computed."""
     x = np.random.default_rng(9).integers(-128, 128, (3, 6, 8, 5)).astype(np.int8)
     x[0, :2, :2, 0] = [[-3, -2], [-3, -2]]  # -2.5, a tie
     sums = x.reshape(3, 3, 2, 4, 2, 5).sum(axis=(2, 4), dtype=np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 
 from lessons_lib import affine
 from lessons_lib.checks._answers import Remark, array_in, call, describe, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 _FLOAT32 = 1e-6  # relative: what a few roundings to float32 may add up to
 # Layers of ds_cnn whose channels only the next layer reads, ReLU or a mean between them.
@@ -17,49 +17,38 @@ _LAST = "probabilities"
 _NAMES = _EQUALIZABLE | _BRANCHES | {_LAST}
 
 
-def check_fold(answer: Any) -> Verdict:
+@exercise(
+    "10.1",
+    "f = gamma / sqrt(variance + epsilon); the weights times f, and (bias - mean) * f + beta.",
+    "f = 2 / 0.4 = 5. The bias was below the mean, so it is pushed further down.",
+    asked="three numbers: two weights and a bias",
+)
+def check_fold(numbers: Any) -> bool | str:
     """Check exercise 10.1: two folded weights and a folded bias, three numbers, nested or not."""
-
-    def passed(numbers):
-        numbers = numbers_in(numbers, 3)
-        return np.allclose(numbers, [2.5, -7.5, -3.5], atol=1e-3) or slip(
-            numbers,
-            ([6.25, -18.75, -7.25], "You divided by the variance; the formula has its root."),
-            ([2.5, -7.5, 0], "The mean is not subtracted."),
-            ([2.5, -7.5, 3.5], "The mean is subtracted, not added."),
-            ([2.5, -7.5, -2.5], "Beta is missing in the bias."),
-            ([2.5, -7.5, -1.5], "The factor multiplies the bias, too."),
-            ([2.5, -7.5, -4.5], "The layer's own bias is missing."),
-            ([2.5, -7.5, 0.2], "The bias changes, too."),
-            ([0.5, -1.5, -3.5], "The weights change, too."),
-            ([-3.5, 2.5, -7.5], "The weights come first, then the bias."),
-        )
-
-    return report(
-        "10.1",
-        answer,
-        passed,
-        "f = gamma / sqrt(variance + epsilon); the weights times f, and (bias - mean) * f + beta.",
-        "f = 2 / 0.4 = 5. The bias was below the mean, so it is pushed further down.",
-        asked="three numbers: two weights and a bias",
+    numbers = numbers_in(numbers, 3)
+    return np.allclose(numbers, [2.5, -7.5, -3.5], atol=1e-3) or slip(
+        numbers,
+        ([6.25, -18.75, -7.25], "You divided by the variance; the formula has its root."),
+        ([2.5, -7.5, 0], "The mean is not subtracted."),
+        ([2.5, -7.5, 3.5], "The mean is subtracted, not added."),
+        ([2.5, -7.5, -2.5], "Beta is missing in the bias."),
+        ([2.5, -7.5, -1.5], "The factor multiplies the bias, too."),
+        ([2.5, -7.5, -4.5], "The layer's own bias is missing."),
+        ([2.5, -7.5, 0.2], "The bias changes, too."),
+        ([0.5, -1.5, -3.5], "The weights change, too."),
+        ([-3.5, 2.5, -7.5], "The weights come first, then the bias."),
     )
 
 
-def check_roomy_scales(answer: Any) -> Verdict:
+@exercise(
+    "10.2",
+    "for each channel take the larger of two scales: max|w| / 127, and the one for which "
+    "|bias| / (input_scale * scale) is 2**30.",
+    "The converter's own rule: a channel that is nearly switched off keeps its bias.",
+    asked="a function (weights, bias, input_scale) -> scales",
+)
+def check_roomy_scales(scales_of: Any) -> bool | str:
     """Check exercise 10.2: a function of weights, biases and input scale to one scale a channel."""
-    return report(
-        "10.2",
-        answer,
-        _roomy,
-        "for each channel take the larger of two scales: max|w| / 127, and the one for which "
-        "|bias| / (input_scale * scale) is 2**30.",
-        "The converter's own rule: a channel that is nearly switched off keeps its bias.",
-        asked="a function (weights, bias, input_scale) -> scales",
-    )
-
-
-def _roomy(scales_of: Any) -> bool | str:
-    """True, or a sentence on what is wrong with the scales."""
     random = np.random.default_rng(10)
     weights = random.normal(size=(6, 9)).astype(np.float32)
     weights *= np.float32([1, 1e-8, 0.2, 1e-9, 3e-7, 5])[:, None]
@@ -87,21 +76,15 @@ def _roomy(scales_of: Any) -> bool | str:
     return np.isfinite(scales).all()
 
 
-def check_equalizable(answer: Any) -> Verdict:
+@exercise(
+    "10.3",
+    "take each layer of NAMES but the last, and ask who reads its output: only the next "
+    "layer, or the residual connection as well?",
+    "All but the two layers whose outputs are added: these would need a common factor.",
+    asked="a list of names",
+)
+def check_equalizable(answer: Any) -> bool | str:
     """Check exercise 10.3: the names of layers of ds_cnn, a collection of strings."""
-    return report(
-        "10.3",
-        answer,
-        _names_the_free,
-        "take each layer of NAMES but the last, and ask who reads its output: only the next "
-        "layer, or the residual connection as well?",
-        "All but the two layers whose outputs are added: these would need a common factor.",
-        asked="a list of names",
-    )
-
-
-def _names_the_free(answer: Any) -> bool | str:
-    """True, or a sentence on the first name that does not belong, or on how many are missing."""
     if not np.iterable(answer) or isinstance(answer, bytes):
         raise Remark(f"Your answer is {describe(answer)}; asked is a list of names.")
     names = [answer] if isinstance(answer, str) else [*answer]

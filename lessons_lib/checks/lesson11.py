@@ -7,61 +7,43 @@ import pandas as pd
 
 from lessons_lib import affine, anatomy, layers
 from lessons_lib.checks._answers import call, content_in, describe, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 REAL, CODES, SCALE, ZERO_POINT = [0.9, -1.7, 2.4, 0.2], [12, 7, 15, 10], 0.5, 10
 
 
-def check_error(answer: Any) -> Verdict:
+@exercise(
+    "11.1",
+    "dequantize with 0.5 * (q - 10); subtract the real numbers; then the two formulas of "
+    "*By hand*.",
+    "About a third of a step, as rounding alone would give, and a little under 20 dB.",
+    asked="a tuple of two numbers, (steps, dB)",
+)
+def check_error(pair: Any) -> bool | str:
     """Check exercise 11.1: the error in steps and the signal-to-noise ratio in dB, two numbers."""
     back = affine.dequantize(CODES, SCALE, ZERO_POINT)
     error, snr_db = layers.rms_error(REAL, back) / SCALE, layers.signal_to_noise(REAL, back)
-
-    def passed(pair):
-        pair = numbers_in(pair, 2, units=("steps", "dB"))
-        if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.006, 0.06]):
-            return True
-        mean_error = np.abs(back - REAL).mean() / SCALE
-        if np.isclose(pair[0], mean_error, rtol=1e-6):
-            return f"{mean_error:.2g} steps is the mean magnitude; asked is the root mean square."
-        if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.06, 0.6]):
-            return "Rounded too far: give the steps to two decimals and the dB to one."
-        return slip(
-            pair,
-            (
-                (error * SCALE, snr_db),
-                "In the unit of the numbers; in steps, divide it by the scale.",
-            ),
-            ((error, snr_db / 2), "A ratio of squares takes 10 times the logarithm, not 5."),
-            ((error, 2 * snr_db), "A ratio of squares takes 10 times the logarithm, not 20."),
-            ((error, -snr_db), "Signal to noise: the signal stands above the line."),
-            ((error, 10 ** (snr_db / 10)), "That is the ratio; dB are 10 times its logarithm."),
-            ((snr_db, error), "The steps come first, then the decibels."),
-            ((2 * error, snr_db), "The mean of the squares, not their sum, is under the root."),
-            rtol=0.02,
-        )
-
-    return report(
-        "11.1",
-        answer,
-        passed,
-        "dequantize with 0.5 * (q - 10); subtract the real numbers; then the two formulas of "
-        "*By hand*.",
-        "About a third of a step, as rounding alone would give, and a little under 20 dB.",
-        asked="a tuple of two numbers, (steps, dB)",
-    )
-
-
-def check_steepest_fall(answer: Any) -> Verdict:
-    """Check exercise 11.2: a function from a table of layers.errors to the layer of its fall."""
-    return report(
-        "11.2",
-        answer,
-        _steepest_fall,
-        "compare each row with the one before it, `diff` does that. A fall is a negative change: "
-        "which one is the steepest, and in which row is it?",
-        "The layer with the lowest ratio is often only an heir. Look for the step down.",
-        asked="a function table -> name of a layer",
+    pair = numbers_in(pair, 2, units=("steps", "dB"))
+    if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.006, 0.06]):
+        return True
+    mean_error = np.abs(back - REAL).mean() / SCALE
+    if np.isclose(pair[0], mean_error, rtol=1e-6):
+        return f"{mean_error:.2g} steps is the mean magnitude; asked is the root mean square."
+    if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.06, 0.6]):
+        return "Rounded too far: give the steps to two decimals and the dB to one."
+    return slip(
+        pair,
+        (
+            (error * SCALE, snr_db),
+            "In the unit of the numbers; in steps, divide it by the scale.",
+        ),
+        ((error, snr_db / 2), "A ratio of squares takes 10 times the logarithm, not 5."),
+        ((error, 2 * snr_db), "A ratio of squares takes 10 times the logarithm, not 20."),
+        ((error, -snr_db), "Signal to noise: the signal stands above the line."),
+        ((error, 10 ** (snr_db / 10)), "That is the ratio; dB are 10 times its logarithm."),
+        ((snr_db, error), "The steps come first, then the decibels."),
+        ((2 * error, snr_db), "The mean of the squares, not their sum, is under the root."),
+        rtol=0.02,
     )
 
 
@@ -75,8 +57,15 @@ _TABLES = (  # the ratio behind each of six layers, the errors in steps, the row
 )
 
 
-def _steepest_fall(find: Any) -> bool | str:
-    """True, or a sentence on the first table for which another layer is named."""
+@exercise(
+    "11.2",
+    "compare each row with the one before it, `diff` does that. A fall is a negative change: "
+    "which one is the steepest, and in which row is it?",
+    "The layer with the lowest ratio is often only an heir. Look for the step down.",
+    asked="a function table -> name of a layer",
+)
+def check_steepest_fall(find: Any) -> bool | str:
+    """Check exercise 11.2: a function from a table of layers.errors to the layer of its fall."""
     for snr_db, steps, place in _TABLES:
         table = pd.DataFrame(
             {
@@ -108,21 +97,15 @@ def _reason(found: str, table: pd.DataFrame, place: int) -> str:
     return slips.get(named[0], "") if len(named) else "There is no such layer."
 
 
-def check_stem_in_float(answer: Any) -> Verdict:
+@exercise(
+    "11.3",
+    "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
+    "in the Series `node`.",
+    "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
+    asked="the content of a file (bytes)",
+)
+def check_stem_in_float(answer: Any) -> bool | str:
     """Check exercise 11.3: the content of a ds_cnn file in which only the stem is in float."""
-    return report(
-        "11.3",
-        answer,
-        _only_the_stem,
-        "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
-        "in the Series `node`.",
-        "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
-        asked="the content of a file (bytes)",
-    )
-
-
-def _only_the_stem(answer: Any) -> bool | str:
-    """True, or a sentence on the condition that the file fails."""
     table = anatomy.operators(content_in(answer))
     table = table[~table["operator"].isin(layers.MOVERS)]
     if "DEPTHWISE_CONV_2D" not in table["operator"].tolist():

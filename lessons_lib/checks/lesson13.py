@@ -7,32 +7,27 @@ import pandas as pd
 
 from lessons_lib import litert
 from lessons_lib.checks._answers import call, describe, numbers_in, slip
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 from lessons_lib.errors import InputError
 
 
-def check_unpack_byte(answer: Any) -> Verdict:
+@exercise(
+    "13.1",
+    "the low four bits are the first code. The codes are signed: what does a half of 8 or more "
+    "stand for?",
+    "The sign bit of the second one is set: 11 stands for 11 - 16.",
+    asked="a tuple of two whole numbers",
+)
+def check_unpack_byte(codes: Any) -> bool | str:
     """Check exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
-
-    def passed(codes):
-        codes = numbers_in(codes, 2)
-        return np.array_equal(codes, (5, -5)) or slip(
-            codes,
-            ((-5, 5), "The right codes; which of them stands in the low four bits?"),
-            ((5, 11), "Almost: the codes are signed. (-8 would be possible too; it is not used.)"),
-            ((11, 5), "The codes are signed, and the low four bits come first."),
-            ((5, -3), "Two's complement: 16 less, the sign bit is not a minus alone."),
-            ((5, 3), "The sign bit of the second one is set."),
-        )
-
-    return report(
-        "13.1",
-        answer,
-        passed,
-        "the low four bits are the first code. The codes are signed: what does a half of 8 or more "
-        "stand for?",
-        "The sign bit of the second one is set: 11 stands for 11 - 16.",
-        asked="a tuple of two whole numbers",
+    codes = numbers_in(codes, 2)
+    return np.array_equal(codes, (5, -5)) or slip(
+        codes,
+        ((-5, 5), "The right codes; which of them stands in the low four bits?"),
+        ((5, 11), "Almost: the codes are signed. (-8 would be possible too; it is not used.)"),
+        ((11, 5), "The codes are signed, and the low four bits come first."),
+        ((5, -3), "Two's complement: 16 less, the sign bit is not a minus alone."),
+        ((5, 3), "The sign bit of the second one is set."),
     )
 
 
@@ -62,21 +57,15 @@ def _outputs(layer: str) -> str:
     )
 
 
-def check_rules(answer: Any) -> Verdict:
+@exercise(
+    "13.2",
+    "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
+    "the recipes' names.",
+    "From the general to the special: that is how rules are best ordered.",
+    asked="a list of Rule(...)",
+)
+def check_rules(rules: Any) -> bool | str:
     """Check exercise 13.2: a list of Rules for ds_cnn along the path int8."""
-    return report(
-        "13.2",
-        answer,
-        _follows_the_task,
-        "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
-        "the recipes' names.",
-        "From the general to the special: that is how rules are best ordered.",
-        asked="a list of Rule(...)",
-    )
-
-
-def _follows_the_task(rules: Any) -> bool | str:
-    """True, or a sentence on the first layer that gets another recipe."""
     try:
         rules = litert.require_rules(rules)
     except InputError:
@@ -112,25 +101,20 @@ _BOARDS = (  # floor, the right name, and (bytes, agreement) by name
 )
 
 
-def check_smallest_above(answer: Any) -> Verdict:
+@exercise(
+    "13.3",
+    "which rows keep the floor? Sort those by two columns, one of them the other way round. "
+    "And what if none is left?",
+    "That is the last line of every search: the floor decides, then the size.",
+    asked="a function (board, floor) -> name",
+)
+def check_smallest_above(smallest_above: Any) -> bool | str:
     """Check exercise 13.3: a function from a table and a floor to a name, or None."""
-
-    def passed(smallest_above):
-        for floor, name, rows in _BOARDS:
-            board = pd.DataFrame.from_dict(rows, orient="index", columns=["bytes", "agreement"])
-            got = call(smallest_above, board, floor, none_is_an_answer=True)
-            if not isinstance(got, str | None):
-                return f"Your function returns {describe(got)}; asked is a name, or None."
-            if got != name:
-                return f"With floor={floor} and {rows} it gives {got!r}, expected {name!r}."
-        return True
-
-    return report(
-        "13.3",
-        answer,
-        passed,
-        "which rows keep the floor? Sort those by two columns, one of them the other way round. "
-        "And what if none is left?",
-        "That is the last line of every search: the floor decides, then the size.",
-        asked="a function (board, floor) -> name",
-    )
+    for floor, name, rows in _BOARDS:
+        board = pd.DataFrame.from_dict(rows, orient="index", columns=["bytes", "agreement"])
+        got = call(smallest_above, board, floor, none_is_an_answer=True)
+        if not isinstance(got, str | None):
+            return f"Your function returns {describe(got)}; asked is a name, or None."
+        if got != name:
+            return f"With floor={floor} and {rows} it gives {got!r}, expected {name!r}."
+    return True

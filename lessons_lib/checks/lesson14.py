@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib.checks._answers import call, describe, numbers_in
-from lessons_lib.checks._verdict import Verdict, report
+from lessons_lib.checks._verdict import exercise
 
 _CODES = [0, 53, 57, 255]
 _REMARKS = {
@@ -19,22 +19,17 @@ _REMARKS = {
 }
 
 
-def check_uint8_codes(answer: Any) -> Verdict:
+@exercise(
+    "14.1",
+    "four steps, as in lesson 3: divide, round, shift, clip. Which of the four numbers is a "
+    "tie, and which lie outside?",
+    "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
+    asked="four whole numbers",
+)
+def check_uint8_codes(codes: Any) -> bool | str:
     """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
-
-    def passed(codes):
-        codes = numbers_in(codes, 4)
-        return _REMARKS.get((*codes,)) or np.array_equal(codes, _CODES)
-
-    return report(
-        "14.1",
-        answer,
-        passed,
-        "four steps, as in lesson 3: divide, round, shift, clip. Which of the four numbers is a "
-        "tie, and which lie outside?",
-        "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
-        asked="four whole numbers",
-    )
+    codes = numbers_in(codes, 4)
+    return _REMARKS.get((*codes,)) or np.array_equal(codes, _CODES)
 
 
 # microseconds, tick, error, runs
@@ -48,29 +43,24 @@ _BATCHES = (
 )
 
 
-def check_runs_in_batch(answer: Any) -> Verdict:
+@exercise(
+    "14.2",
+    "the error of one run is below tick / runs, and may be error * microseconds; solve for "
+    "runs, and round up (math.ceil).",
+    "The slower the model, the fewer runs: the batch always lasts tick / error.",
+    asked="a function (microseconds, tick, error) -> runs",
+)
+def check_runs_in_batch(runs_in_batch: Any) -> bool | str:
     """Check exercise 14.2: a function (microseconds, tick, error) -> number of runs."""
-
-    def passed(runs_in_batch):
-        for microseconds, tick, error, runs in _BATCHES:
-            result = call(runs_in_batch, microseconds, tick, error)
-            got = numbers_in(result, 1, subject="What your function returns")[0]
-            if got != runs:
-                return (
-                    f"For {microseconds} µs, a tick of {tick} µs and an error of {error} it gives "
-                    f"{got:g}, expected {runs}."
-                )
-        return True
-
-    return report(
-        "14.2",
-        answer,
-        passed,
-        "the error of one run is below tick / runs, and may be error * microseconds; solve for "
-        "runs, and round up (math.ceil).",
-        "The slower the model, the fewer runs: the batch always lasts tick / error.",
-        asked="a function (microseconds, tick, error) -> runs",
-    )
+    for microseconds, tick, error, runs in _BATCHES:
+        result = call(runs_in_batch, microseconds, tick, error)
+        got = numbers_in(result, 1, subject="What your function returns")[0]
+        if got != runs:
+            return (
+                f"For {microseconds} µs, a tick of {tick} µs and an error of {error} it gives "
+                f"{got:g}, expected {runs}."
+            )
+    return True
 
 
 def _file(ends: list[tuple[str, str, tuple]]) -> pd.DataFrame:
@@ -110,24 +100,19 @@ _FILES = (  # what it is, its table, whether LiteRT.js takes it
 )
 
 
-def check_fits_browser(answer: Any) -> Verdict:
+@exercise(
+    "14.3",
+    "only the ends count: which rows are that? Then ask both questions of all of them.",
+    "Types inside do not matter: int8 weights and activations run in a browser.",
+    asked="a function tensors -> bool",
+)
+def check_fits_browser(fits_browser: Any) -> bool | str:
     """Check exercise 14.3: a function from the table of ``anatomy.tensors`` to a bool."""
-
-    def passed(fits_browser):
-        for label, table, fits in _FILES:
-            got = call(fits_browser, table.copy())
-            if not isinstance(got, bool | np.bool_ | int):
-                return f"Your function returns {describe(got)}; asked is True or False."
-            if bool(got) is not fits:
-                verb = "takes" if fits else "does not take"
-                return f"LiteRT.js {verb} this one ({label}); the function says {bool(got)}."
-        return True
-
-    return report(
-        "14.3",
-        answer,
-        passed,
-        "only the ends count: which rows are that? Then ask both questions of all of them.",
-        "Types inside do not matter: int8 weights and activations run in a browser.",
-        asked="a function tensors -> bool",
-    )
+    for label, table, fits in _FILES:
+        got = call(fits_browser, table.copy())
+        if not isinstance(got, bool | np.bool_ | int):
+            return f"Your function returns {describe(got)}; asked is True or False."
+        if bool(got) is not fits:
+            verb = "takes" if fits else "does not take"
+            return f"LiteRT.js {verb} this one ({label}); the function says {bool(got)}."
+    return True
