@@ -113,6 +113,28 @@ def test_folds_alone_execute_nothing(lesson):
     assert lesson.read_bytes() == refreshed.replace(b"Count.", b"Count with 1 / 0.")
 
 
+LINE = "*Time: 60 min · runs in about 5 s on an abacus · needs nothing*"
+
+
+def test_refresh_computes_the_minutes(lesson):
+    write(lesson, markdown(f"# 01. Small\n\n{LINE}"), code("x = 1"), markdown("word " * 1800))
+    assert refresh.refresh(lesson) is None
+    assert str(notebooks.times(notebooks.read(lesson))) == LINE.replace("60", "10").replace(
+        "an abacus", notebooks.MACHINE
+    )
+
+
+def test_times_alone_execute_nothing(lesson):
+    write(lesson, markdown(f"# 01. Small\n\n{LINE}"), code("1 / 0"), markdown("word " * 1800))
+    write(lesson.parent / "solutions" / lesson.name, code("no solution of any form"))
+    command = [sys.executable, files.ROOT / "tools" / "refresh.py", "--folder", lesson.parent]
+    done = subprocess.run([*command, "--times"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{lesson}: written, not executed\n")
+    content = notebooks.read(lesson)
+    assert notebooks.times(content).core == 10
+    assert content.cells[1].outputs == []
+
+
 def test_solution_of_a_wrong_form_says_which(lesson):
     solved = lesson.parent / "solutions" / lesson.name
     write(solved, markdown("**1.1** Six times seven?"), code("checks.check_a(42)"))
