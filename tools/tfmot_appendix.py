@@ -5,7 +5,7 @@
 # [tool.uv.sources]
 # quantization-lessons = { path = "..", editable = true }
 # ///
-"""Quantization-aware training with tfmot, lesson 12's appendix: ``uv run tools/tfmot_appendix.py``.
+"""Quantization-aware training with tfmot (lesson 12): ``uv run tools/tfmot_appendix.py``.
 
 tfmot, TensorFlow's Model Optimization toolkit, knows only Keras 2, which the package tf_keras keeps
 alive. To get that, ``tf.keras`` must be switched for the whole process: hence a process of its own,
@@ -32,10 +32,13 @@ def main() -> None:
     model = tfmot.quantization.keras.quantize_model(training.load_keras("ds_cnn"))
     training.fit(model, dataset, epochs=EPOCHS, seed=SEED)
     tflite = convert(model)
-    predicted = runtime.Model(tflite).classes(dataset.test.images)
+    accuracies = {
+        kind: evaluate.accuracy(runtime.Model(tflite).classes(split.images), split.labels)
+        for kind, split in {"clean": dataset.test, "hard": dataset.hard}.items()
+    }
     folder = files.artifacts("lesson12")
     files.write_atomic(folder / "tfmot.tflite", tflite)
-    found = describe(tflite, evaluate.accuracy(predicted, dataset.test.labels))
+    found = describe(tflite, accuracies)
     print(files.write_atomic(folder / "tfmot.json", json.dumps(found, indent=2) + "\n").read_text())
 
 
@@ -48,8 +51,8 @@ def convert(model) -> bytes:
         return converter.convert()
 
 
-def describe(tflite: bytes, accuracy: evaluate.Proportion) -> dict:
-    """What the lesson shows of the file."""
+def describe(tflite: bytes, accuracies: dict[str, evaluate.Proportion]) -> dict:
+    """What to compare with lesson 12's file of 8 bits, per-channel."""
     weights = anatomy.tensors(tflite).query("role == 'weight'")
     kinds = (weights["dtype"] + " " + weights["granularity"]).value_counts()
     return {
@@ -58,7 +61,7 @@ def describe(tflite: bytes, accuracy: evaluate.Proportion) -> dict:
         "epochs": EPOCHS,
         "bytes": len(tflite),
         "integer_only": anatomy.audit(tflite).integer_only,
-        "accuracy": str(accuracy),
+        "accuracy": {kind: str(accuracy) for kind, accuracy in accuracies.items()},
         "layers": {kind: int(count) for kind, count in kinds.items()},
     }
 
