@@ -31,13 +31,7 @@ class Verdict:
 
 
 def report(
-    number: str,
-    answer: Any,
-    passed: Callable[[Any], bool | str],
-    hint: str,
-    explain: str = "",
-    *,
-    asked: str = "",
+    number: str, answer: Any, passed: Callable[[Any], bool | str], hint: str, explain: str = ""
 ) -> Verdict:
     """Judge an answer without ever raising because of it.
 
@@ -45,30 +39,29 @@ def report(
     three dots (alone or inside a list, tuple or dict) mean that it is not attempted.
     ``passed``: a function of the answer that returns whether it is right, or returns or raises (as
     a Remark) a sentence that says what is wrong with it. Any other exception inside it means that
-    the answer has the wrong form; its text is not for the learner, who reads what is ``asked``
-    ("two numbers") instead. ``hint`` points to the next step, for a wrong answer; ``explain`` is
-    shown for a right one.
+    the answer has the wrong form; its text is not for the learner. ``hint`` points to the next
+    step, for a wrong answer; ``explain`` is shown for a right one.
 
     Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
     """
     _require_exercise(number, passed, hint)
     if _holds_ellipsis(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
-    remark, correct = _judged(answer, passed, asked)
+    remark, correct = _judged(answer, passed)
     if correct:
         return Verdict(number, "correct", explain)
     return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
 
 
-def exercise(number: str, hint: str, explain: str = "", *, asked: str = "") -> Callable:
+def exercise(number: str, hint: str, explain: str = "") -> Callable:
     """Return a decorator that makes a check, a function of the answer, of ``passed``.
 
-    See ``report`` for all five. The check is called and documented as ``passed`` is.
+    See ``report`` for all four. The check is called and documented as ``passed`` is.
     """
 
     def check_of(passed: Callable[[Any], bool | str]) -> Callable[[Any], Verdict]:
         def check(answer: Any) -> Verdict:
-            return report(number, answer, passed, hint, explain, asked=asked)
+            return report(number, answer, passed, hint, explain)
 
         check.__module__, check.__qualname__ = passed.__module__, passed.__qualname__
         check.__name__, check.__doc__ = passed.__name__, passed.__doc__
@@ -77,7 +70,7 @@ def exercise(number: str, hint: str, explain: str = "", *, asked: str = "") -> C
     return check_of
 
 
-def _judged(answer: Any, passed: Callable[[Any], bool | str], asked: str) -> tuple[str, bool]:
+def _judged(answer: Any, passed: Callable[[Any], bool | str]) -> tuple[str, bool]:
     """What to say about an answer, and whether it is right."""
     try:
         outcome = passed(answer)
@@ -87,7 +80,7 @@ def _judged(answer: Any, passed: Callable[[Any], bool | str], asked: str) -> tup
     except Exception:
         subject = "What your function returns" if callable(answer) else "Your answer"
         given = "" if callable(answer) else f", {describe(answer)},"
-        return f"{subject}{given} has another form than asked: {asked or 'see the task'}.", False
+        return f"{subject}{given} has another form than the task asks for.", False
 
 
 def _require_exercise(number: str, passed: Callable[[Any], bool | str], hint: str) -> None:

@@ -23,7 +23,6 @@ def check_space(converter: Any) -> Verdict:
         lambda optimizations: _optimizes(optimizations) and _keeps_types(converter),
         "the article's own line, with the converter's right name.",
         "`DEFAULT` and its older names give the same bytes.",
-        asked="a list of `tf.lite.Optimize`",
     )
 
 
@@ -45,7 +44,6 @@ def check_float16(converter: Any) -> Verdict:
         passed,
         "both lines of the article, with the converter's right name.",
         "The type alone would silently give the float32 file.",
-        asked="two settings of the converter",
     )
 
 
@@ -57,7 +55,6 @@ def check_generator(generator: Any) -> Verdict:
         _yields_calibration_digits,
         "the article's three lines with another source: `dataset.calibration.images`.",
         "These images were neither trained on nor are they tested on.",
-        asked="a function that yields `[image]`",
     )
 
 
@@ -89,7 +86,6 @@ def check_int8(converter: Any) -> Verdict:
         passed,
         "the article's uint8 settings; its remark names the other type.",
         "The arithmetic inside is that of uint8; only the two ends differ.",
-        asked="five settings of the converter",
     )
 
 
@@ -121,7 +117,6 @@ def check_input_codes(codes: Any, images: np.ndarray, scale: float, zero_point: 
         passed,
         "divide by the scale, add the zero point, then three steps: round, clip, cast.",
         "The article leaves this to the reader, and so does the converter.",
-        asked="an array of uint8 codes",
     )
 
 

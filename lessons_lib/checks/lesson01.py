@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib import anatomy
-from lessons_lib.checks._answers import array_in, call, number_in, slip
+from lessons_lib.checks._answers import array_in, call, compare, number_in
 from lessons_lib.checks._verdict import exercise
 from lessons_lib.evaluate import Proportion
 
@@ -18,17 +18,16 @@ _WIDEST, _STEP = 0.01, 500
     "1.1",
     "multiply each input by its weight, add the two products, then add the bias.",
     "The two products cancel, and the bias is left.",
-    asked="one number",
 )
 def check_neuron(y: Any) -> bool | str:
     """Check exercise 1.1: what the neuron returns for the input (4, 8), a number."""
-    y = number_in(y)
-    return np.isclose(y, 0.125) or slip(
+    return compare(
         y,
+        0.125,
         (0, "The bias is missing."),
-        (4, "You subtracted a negative number, and the bias is missing."),
         (4.125, "The second weight is negative: its product is taken off."),
         (3.125, "The first weight belongs to the first input."),
+        rtol=1e-5,
     )
 
 
@@ -42,7 +41,6 @@ _SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
     "resize the file's input to the shape of the inputs and allocate again, or let "
     "`runtime.Model` do it; then return what comes back.",
     "One call, as many answers as inputs: the batch of this file is dynamic.",
-    asked="a function (content, inputs) -> outputs",
 )
 def check_run_tiny(run_file: Any) -> bool | str:
     """Check exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
@@ -73,24 +71,20 @@ def check_run_tiny(run_file: Any) -> bool | str:
 @functools.cache
 def _neuron_file() -> bytes:
     """The secret neuron as a ``.tflite``: a dense layer from float32 (-1, 2) to (-1, 1)."""
-    *weights, bias = _SECRET
-    stored = [None, np.array([weights]), None, np.array([bias]), None]  # the first is always empty
-    names, shapes = ("x", "weights", "bias", "y"), ([1, 2], [1, 2], [1], [1, 1])
+    ends = (("x", [1, 2], [-1, 2], 0), ("y", [1, 1], [-1, 1], 0))  # 0 is the empty buffer
+    parameters = (("weights", [1, 2], None, 1), ("bias", [1], None, 2))
     tensors = [
-        schema.TensorT(shape, schema.TensorType.FLOAT32, buffer=place, name=name)
-        for name, shape, place in zip(names, shapes, (2, 1, 3, 4), strict=True)
+        schema.TensorT(shape, buffer=place, name=name, shapeSignature=signature)
+        for name, shape, signature, place in (*ends, *parameters)
     ]
-    for end in (tensors[0], tensors[3]):
-        end.shapeSignature = [-1, *end.shape[1:]]
-    dense, options = schema.BuiltinOperator.FULLY_CONNECTED, schema.FullyConnectedOptionsT()
-    kind = schema.BuiltinOptions.FullyConnectedOptions
-    op = schema.OperatorT(0, [0, 1, 2], [3], builtinOptionsType=kind, builtinOptions=options)
-    buffers = [
-        schema.BufferT(data=None if data is None else np.frombuffer(data.tobytes(), np.uint8))
-        for data in stored
-    ]
-    graph = schema.SubGraphT(tensors, [0], [3], [op])
-    code = schema.OperatorCodeT(dense, builtinCode=dense)
+    code = schema.OperatorCodeT(schema.BuiltinOperator.FULLY_CONNECTED)
+    code.builtinCode = code.deprecatedBuiltinCode
+    operator = schema.OperatorT(0, [0, 2, 3], [1])
+    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+    operator.builtinOptions = schema.FullyConnectedOptionsT()
+    stored = (None, _SECRET[:2].view(np.uint8), _SECRET[2:].view(np.uint8))
+    buffers = [schema.BufferT(data=numbers) for numbers in stored]
+    graph = schema.SubGraphT(tensors, [0], [1], [operator])
     return anatomy.pack(schema.ModelT(3, [code], [graph], "a neuron", buffers))
 
 
@@ -100,7 +94,6 @@ def _neuron_file() -> bytes:
     "p.high - p.low.",
     "The width falls with the square root of the number of images: half the width takes about "
     "four times as many.",
-    asked="one number",
 )
 def check_test_size(n: Any) -> bool | str:
     """Check exercise 1.3: the test images for an interval of at most one point, an int."""

@@ -18,7 +18,6 @@ LARGEST_OUTPUT = 21.6  # of dense1, as the exercise gives it
     "do to each weight what the converter does, at the upper end as well, come back to float, "
     "and look at the relative error.",
     "Three are lost at the lower end, one saturates at the upper; 60000 is a half exactly.",
-    asked="a list of weights",
 )
 def check_changed_weights(weights: Any) -> bool | str:
     """Check exercise 5.1: the weights that float16 changes by more than 1 %, a list of floats."""
@@ -40,7 +39,6 @@ def check_changed_weights(weights: Any) -> bool | str:
     "5.2",
     "the larger of the two magnitudes decides: find the last k with magnitude * 2**k <= 65504.",
     "The weights alone would have borne 17: who computes in half must watch the activations.",
-    asked="one whole number",
 )
 def check_headroom(k: Any) -> bool | str:
     """Check exercise 5.2: the largest power of two that a layer can bear in half, an int."""
@@ -60,7 +58,6 @@ def check_headroom(k: Any) -> bool | str:
     "ask of each: who reads halves directly, which file was the smallest, and which path "
     "changes no weight at all?",
     "Each path has its place; none is the best everywhere.",
-    asked="a path for each of the three devices",
 )
 def check_paths_of_devices(chosen: Any) -> bool | str:
     """Check exercise 5.3: the path of each of three devices, a dict from device to path."""

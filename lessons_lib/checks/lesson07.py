@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from lessons_lib import anatomy
-from lessons_lib.checks._answers import array_in, call, content_in, floats_in, numbers_in, slip
+from lessons_lib.checks._answers import array_in, call, compare, content_in, floats_in, slip
 from lessons_lib.checks._verdict import exercise
 
 
@@ -14,27 +14,19 @@ from lessons_lib.checks._verdict import exercise
     "which real number does an accumulator stand for, and how many steps of the output is "
     "that? Three more things make a code of it.",
     "The second one is clipped: the output's range ends at 7.85, and the value was 9.",
-    asked="a tuple of two codes",
 )
 def check_requantize(codes: Any) -> bool | str:
     """Check exercise 7.1: the int8 codes of the accumulators 12345 and 90000, two integers."""
-    steps = np.array([12_345, 90_000]) * (0.02 * 0.005) / 0.05  # 24.69 and 180
-    codes = numbers_in(codes, 2)
-    return np.array_equal(codes, [-5, 127]) or slip(
+    return compare(
         codes,
+        (-5, 127),
         ((-5, 150), "Almost: an int8 ends at 127. Clip."),
-        ((25, 180), "The zero point is missing, and an int8 ends at 127."),
-        ((25, 127), "The zero point is missing."),
-        ((55, 127), "The zero point is -30: add it."),
-        ((55, 210), "The zero point is -30: add it; and an int8 ends at 127."),
-        ((-6, 127), "Round to the nearest step; do not cut off."),
-        ((-6, 150), "Round to the nearest step, and clip: an int8 ends at 127."),
-        (steps - 30, "Codes are whole numbers within int8: round and clip."),
-        (np.clip(steps - 30, -128, 127), "Codes are whole numbers: round."),
-        ((127, 127), "The accumulators are not codes yet: first comes the multiplier."),
+        ((25, 127), (25, 180), "The zero point is missing."),
+        ((55, 127), (55, 210), "The zero point is -30: add it."),
+        ((-6, 127), (-6, 150), "Round to the nearest step; do not cut off."),
+        ((-5.31, 127), (-5.31, 150), "Codes are whole numbers: round."),
         ((127, -5), "The codes come in the order of the accumulators."),
         ((-29, -21), "Divide by the output's scale, too."),
-        rtol=1e-6,
     )
 
 
@@ -43,7 +35,6 @@ def check_requantize(codes: Any) -> bool | str:
     "write down the formula of the code with pixel / 255 as the real number: what is left of "
     "it? Then mind that a uint8 cannot go below 0.",
     "The same bits but the highest: `(pixels ^ 0x80).view(np.int8)` does it too.",
-    asked="a function pixels -> codes",
 )
 def check_camera_codes(camera_codes: Any) -> bool | str:
     """Check exercise 7.2: a function from uint8 pixels to int8 codes, any shape, no floats."""
@@ -58,8 +49,6 @@ def check_camera_codes(camera_codes: Any) -> bool | str:
             (pixels, "the zero point is missing"),
             (pixels.view(np.int8), "a cast keeps the bits, and this reads them in another way"),
             ((pixels.astype(int) + 128) % 256, "a uint8 cannot go below 0"),
-            (expected + 1, "the darkest pixel has the lowest code"),
-            (np.clip(expected, 0, 127), "an int8 can be negative"),
         )
         first = np.flatnonzero(codes != expected)[0]
         got, right = codes.ravel()[first], expected.ravel()[first]
@@ -76,7 +65,6 @@ def check_camera_codes(camera_codes: Any) -> bool | str:
     "try relu6, leaky_relu, tanh, sigmoid or gelu in place of elu; convert with tf.uint8, look "
     "at float_operators(answer), and give the file's content.",
     "It is integer-only. How well it reads digits is another question: train it again.",
-    asked="the content of a file (bytes)",
 )
 def check_integer_activation(answer: Any) -> bool | str:
     """Check exercise 7.3: the content of an integer-only file, uint8 ends, another activation."""
@@ -94,4 +82,4 @@ def check_integer_activation(answer: Any) -> bool | str:
         return "The hidden dense layer still has a ReLU."
     if any(fused[i] == "NONE" and names[i + 1] == "FULLY_CONNECTED" for i in dense[:-1]):
         return "The hidden dense layer is linear: that is no activation."
-    return found.integer_only
+    return True

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from lessons_lib import paths
-from lessons_lib.checks._answers import Remark, call, describe, number_in, slip
+from lessons_lib.checks._answers import Remark, call, compare, describe, number_in
 from lessons_lib.checks._verdict import Verdict, exercise, report
 from lessons_lib.evaluate import Flips
 
@@ -16,7 +16,6 @@ from lessons_lib.evaluate import Flips
     "could have been uneven in the other direction, too.",
     "0.065 is above 0.05: nine against two looks clear, and a fair coin still does it more often "
     "than one time in twenty.",
-    asked="one number with three decimals",
 )
 def check_p_value(p: Any) -> bool | str:
     """Exercise 8.1: McNemar's exact p-value of 9 digits lost and 2 gained, a number."""
@@ -26,15 +25,18 @@ def check_p_value(p: Any) -> bool | str:
         return "If that is rounded, it is rounded too far: give three decimals."
     if p > 1:
         return "A probability lies between 0 and 1; is this in per cent?"
-    return abs(p - exact) <= 0.001 or slip(
+    return compare(
         p,
+        exact,
         (exact / 2, "That is one side; double it."),
-        (55 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
-        (110 / 2**11, "That is exactly two heads; fewer are even more uneven, and count."),
-        (132 / 2**11, "No heads at all count, too."),
-        (0.0348, "That is the chi-square approximation; with so few flips, count."),
-        (0.0704, "That is the chi-square approximation; with so few flips, count."),
-        rtol=0.01,
+        (
+            55 / 2**11,
+            110 / 2**11,
+            "That is exactly two heads; fewer are even more uneven, and count.",
+        ),
+        (0.0348, 0.0704, "That is the chi-square approximation; with so few flips, count."),
+        atol=0.001,
+        near=0.01,
     )
 
 
@@ -51,7 +53,6 @@ def check_doorbell(answer: Any) -> Verdict:
         "input and output are not float, and the camera's bytes are unsigned. The second part of "
         "the answer is board.loc[name].",
         "Integer only, unsigned at both ends, and small enough for the flash: the row proves it.",
-        asked="a pair, (name, board.loc[name])",
     )
 
 
@@ -103,7 +104,6 @@ def _board(rows: dict[str, tuple[int, bool]]) -> pd.DataFrame:
     "first keep the rows that qualify; then ask their sizes where the smallest one is, not how "
     "small it is.",
     "It holds for any scoreboard, your own model's too.",
-    asked="a function board -> name",
 )
 def check_smallest_integer_only(smallest: Any) -> bool | str:
     """Exercise 8.3: a function from a scoreboard to the name of its smallest integer-only path."""

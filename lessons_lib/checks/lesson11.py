@@ -17,7 +17,6 @@ REAL, CODES, SCALE, ZERO_POINT = [0.9, -1.7, 2.4, 0.2], [12, 7, 15, 10], 0.5, 10
     "dequantize with 0.5 * (q - 10); subtract the real numbers; then the two formulas of "
     "*By hand*.",
     "About a third of a step, as rounding alone would give, and a little under 20 dB.",
-    asked="a tuple of two numbers, (steps, dB)",
 )
 def check_error(pair: Any) -> bool | str:
     """Check exercise 11.1: the error in steps and the signal-to-noise ratio in dB, two numbers."""
@@ -33,16 +32,12 @@ def check_error(pair: Any) -> bool | str:
         return "Rounded too far: give the steps to two decimals and the dB to one."
     return slip(
         pair,
-        (
-            (error * SCALE, snr_db),
-            "In the unit of the numbers; in steps, divide it by the scale.",
-        ),
+        ((error * SCALE, snr_db), "In the unit of the numbers; for steps divide it by the scale."),
         ((error, snr_db / 2), "A ratio of squares takes 10 times the logarithm, not 5."),
         ((error, 2 * snr_db), "A ratio of squares takes 10 times the logarithm, not 20."),
         ((error, -snr_db), "Signal to noise: the signal stands above the line."),
         ((error, 10 ** (snr_db / 10)), "That is the ratio; dB are 10 times its logarithm."),
         ((snr_db, error), "The steps come first, then the decibels."),
-        ((2 * error, snr_db), "The mean of the squares, not their sum, is under the root."),
         rtol=0.02,
     )
 
@@ -62,7 +57,6 @@ _TABLES = (  # the ratio behind each of six layers, the errors in steps, the row
     "compare each row with the one before it, `diff` does that. A fall is a negative change: "
     "which one is the steepest, and in which row is it?",
     "The layer with the lowest ratio is often only an heir. Look for the step down.",
-    asked="a function table -> name of a layer",
 )
 def check_steepest_fall(find: Any) -> bool | str:
     """Check exercise 11.2: a function from a table of layers.errors to the layer of its fall."""
@@ -102,7 +96,6 @@ def _reason(found: str, table: pd.DataFrame, place: int) -> str:
     "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
     "in the Series `node`.",
     "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
-    asked="the content of a file (bytes)",
 )
 def check_stem_in_float(answer: Any) -> bool | str:
     """Check exercise 11.3: the content of a ds_cnn file in which only the stem is in float."""

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lessons_lib import litert
-from lessons_lib.checks._answers import call, describe, numbers_in, slip
+from lessons_lib.checks._answers import call, compare, describe
 from lessons_lib.checks._verdict import exercise
 from lessons_lib.errors import InputError
 
@@ -16,18 +15,16 @@ from lessons_lib.errors import InputError
     "the low four bits are the first code. The codes are signed: what does a half of 8 or more "
     "stand for?",
     "The sign bit of the second one is set: 11 stands for 11 - 16.",
-    asked="a tuple of two whole numbers",
 )
 def check_unpack_byte(codes: Any) -> bool | str:
     """Check exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
-    codes = numbers_in(codes, 2)
-    return np.array_equal(codes, (5, -5)) or slip(
+    return compare(
         codes,
+        (5, -5),
         ((-5, 5), "The right codes; which of them stands in the low four bits?"),
         ((5, 11), "Almost: the codes are signed. (-8 would be possible too; it is not used.)"),
         ((11, 5), "The codes are signed, and the low four bits come first."),
         ((5, -3), "Two's complement: 16 less, the sign bit is not a minus alone."),
-        ((5, 3), "The sign bit of the second one is set."),
     )
 
 
@@ -62,7 +59,6 @@ def _outputs(layer: str) -> str:
     "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
     "the recipes' names.",
     "From the general to the special: that is how rules are best ordered.",
-    asked="a list of Rule(...)",
 )
 def check_rules(rules: Any) -> bool | str:
     """Check exercise 13.2: a list of Rules for ds_cnn along the path int8."""
@@ -106,7 +102,6 @@ _BOARDS = (  # floor, the right name, and (bytes, agreement) by name
     "which rows keep the floor? Sort those by two columns, one of them the other way round. "
     "And what if none is left?",
     "That is the last line of every search: the floor decides, then the size.",
-    asked="a function (board, floor) -> name",
 )
 def check_smallest_above(smallest_above: Any) -> bool | str:
     """Check exercise 13.3: a function from a table and a floor to a name, or None."""

@@ -5,18 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lessons_lib.checks._answers import call, describe, numbers_in
+from lessons_lib.checks._answers import call, compare, describe, numbers_in
 from lessons_lib.checks._verdict import exercise
-
-_CODES = [0, 53, 57, 255]
-_REMARKS = {
-    (0, 52, 57, 255): "0.05 is exactly two and a half steps: a tie, rounded away from zero.",
-    (0, 52, 56, 255): "Round to the nearest step; do not cut off the decimals.",
-    (-15, 53, 57, 260): "uint8 ends at 0 and at 255: clip.",
-    (241, 53, 57, 4): "That is what bytes do when they overflow. Clip before you cast.",
-    (0, 3, 7, 210): "The zero point is missing.",
-    (-128, -75, -71, 127): "Those are the codes of int8: 128 less.",
-}
 
 
 @exercise(
@@ -24,12 +14,19 @@ _REMARKS = {
     "four steps, as in lesson 3: divide, round, shift, clip. Which of the four numbers is a "
     "tie, and which lie outside?",
     "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
-    asked="four whole numbers",
 )
 def check_uint8_codes(codes: Any) -> bool | str:
     """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
-    codes = numbers_in(codes, 4)
-    return _REMARKS.get((*codes,)) or np.array_equal(codes, _CODES)
+    return compare(
+        codes,
+        (0, 53, 57, 255),
+        ((0, 52, 57, 255), "0.05 is exactly two and a half steps: a tie, rounded away from zero."),
+        ((0, 52, 56, 255), "Round to the nearest step; do not cut off the decimals."),
+        ((-15, 53, 57, 260), "uint8 ends at 0 and at 255: clip."),
+        ((241, 53, 57, 4), "That is what bytes do when they overflow. Clip before you cast."),
+        ((0, 3, 7, 210), "The zero point is missing."),
+        ((-128, -75, -71, 127), "Those are the codes of int8: 128 less."),
+    )
 
 
 # microseconds, tick, error, runs
@@ -48,7 +45,6 @@ _BATCHES = (
     "the error of one run is below tick / runs, and may be error * microseconds; solve for "
     "runs, and round up (math.ceil).",
     "The slower the model, the fewer runs: the batch always lasts tick / error.",
-    asked="a function (microseconds, tick, error) -> runs",
 )
 def check_runs_in_batch(runs_in_batch: Any) -> bool | str:
     """Check exercise 14.2: a function (microseconds, tick, error) -> number of runs."""
@@ -63,53 +59,40 @@ def check_runs_in_batch(runs_in_batch: Any) -> bool | str:
     return True
 
 
-def _file(ends: list[tuple[str, str, tuple]]) -> pd.DataFrame:
-    """The table of a file with these inputs and outputs, and INT8 and -1 only where they may be."""
+_IMAGE = (1, 28, 28, 1)
+_FILES = (  # what it is, its inputs and its output, the input's shape, whether LiteRT.js takes it
+    ("uint8", "UINT8", "UINT8", _IMAGE, True),
+    ("float32", "FLOAT32", "FLOAT32", _IMAGE, True),
+    ("two inputs, one of them int32", "FLOAT32 INT32", "UINT8", _IMAGE, True),
+    ("int8", "INT8", "INT8", _IMAGE, False),
+    ("int16x8", "INT16", "INT16", _IMAGE, False),
+    ("float32 input, int8 output", "FLOAT32", "INT8", _IMAGE, False),
+    ("a dynamic batch", "UINT8", "UINT8", (-1, 28, 28, 1), False),
+    ("a dynamic height", "UINT8", "UINT8", (1, -1, 28, 1), False),
+)
+
+
+def _table(inputs: str, output: str, shape: tuple[int, ...]) -> pd.DataFrame:
+    """The table of a file with these ends, and INT8 and -1 only where they may be."""
+    ends = [
+        *(("input", dtype, shape) for dtype in inputs.split()),
+        ("output", output, (shape[0], 10)),
+    ]
     inside = [("weight", "INT8", (10, 784)), ("activation", "INT8", (1, 10)), ("bias", "INT32", ())]
     frame = pd.DataFrame([*ends, *inside], columns=["role", "dtype", "shape_signature"])
-    shape = frame["shape_signature"].map(lambda sizes: tuple(map(abs, sizes)))
-    return frame.assign(subgraph=0, index=range(len(frame)), name=frame["role"], shape=shape)
-
-
-_IMAGE, _TEN = (1, 28, 28, 1), (1, 10)
-_FILES = (  # what it is, its table, whether LiteRT.js takes it
-    ("uint8", _file([("input", "UINT8", _IMAGE), ("output", "UINT8", _TEN)]), True),
-    ("float32", _file([("input", "FLOAT32", _IMAGE), ("output", "FLOAT32", _TEN)]), True),
-    (
-        "two inputs, one of them int32",
-        _file([("input", "FLOAT32", _IMAGE), ("input", "INT32", (1,)), ("output", "UINT8", _TEN)]),
-        True,
-    ),
-    ("int8", _file([("input", "INT8", _IMAGE), ("output", "INT8", _TEN)]), False),
-    ("int16x8", _file([("input", "INT16", _IMAGE), ("output", "INT16", _TEN)]), False),
-    (
-        "float32 input, int8 output",
-        _file([("input", "FLOAT32", _IMAGE), ("output", "INT8", _TEN)]),
-        False,
-    ),
-    (
-        "a dynamic batch",
-        _file([("input", "UINT8", (-1, 28, 28, 1)), ("output", "UINT8", (-1, 10))]),
-        False,
-    ),
-    (
-        "a dynamic height",
-        _file([("input", "UINT8", (1, -1, 28, 1)), ("output", "UINT8", _TEN)]),
-        False,
-    ),
-)
+    shapes = frame["shape_signature"].map(lambda sizes: tuple(map(abs, sizes)))
+    return frame.assign(subgraph=0, index=range(len(frame)), name=frame["role"], shape=shapes)
 
 
 @exercise(
     "14.3",
     "only the ends count: which rows are that? Then ask both questions of all of them.",
     "Types inside do not matter: int8 weights and activations run in a browser.",
-    asked="a function tensors -> bool",
 )
 def check_fits_browser(fits_browser: Any) -> bool | str:
     """Check exercise 14.3: a function from the table of ``anatomy.tensors`` to a bool."""
-    for label, table, fits in _FILES:
-        got = call(fits_browser, table.copy())
+    for label, *ends, fits in _FILES:
+        got = call(fits_browser, _table(*ends))
         if not isinstance(got, bool | np.bool_ | int):
             return f"Your function returns {describe(got)}; asked is True or False."
         if bool(got) is not fits:
