@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lessons_lib.checks._answers import Remark, describe
 from lessons_lib.errors import InputError
@@ -31,7 +31,11 @@ class Verdict:
 
 
 def report(
-    number: str, answer: Any, passed: Callable[[Any], bool | str], hint: str, explain: str = ""
+    number: str,
+    answer: object,
+    passed: Callable[[object], bool | str],
+    hint: str,
+    explain: str = "",
 ) -> Verdict:
     """Judge an answer without ever raising because of it.
 
@@ -53,16 +57,18 @@ def report(
     return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
 
 
-def exercise(number: str, hint: str, explain: str = "") -> Callable:
+def exercise(hint: str, explain: str) -> Callable:
     """Return a decorator that makes a check, a function of the answer, of ``passed``.
 
-    See ``report`` for all four. The check is called and documented as ``passed`` is.
+    See ``report`` for all three; the exercise's number stands first in the docstring of ``passed``:
+    "Exercise 3.1: ...". The check is called and documented as ``passed`` is.
     """
 
-    def check_of(passed: Callable[[Any], bool | str]) -> Callable[[Any], Verdict]:
-        def check(answer: Any) -> Verdict:
+    def check_of(passed: Callable[[object], bool | str]) -> Callable[[object], Verdict]:
+        def check(answer: object) -> Verdict:
             return report(number, answer, passed, hint, explain)
 
+        number = passed.__doc__.partition(":")[0].removeprefix("Exercise ")
         check.__module__, check.__qualname__ = passed.__module__, passed.__qualname__
         check.__name__, check.__doc__ = passed.__name__, passed.__doc__
         return check
@@ -70,7 +76,7 @@ def exercise(number: str, hint: str, explain: str = "") -> Callable:
     return check_of
 
 
-def _judged(answer: Any, passed: Callable[[Any], bool | str]) -> tuple[str, bool]:
+def _judged(answer: object, passed: Callable[[object], bool | str]) -> tuple[str, bool]:
     """What to say about an answer, and whether it is right."""
     try:
         outcome = passed(answer)
@@ -83,7 +89,7 @@ def _judged(answer: Any, passed: Callable[[Any], bool | str]) -> tuple[str, bool
         return f"{subject}{given} has another form than the task asks for.", False
 
 
-def _require_exercise(number: str, passed: Callable[[Any], bool | str], hint: str) -> None:
+def _require_exercise(number: str, passed: Callable[[object], bool | str], hint: str) -> None:
     if not re.fullmatch(r"\d+\.\d+", number):
         raise InputError(f"an exercise's number looks like '3.1'; given: {number!r}")
     if not callable(passed):
@@ -92,7 +98,7 @@ def _require_exercise(number: str, passed: Callable[[Any], bool | str], hint: st
         raise InputError(f"exercise {number} needs a hint: it is all that a wrong answer shows")
 
 
-def _holds_ellipsis(answer: Any, depth: int = 3) -> bool:
+def _holds_ellipsis(answer: object, depth: int = 3) -> bool:
     if isinstance(answer, dict | list | tuple) and depth:
         parts = answer.values() if isinstance(answer, dict) else answer
         return any(_holds_ellipsis(part, depth - 1) for part in parts)

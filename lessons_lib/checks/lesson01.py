@@ -1,7 +1,6 @@
 """Checks of lesson 01: save a model as TF-Lite."""
 
 import functools
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -15,12 +14,11 @@ _WIDEST, _STEP = 0.01, 500
 
 
 @exercise(
-    "1.1",
     "multiply each input by its weight, add the two products, then add the bias.",
     "The two products cancel, and the bias is left.",
 )
-def check_neuron(y: Any) -> bool | str:
-    """Check exercise 1.1: what the neuron returns for the input (4, 8), a number."""
+def check_neuron(y: object) -> bool | str:
+    """Exercise 1.1: what the neuron returns for the input (4, 8), a number."""
     return compare(
         y,
         0.125,
@@ -37,13 +35,12 @@ _SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
 
 
 @exercise(
-    "1.2",
     "resize the file's input to the shape of the inputs and allocate again, or let "
     "`runtime.Model` do it; then return what comes back.",
     "One call, as many answers as inputs: the batch of this file is dynamic.",
 )
-def check_run_tiny(run_file: Any) -> bool | str:
-    """Check exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
+def check_run_tiny(run_file: object) -> bool | str:
+    """Exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
 
     It gets the file of a neuron that the learner does not know, so nobody can calculate the
     outputs, or type them in: float32 inputs (N, 2), outputs (N, 1).
@@ -89,14 +86,13 @@ def _neuron_file() -> bytes:
 
 
 @exercise(
-    "1.3",
     "try 500, 1,000, 1,500 and so on: with p = Proportion(round(0.98 * n), n), the width is "
     "p.high - p.low.",
     "The width falls with the square root of the number of images: half the width takes about "
     "four times as many.",
 )
-def check_test_size(n: Any) -> bool | str:
-    """Check exercise 1.3: the test images for an interval of at most one point, an int."""
+def check_test_size(n: object) -> bool | str:
+    """Exercise 1.3: the test images for an interval of at most one point, an int."""
     n = number_in(n, "images")
     if not _STEP <= n < np.inf or n % _STEP:
         return f"The answer is a multiple of {_STEP}."

@@ -1,7 +1,5 @@
 """Checks of lesson 02: measure what matters."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib.checks._answers import compare
@@ -11,13 +9,12 @@ TIMES = [62, 60, 61, 64, 59, 61, 983]  # microseconds
 
 
 @exercise(
-    "2.1",
     "find the shape of the output first: how often does the window fit into a row without "
     "padding? Then count the products behind one number of the output.",
     "Numbers in the output, times the products behind each.",
 )
-def check_macs(macs: Any) -> bool | str:
-    """Check exercise 2.1: the multiply-accumulates of a convolution, an int."""
+def check_macs(macs: object) -> bool | str:
+    """Exercise 2.1: the multiply-accumulates of a convolution, an int."""
     positions, products, right = 28 * 28, 5 * 5 * 3, 28 * 28 * 8 * 5 * 5 * 3
     return compare(
         macs,
@@ -33,13 +30,12 @@ def check_macs(macs: Any) -> bool | str:
 
 
 @exercise(
-    "2.2",
     "one call was disturbed. Which number of a sorted list does not care how large the largest "
     "one is?",
     "The median: the disturbed call could have taken any time at all without changing it.",
 )
-def check_latency_report(us: Any) -> bool | str:
-    """Check exercise 2.2: the latency to report for seven calls, in microseconds."""
+def check_latency_report(us: object) -> bool | str:
+    """Exercise 2.2: the latency to report for seven calls, in microseconds."""
     mean = np.mean(TIMES)
     return compare(
         us,
@@ -53,13 +49,12 @@ def check_latency_report(us: Any) -> bool | str:
 
 
 @exercise(
-    "2.3",
     "how many int8 weights does one read of 32 bits bring? Count the reads, take the energy of "
     "one from the table, and mind the unit.",
     "As float32 the same weights would take four times as many reads.",
 )
-def check_read_energy(energy: Any) -> bool | str:
-    """Check exercise 2.3: the energy to read 2,000,000 int8 weights from DRAM, in microjoules."""
+def check_read_energy(energy: object) -> bool | str:
+    """Exercise 2.3: the energy to read 2,000,000 int8 weights from DRAM, in microjoules."""
     return compare(
         energy,
         320,

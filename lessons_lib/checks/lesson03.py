@@ -1,7 +1,5 @@
 """The checks of lesson 03, Quantize a tensor by hand."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib import affine
@@ -12,12 +10,11 @@ TWO_CHANNELS = np.array([[0.05, -0.127, 0.012, 0.1], [1.0, -0.4, 1.27, 0.333]], 
 
 
 @exercise(
-    "3.1",
     "how wide is the range, and how many steps do the 256 codes make of it? And which code is "
     "that of its lower end?",
     "All 256 codes serve values that occur: that is why activations are asymmetric.",
 )
-def check_relu_range(pair: Any) -> bool | str:
+def check_relu_range(pair: object) -> bool | str:
     """Exercise 3.1: ``(scale, zero_point)`` of asymmetric int8 for the range 0..6.375."""
     scale, zero_point = numbers_in(pair, 2)
     if np.isclose(zero_point, 0.025) and scale == -128:
@@ -43,12 +40,11 @@ _PROPERTIES = (  # what is tested, real numbers that test it, and what each asks
 
 
 @exercise(
-    "3.2",
     "four steps, in this order: divide and round, shift, clip, cast. Which of them does the "
     "sentence above speak of?",
     "Rounding before the cast and clipping before the cast: both are needed.",
 )
-def check_quantize_uint8(quantize: Any) -> bool | str:
+def check_quantize_uint8(quantize: object) -> bool | str:
     """Exercise 3.2: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
     for name, values, rule in _PROPERTIES:
         x = np.ravel(values).astype(np.float32)
@@ -58,11 +54,9 @@ def check_quantize_uint8(quantize: Any) -> bool | str:
             return f"For numbers of shape {x.shape} the codes have the shape {codes.shape}."
         if (wrong := np.flatnonzero(codes != expected)).size:
             first = wrong[0]
-            return (
-                f"{name}: {x[first]:g} with scale {SCALE} and zero point {ZERO_POINT} "
-                f"gets {codes[first]:g}, asked is {expected[first]} "
-                f"({_reason(codes, x / SCALE) or rule})."
-            )
+            given = f"{x[first]:g} with scale {SCALE} and zero point {ZERO_POINT}"
+            found = f"{codes[first]:g}, asked is {expected[first]}"
+            return f"{name}: {given} gets {found} ({_reason(codes, x / SCALE) or rule})."
     if codes.dtype != np.uint8:
         return f"All codes are right, but their type is {codes.dtype}: cast them to uint8."
     return True
@@ -86,12 +80,11 @@ def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
 
 
 @exercise(
-    "3.3",
     "treat each row as a tensor of its own: which code does its largest magnitude get? That "
     "settles its scale.",
     "With one scale, 0.01, the first row would keep about a tenth of its steps.",
 )
-def check_channel_scales(pair: Any) -> bool | str:
+def check_channel_scales(pair: object) -> bool | str:
     """Exercise 3.3: ``(scales, codes)`` of a (2, 4) tensor in per-channel symmetric int8."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise Remark(f"Your answer is {describe(pair)}; asked is a pair, (scales, codes).")

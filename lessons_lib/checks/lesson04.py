@@ -1,7 +1,6 @@
 """Checks of lesson 04: shrink with dynamic range."""
 
 from math import log
-from typing import Any
 
 from lessons_lib.checks._answers import compare, number_in, numbers_in
 from lessons_lib.checks._verdict import exercise
@@ -11,14 +10,13 @@ MIN_ELEMENTS = 1_024  # the converter leaves smaller weight tensors in float32
 
 
 @exercise(
-    "4.1",
     "multiply each shape out. Which of the four tensors lie below the limit, and what does one "
     "of their elements cost?",
     "In float32 they take 3.99 times as much: one large layer outweighs the small ones that stay "
     "float.",
 )
-def check_dynamic_range_bytes(total: Any) -> bool | str:
-    """Check exercise 4.1: the bytes of four layers' weights in a dynamic-range file, an int."""
+def check_dynamic_range_bytes(total: object) -> bool | str:
+    """Exercise 4.1: the bytes of four layers' weights in a dynamic-range file, an int."""
     elements = sum(LAYERS.values())
     stored = sum(size * (1 if size >= MIN_ELEMENTS else 4) for size in LAYERS.values())
     return compare(
@@ -35,14 +33,13 @@ def check_dynamic_range_bytes(total: Any) -> bool | str:
 
 
 @exercise(
-    "4.2",
     "each row has a range of its own, and `affine` has the function that makes a scale and a "
     "zero point of a range.",
     "With one scale for both, 0.2, the first row would be rounded to multiples of 0.2: "
     "the outlier of one image would spoil another.",
 )
-def check_scales_of_rows(scales: Any) -> bool | str:
-    """Check exercise 4.2: the scale of each of two rows of activations, two numbers."""
+def check_scales_of_rows(scales: object) -> bool | str:
+    """Exercise 4.2: the scale of each of two rows of activations, two numbers."""
     scales = numbers_in(scales)
     if scales.size == 4:
         return "Two plain numbers are asked for, the scales only."
@@ -59,13 +56,12 @@ def check_scales_of_rows(scales: Any) -> bool | str:
 
 
 @exercise(
-    "4.3",
     "the rule of three says that the bound is 3 / n; solve it for n.",
     "The rule of three says 30,000; without its rounding, log(0.05) / log(1 - 1 / 10,000), it is "
     "29,956. Rare events take many inputs: ten thousand are not enough for one in ten thousand.",
 )
-def check_inputs_without_flip(count: Any) -> bool | str:
-    """Check exercise 4.3: the fewest inputs that bound the flips by 1 in 10,000, an int.
+def check_inputs_without_flip(count: object) -> bool | str:
+    """Exercise 4.3: the fewest inputs that bound the flips by 1 in 10,000, an int.
 
     The exact answer and the rule of three are both right.
     """

@@ -1,7 +1,6 @@
 """Checks of lesson 05: halve with float16."""
 
 from math import floor, log2
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +13,12 @@ LARGEST_OUTPUT = 21.6  # of dense1, as the exercise gives it
 
 
 @exercise(
-    "5.1",
     "do to each weight what the converter does, at the upper end as well, come back to float, "
     "and look at the relative error.",
     "Three are lost at the lower end, one saturates at the upper; 60000 is a half exactly.",
 )
-def check_changed_weights(weights: Any) -> bool | str:
-    """Check exercise 5.1: the weights that float16 changes by more than 1 %, a list of floats."""
+def check_changed_weights(weights: object) -> bool | str:
+    """Exercise 5.1: the weights that float16 changes by more than 1 %, a list of floats."""
     half = np.clip(CANDIDATES, -HALF_MAX, HALF_MAX).astype(np.float16).astype(float)
     changed = np.abs(half - CANDIDATES) > 0.01 * CANDIDATES
     weights = numbers_in(weights, ordered=False)
@@ -36,12 +34,11 @@ def check_changed_weights(weights: Any) -> bool | str:
 
 
 @exercise(
-    "5.2",
     "the larger of the two magnitudes decides: find the last k with magnitude * 2**k <= 65504.",
     "The weights alone would have borne 17: who computes in half must watch the activations.",
 )
-def check_headroom(k: Any) -> bool | str:
-    """Check exercise 5.2: the largest power of two that a layer can bear in half, an int."""
+def check_headroom(k: object) -> bool | str:
+    """Exercise 5.2: the largest power of two that a layer can bear in half, an int."""
     largest = floor(log2(HALF_MAX / LARGEST_OUTPUT))
     k = number_in(k)
     if k == 17:
@@ -54,13 +51,12 @@ def check_headroom(k: Any) -> bool | str:
 
 
 @exercise(
-    "5.3",
     "ask of each: who reads halves directly, which file was the smallest, and which path "
     "changes no weight at all?",
     "Each path has its place; none is the best everywhere.",
 )
-def check_paths_of_devices(chosen: Any) -> bool | str:
-    """Check exercise 5.3: the path of each of three devices, a dict from device to path."""
+def check_paths_of_devices(chosen: object) -> bool | str:
+    """Exercise 5.3: the path of each of three devices, a dict from device to path."""
     expected = ["float16", "dynamic_range", "float32"]
     if isinstance(chosen, str | set) or not np.iterable(chosen):
         raise Remark(f"Your answer is {describe(chosen)}; asked is a path for each device.")

@@ -1,7 +1,5 @@
 """The checks of lesson 07, Go fully integer: int8 and uint8."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib import anatomy
@@ -10,13 +8,12 @@ from lessons_lib.checks._verdict import exercise
 
 
 @exercise(
-    "7.1",
     "which real number does an accumulator stand for, and how many steps of the output is "
     "that? Three more things make a code of it.",
     "The second one is clipped: the output's range ends at 7.85, and the value was 9.",
 )
-def check_requantize(codes: Any) -> bool | str:
-    """Check exercise 7.1: the int8 codes of the accumulators 12345 and 90000, two integers."""
+def check_requantize(codes: object) -> bool | str:
+    """Exercise 7.1: the int8 codes of the accumulators 12345 and 90000, two integers."""
     return compare(
         codes,
         (-5, 127),
@@ -31,13 +28,12 @@ def check_requantize(codes: Any) -> bool | str:
 
 
 @exercise(
-    "7.2",
     "write down the formula of the code with pixel / 255 as the real number: what is left of "
     "it? Then mind that a uint8 cannot go below 0.",
     "The same bits but the highest: `(pixels ^ 0x80).view(np.int8)` does it too.",
 )
-def check_camera_codes(camera_codes: Any) -> bool | str:
-    """Check exercise 7.2: a function from uint8 pixels to int8 codes, any shape, no floats."""
+def check_camera_codes(camera_codes: object) -> bool | str:
+    """Exercise 7.2: a function from uint8 pixels to int8 codes, any shape, no floats."""
     pixels = np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1)
     expected = pixels.astype(int) - 128
     codes = array_in(call(camera_codes, pixels.copy()), "an array of codes")
@@ -61,13 +57,12 @@ def check_camera_codes(camera_codes: Any) -> bool | str:
 
 
 @exercise(
-    "7.3",
     "try relu6, leaky_relu, tanh, sigmoid or gelu in place of elu; convert with tf.uint8, look "
     "at float_operators(answer), and give the file's content.",
     "It is integer-only. How well it reads digits is another question: train it again.",
 )
-def check_integer_activation(answer: Any) -> bool | str:
-    """Check exercise 7.3: the content of an integer-only file, uint8 ends, another activation."""
+def check_integer_activation(answer: object) -> bool | str:
+    """Exercise 7.3: the content of an integer-only file, uint8 ends, another activation."""
     content = content_in(answer)
     found, table = anatomy.audit(content), anatomy.operators(content)
     if found.float_operators:

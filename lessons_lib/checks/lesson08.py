@@ -1,7 +1,5 @@
 """The checks of lesson 08, on choosing a path."""
 
-from typing import Any
-
 import pandas as pd
 
 from lessons_lib import paths
@@ -11,13 +9,12 @@ from lessons_lib.evaluate import Flips
 
 
 @exercise(
-    "8.1",
     "eleven fair coins: how many of their 2**11 outcomes have at most two heads? And the coin "
     "could have been uneven in the other direction, too.",
     "0.065 is above 0.05: nine against two looks clear, and a fair coin still does it more often "
     "than one time in twenty.",
 )
-def check_p_value(p: Any) -> bool | str:
+def check_p_value(p: object) -> bool | str:
     """Exercise 8.1: McNemar's exact p-value of 9 digits lost and 2 gained, a number."""
     exact = Flips(gained=2, lost=9).p_value
     p = number_in(p)
@@ -40,7 +37,7 @@ def check_p_value(p: Any) -> bool | str:
     )
 
 
-def check_doorbell(answer: Any) -> Verdict:
+def check_doorbell(answer: object) -> Verdict:
     """Exercise 8.2: the pair (path's name, its row of the scoreboard) that suits the doorbell."""
     given = [part is not Ellipsis for part in answer] if isinstance(answer, tuple | list) else []
     if given == [True, False]:
@@ -56,7 +53,7 @@ def check_doorbell(answer: Any) -> Verdict:
     )
 
 
-def _suits_the_doorbell(answer: Any) -> bool | str:
+def _suits_the_doorbell(answer: object) -> bool | str:
     """True, or a sentence on the part that is missing, or the demand that the row fails."""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise Remark(f"Your answer is {describe(answer)}; asked is a pair, (name, row).")
@@ -91,24 +88,17 @@ _BOARDS = (  # bytes and integer_only by name; the smallest integer-only one com
 )
 
 
-def _board(rows: dict[str, tuple[int, bool]]) -> pd.DataFrame:
-    """The rows in alphabetical order, so that neither the first nor the last is always right."""
-    board = pd.DataFrame.from_dict(
-        dict(sorted(rows.items())), orient="index", columns=["bytes", "integer_only"]
-    )
-    return board.assign(ratio=1000 / board["bytes"])
-
-
 @exercise(
-    "8.3",
     "first keep the rows that qualify; then ask their sizes where the smallest one is, not how "
     "small it is.",
     "It holds for any scoreboard, your own model's too.",
 )
-def check_smallest_integer_only(smallest: Any) -> bool | str:
+def check_smallest_integer_only(smallest: object) -> bool | str:
     """Exercise 8.3: a function from a scoreboard to the name of its smallest integer-only path."""
     for rows in _BOARDS:
-        name = call(smallest, _board(rows))
+        columns = ["bytes", "integer_only"]  # of rows in order, so that no place is always right
+        board = pd.DataFrame.from_dict(dict(sorted(rows.items())), "index", columns=columns)
+        name = call(smallest, board.assign(ratio=1000 / board["bytes"]))
         if not isinstance(name, str):
             return f"Your function returns {describe(name)}; asked is a path's name, a text."
         if name not in rows:

@@ -1,7 +1,5 @@
 """The checks of lesson 09, Run int8 by hand."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib.checks._answers import array_in, call, compare, floats_in, numbers_in, slip
@@ -9,13 +7,12 @@ from lessons_lib.checks._verdict import exercise
 
 
 @exercise(
-    "9.1",
     "-44 / 8 and -36 / 8 are ties. Each runtime has its own rule for a tie: which? The zero "
     "point comes last.",
     "To even agrees with one rule at the first tie and with the other at the second: one tie "
     "does not tell three rules apart.",
 )
-def check_three_roundings(codes: Any) -> bool | str:
+def check_three_roundings(codes: object) -> bool | str:
     """Exercise 9.1: the codes of two sums, -44 and -36, M = 1/8, zero point 4, in 3 runtimes."""
     right = np.array([-2, -1, -2, -1, 0, 0])
     away, up, even = right.reshape(2, 3).T
@@ -47,11 +44,10 @@ _RELU6 = {  # (scale, zero point): the codes of 0 and of 6
 
 
 @exercise(
-    "9.2",
     "which codes stand for the real numbers 0 and 6? And where does int8 end?",
     "With the smallest scales the upper bound is 127 anyway: RELU6 then costs nothing.",
 )
-def check_relu6_bounds(bounds: Any) -> bool | str:
+def check_relu6_bounds(bounds: object) -> bool | str:
     """Exercise 9.2: a function ``(scale, zero_point) -> (low, high)`` of a fused RELU6."""
     for (scale, zero_point), expected in _RELU6.items():
         result = call(bounds, scale, zero_point)
@@ -76,12 +72,11 @@ def check_relu6_bounds(bounds: Any) -> bool | str:
 
 
 @exercise(
-    "9.3",
     "the sum of four codes needs a wider type than int8. `//` rounds down: what must be added "
     "to a sum first, and what does a negative one need?",
     "Input and output have one scale and one zero point, so codes are averaged as they are.",
 )
-def check_average_pool(average_pool: Any) -> bool | str:
+def check_average_pool(average_pool: object) -> bool | str:
     """Exercise 9.3: a function that averages 2x2 windows of int8 codes (N, H, W, C), stride 2."""
     x = np.random.default_rng(9).integers(-128, 128, (3, 6, 8, 5)).astype(np.int8)
     x[0, :2, :2, 0] = [[-3, -2], [-3, -2]]  # -2.5, a tie

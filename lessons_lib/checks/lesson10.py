@@ -1,7 +1,5 @@
 """The checks of lesson 10, Quantize a whole model by hand."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib import affine
@@ -18,12 +16,11 @@ _NAMES = _EQUALIZABLE | _BRANCHES | {_LAST}
 
 
 @exercise(
-    "10.1",
     "f = gamma / sqrt(variance + epsilon); the weights times f, and (bias - mean) * f + beta.",
     "f = 2 / 0.4 = 5. The bias was below the mean, so it is pushed further down.",
 )
-def check_fold(numbers: Any) -> bool | str:
-    """Check exercise 10.1: two folded weights and a folded bias, three numbers, nested or not."""
+def check_fold(numbers: object) -> bool | str:
+    """Exercise 10.1: two folded weights and a folded bias, three numbers, nested or not."""
     return compare(
         numbers,
         [2.5, -7.5, -3.5],
@@ -39,13 +36,12 @@ def check_fold(numbers: Any) -> bool | str:
 
 
 @exercise(
-    "10.2",
     "for each channel take the larger of two scales: max|w| / 127, and the one for which "
     "|bias| / (input_scale * scale) is 2**30.",
     "The converter's own rule: a channel that is nearly switched off keeps its bias.",
 )
-def check_roomy_scales(scales_of: Any) -> bool | str:
-    """Check exercise 10.2: a function of weights, biases and input scale to one scale a channel."""
+def check_roomy_scales(scales_of: object) -> bool | str:
+    """Exercise 10.2: a function of weights, biases and input scale to one scale a channel."""
     random = np.random.default_rng(10)
     weights = random.normal(size=(6, 9)).astype(np.float32)
     weights *= np.float32([1, 1e-8, 0.2, 1e-9, 3e-7, 5])[:, None]
@@ -76,13 +72,12 @@ def check_roomy_scales(scales_of: Any) -> bool | str:
 
 
 @exercise(
-    "10.3",
     "take each layer of NAMES but the last, and ask who reads its output: only the next "
     "layer, or the residual connection as well?",
     "All but the two layers whose outputs are added: these would need a common factor.",
 )
-def check_equalizable(answer: Any) -> bool | str:
-    """Check exercise 10.3: the names of layers of ds_cnn, a collection of strings."""
+def check_equalizable(answer: object) -> bool | str:
+    """Exercise 10.3: the names of layers of ds_cnn, a collection of strings."""
     if not np.iterable(answer) or isinstance(answer, bytes):
         raise Remark(f"Your answer is {describe(answer)}; asked is a list of names.")
     names = [answer] if isinstance(answer, str) else [*answer]

@@ -1,7 +1,5 @@
 """The checks of lesson 11, Find the broken layer."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -13,13 +11,12 @@ REAL, CODES, SCALE, ZERO_POINT = [0.9, -1.7, 2.4, 0.2], [12, 7, 15, 10], 0.5, 10
 
 
 @exercise(
-    "11.1",
     "dequantize with 0.5 * (q - 10); subtract the real numbers; then the two formulas of "
     "*By hand*.",
     "About a third of a step, as rounding alone would give, and a little under 20 dB.",
 )
-def check_error(pair: Any) -> bool | str:
-    """Check exercise 11.1: the error in steps and the signal-to-noise ratio in dB, two numbers."""
+def check_error(pair: object) -> bool | str:
+    """Exercise 11.1: the error in steps and the signal-to-noise ratio in dB, two numbers."""
     back = affine.dequantize(CODES, SCALE, ZERO_POINT)
     error, snr_db = layers.rms_error(REAL, back) / SCALE, layers.signal_to_noise(REAL, back)
     pair = numbers_in(pair, 2, units=("steps", "dB"))
@@ -53,21 +50,15 @@ _TABLES = (  # the ratio behind each of six layers, the errors in steps, the row
 
 
 @exercise(
-    "11.2",
     "compare each row with the one before it, `diff` does that. A fall is a negative change: "
     "which one is the steepest, and in which row is it?",
     "The layer with the lowest ratio is often only an heir. Look for the step down.",
 )
-def check_steepest_fall(find: Any) -> bool | str:
-    """Check exercise 11.2: a function from a table of layers.errors to the layer of its fall."""
+def check_steepest_fall(find: object) -> bool | str:
+    """Exercise 11.2: a function from a table of layers.errors to the layer of its fall."""
     for snr_db, steps, place in _TABLES:
-        table = pd.DataFrame(
-            {
-                "layer": [f"layer{number}" for number in range(1, 7)],
-                "error_per_scale": steps,
-                "snr_db": np.float64(snr_db),
-            }
-        )
+        table = pd.DataFrame({"error_per_scale": steps, "snr_db": np.float64(snr_db)})
+        table.insert(0, "layer", [f"layer{number}" for number in range(1, 7)])
         found = call(find, table.copy())
         if not isinstance(found, str):
             return f"Your function returns {describe(found)}: give the layer's name."
@@ -92,13 +83,12 @@ def _reason(found: str, table: pd.DataFrame, place: int) -> str:
 
 
 @exercise(
-    "11.3",
     "`keep_in_float(SAVED_MODEL, representative_dataset, [...])`, and the name is the stem's "
     "in the Series `node`.",
     "One float operator, a QUANTIZE behind it, and integers from there to the softmax.",
 )
-def check_stem_in_float(answer: Any) -> bool | str:
-    """Check exercise 11.3: the content of a ds_cnn file in which only the stem is in float."""
+def check_stem_in_float(answer: object) -> bool | str:
+    """Exercise 11.3: the content of a ds_cnn file in which only the stem is in float."""
     table = anatomy.operators(content_in(answer))
     table = table[~table["operator"].isin(layers.MOVERS)]
     if "DEPTHWISE_CONV_2D" not in table["operator"].tolist():

@@ -1,7 +1,5 @@
 """The checks of lesson 12, Train for quantization."""
 
-from typing import Any
-
 import numpy as np
 
 from lessons_lib import affine, anatomy
@@ -13,13 +11,12 @@ SCALE = 0.35 / 7
 
 
 @exercise(
-    "12.1",
     "4 bits, narrow range: which code does the largest weight get? That settles the scale; "
     "then go to codes and back.",
     "The smallest weight is less than half a step: it is gone. Its shadow weight is not.",
 )
-def check_fake_quantize(values: Any) -> bool | str:
-    """Check exercise 12.1: four floats, fake-quantized to 4 bits with one scale."""
+def check_fake_quantize(values: object) -> bool | str:
+    """Exercise 12.1: four floats, fake-quantized to 4 bits with one scale."""
     codes = affine.quantize(WEIGHTS, SCALE, 0, num_bits=4, narrow_range=True)
     expected = affine.dequantize(codes, SCALE, 0)
     ratio = WEIGHTS / SCALE
@@ -39,13 +36,12 @@ def check_fake_quantize(values: Any) -> bool | str:
 
 
 @exercise(
-    "12.2",
     "round and clip the weights, compute y and y - t; the gradient is (y - t) * input for a "
     "weight inside the range and 0 for one outside.",
     "The clipped weight gets no gradient. Only a wider range, or its decay, brings it back.",
 )
-def check_straight_through(values: Any) -> bool | str:
-    """Check exercise 12.2: the gradient of a rounded neuron, three numbers."""
+def check_straight_through(values: object) -> bool | str:
+    """Exercise 12.2: the gradient of a rounded neuron, three numbers."""
     inputs, weights, target = np.array([2.0, -1.0, 3.0]), np.array([0.34, -0.48, 0.93]), 1.0
 
     def gradient(used):
@@ -72,13 +68,12 @@ def check_straight_through(values: Any) -> bool | str:
 
 
 @exercise(
-    "12.3",
     "three steps, as in the lesson: make the model quantization-aware with 4 bits, let it "
     "observe images, convert it with qat. Which call is it that observes?",
     "Half the bytes of int8 for the weights. Compare its accuracy with float on your digits.",
 )
-def check_packed_int4(answer: Any) -> bool | str:
-    """Check exercise 12.3: the content of an integer-only file of mnist_cnn, all weights INT4."""
+def check_packed_int4(answer: object) -> bool | str:
+    """Exercise 12.3: the content of an integer-only file of mnist_cnn, all weights INT4."""
     content = content_in(answer)
     found, weights = anatomy.audit(content), anatomy.tensors(content).query("role == 'weight'")
     if found.float_operators:

@@ -1,7 +1,5 @@
 """The checks of lesson 13, Quantize with LiteRT's quantizer."""
 
-from typing import Any
-
 import pandas as pd
 
 from lessons_lib import litert
@@ -11,13 +9,12 @@ from lessons_lib.errors import InputError
 
 
 @exercise(
-    "13.1",
     "the low four bits are the first code. The codes are signed: what does a half of 8 or more "
     "stand for?",
     "The sign bit of the second one is set: 11 stands for 11 - 16.",
 )
-def check_unpack_byte(codes: Any) -> bool | str:
-    """Check exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
+def check_unpack_byte(codes: object) -> bool | str:
+    """Exercise 13.1: the two 4-bit codes in the byte 0xB5, a tuple of integers."""
     return compare(
         codes,
         (5, -5),
@@ -29,20 +26,14 @@ def check_unpack_byte(codes: Any) -> bool | str:
 
 
 # The operators of ds_cnn with weights, in short; the real names join those of the folded layers.
+_BLOCK = {"depthwise": "DEPTHWISE_CONV_2D", "pointwise": "CONV_2D"}
 _OPERATORS = {
     "stem": "CONV_2D",
-    **{
-        f"block{block}_{kind}": operator
-        for block in (1, 2, 3)
-        for kind, operator in (("depthwise", "DEPTHWISE_CONV_2D"), ("pointwise", "CONV_2D"))
-    },
+    **{f"block{block}_{kind}": _BLOCK[kind] for block in (1, 2, 3) for kind in _BLOCK},
     "probabilities": "FULLY_CONNECTED",
 }
-_WANTED = {
-    **dict.fromkeys(_OPERATORS, "int8_per_tensor"),
-    "block3_pointwise": "int8x4_per_tensor",
-    "stem": "int8",
-}
+_WANTED = dict.fromkeys(_OPERATORS, "int8_per_tensor")
+_WANTED |= {"block3_pointwise": "int8x4_per_tensor", "stem": "int8"}
 
 
 def _outputs(layer: str) -> str:
@@ -55,13 +46,12 @@ def _outputs(layer: str) -> str:
 
 
 @exercise(
-    "13.2",
     "three rules do. The last match wins, so which one has to come first? litert.RECIPES lists "
     "the recipes' names.",
     "From the general to the special: that is how rules are best ordered.",
 )
-def check_rules(rules: Any) -> bool | str:
-    """Check exercise 13.2: a list of Rules for ds_cnn along the path int8."""
+def check_rules(rules: object) -> bool | str:
+    """Exercise 13.2: a list of Rules for ds_cnn along the path int8."""
     try:
         rules = litert.require_rules(rules)
     except InputError:
@@ -98,13 +88,12 @@ _BOARDS = (  # floor, the right name, and (bytes, agreement) by name
 
 
 @exercise(
-    "13.3",
     "which rows keep the floor? Sort those by two columns, one of them the other way round. "
     "And what if none is left?",
     "That is the last line of every search: the floor decides, then the size.",
 )
-def check_smallest_above(smallest_above: Any) -> bool | str:
-    """Check exercise 13.3: a function from a table and a floor to a name, or None."""
+def check_smallest_above(smallest_above: object) -> bool | str:
+    """Exercise 13.3: a function from a table and a floor to a name, or None."""
     for floor, name, rows in _BOARDS:
         board = pd.DataFrame.from_dict(rows, orient="index", columns=["bytes", "agreement"])
         got = call(smallest_above, board, floor, none_is_an_answer=True)

@@ -1,7 +1,5 @@
 """The checks of lesson 14, Run it in a browser."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -10,13 +8,12 @@ from lessons_lib.checks._verdict import exercise
 
 
 @exercise(
-    "14.1",
     "four steps, as in lesson 3: divide, round, shift, clip. Which of the four numbers is a "
     "tie, and which lie outside?",
     "With this scale and zero point the codes reach from -1.0 to 4.1; the rest is clipped.",
 )
-def check_uint8_codes(codes: Any) -> bool | str:
-    """Check exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
+def check_uint8_codes(codes: object) -> bool | str:
+    """Exercise 14.1: the uint8 codes of four real numbers, scale 0.02, zero point 50."""
     return compare(
         codes,
         (0, 53, 57, 255),
@@ -41,13 +38,12 @@ _BATCHES = (
 
 
 @exercise(
-    "14.2",
     "the error of one run is below tick / runs, and may be error * microseconds; solve for "
     "runs, and round up (math.ceil).",
     "The slower the model, the fewer runs: the batch always lasts tick / error.",
 )
-def check_runs_in_batch(runs_in_batch: Any) -> bool | str:
-    """Check exercise 14.2: a function (microseconds, tick, error) -> number of runs."""
+def check_runs_in_batch(runs_in_batch: object) -> bool | str:
+    """Exercise 14.2: a function (microseconds, tick, error) -> number of runs."""
     for microseconds, tick, error, runs in _BATCHES:
         result = call(runs_in_batch, microseconds, tick, error)
         got = numbers_in(result, 1, subject="What your function returns")[0]
@@ -85,12 +81,11 @@ def _table(inputs: str, output: str, shape: tuple[int, ...]) -> pd.DataFrame:
 
 
 @exercise(
-    "14.3",
     "only the ends count: which rows are that? Then ask both questions of all of them.",
     "Types inside do not matter: int8 weights and activations run in a browser.",
 )
-def check_fits_browser(fits_browser: Any) -> bool | str:
-    """Check exercise 14.3: a function from the table of ``anatomy.tensors`` to a bool."""
+def check_fits_browser(fits_browser: object) -> bool | str:
+    """Exercise 14.3: a function from the table of ``anatomy.tensors`` to a bool."""
     for label, *ends, fits in _FILES:
         got = call(fits_browser, _table(*ends))
         if not isinstance(got, bool | np.bool_ | int):
