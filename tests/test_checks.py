@@ -13,12 +13,14 @@ from lessons_lib.checks._answers import (
     Remark,
     array_in,
     call,
+    compare,
     describe,
     floats_in,
     number_in,
     numbers_in,
     slip,
 )
+from lessons_lib.checks._verdict import exercise
 from lessons_lib.errors import InputError
 from verdicts import class_of_tests, lesson_of
 
@@ -85,6 +87,17 @@ def test_an_object_that_fails_is_no_trouble():
     assert "a Fails" in report("3.1", [Fails()], number_in, hint="Count again.").message
 
 
+def test_a_check_has_the_number_in_its_docstring_and_the_name_of_its_function():
+    @exercise("Count again.", "1 + 2 makes 3.")
+    def check_sum(answer):
+        """Exercise 3.1: the sum of 1 and 2."""
+        return compare(answer, 3, (4, 5, "Too many."))
+
+    assert (check_sum.__name__, check_sum.__module__) == ("check_sum", __name__)
+    assert repr(check_sum(3)) == "Exercise 3.1: correct. 1 + 2 makes 3."
+    assert repr(check_sum(5)) == "Exercise 3.1: not yet. Too many. Hint: Count again."
+
+
 def test_a_remark_stands_before_the_hint():
     verdict = report("3.1", 2, lambda a: "Too small." if a < 3 else a == 3, hint="Count again.")
     assert repr(verdict) == "Exercise 3.1: not yet. Too small. Hint: Count again."
@@ -147,7 +160,17 @@ def test_numbers_come_out_of_any_nest():
 
 def test_a_known_slip_is_the_first_that_fits():
     assert slip([1, 2], ([2, 1], "swapped"), ([1, 2], "these"), ([1, 2], "later")) == "these"
+    assert slip([1, 2], ([0, 0], [1, 2], "one of these")) == "one of these"
     assert slip(3, (4, "another")) is False
+
+
+def test_numbers_are_compared_exactly_unless_they_may_be_off():
+    assert compare(["1", 2], (1, 2))
+    assert not compare(1.001, 1)
+    assert compare("1.001 kg", 1, units=("kg",), atol=0.01)
+    assert compare(1000, 1, (1001, "Too many."), near=0.01) == "Too many."
+    with pytest.raises(Remark, match="holds 1 number; 2 are asked"):
+        compare(1, (1, 2))
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ ANSWERS = {
             "one row of codes": ((SCALES, CODES[0]), "the codes, holds 4 numbers; 8 are asked"),
             "codes in a row": ((SCALES, np.ravel(CODES)), "the shape (8,)"),
             "the wide range": (([0.127 / 127.5, 1.27 / 127.5], CODES), "Narrow range"),
+            "128 codes": (([0.127 / 128, 1.27 / 128], CODES), "Narrow range"),
+            "asymmetric": (([0.227 / 255, 1.67 / 255], CODES), "the asymmetric scale"),
             "without magnitudes": (([0.1 / 127, 0.01], CODES), "The largest magnitude"),
             "dequantized": ((SCALES, np.array(CODES) * [[0.001], [0.01]]), "real numbers again"),
             "a code off by one": ((SCALES, [CODES[0], [100, -40, 127, 34]]), "nearest code"),

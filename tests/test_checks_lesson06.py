@@ -61,6 +61,7 @@ ANSWERS = {
             "the last image": ((0.00627, -128), "last image alone"),
             "averages": ((0.006225, -99), "the averages"),
             "another sign": ((0.01, 77), "The sign"),
+            "uint8": ((0.01, 51), "zero point of uint8"),
             "the lowest code": ((0.01, -128), "is not the lowest"),
             "swapped": ((-77, 0.01), "The scale comes first"),
             "off by one": ((0.01, -78), ""),

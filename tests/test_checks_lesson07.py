@@ -87,6 +87,7 @@ ANSWERS = {
             "no zero point": ((25, 180), "The zero point is missing"),
             "no zero point, clipped": ((25, 127), "The zero point is missing"),
             "not clipped": ((-5, 150), "Clip."),
+            "zero point subtracted": ((55, 127), "The zero point is -30"),
             "cut off": ((-6, 127), "Round to the nearest"),
             "not rounded": ((-5.31, 127), "Codes are whole numbers"),
             "without the scale of the output": ((-29, -21), "Divide by the output's scale"),

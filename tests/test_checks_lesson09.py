@@ -118,6 +118,8 @@ ANSWERS = {
             "no zero point": ((-6, -5, -6, -5, -4, -4), "The zero point is missing"),
             "to even": ((-2, -1, -1, -1, 0, 0), "To the even neighbour"),
             "away and up swapped": ((-1, -2, -2, 0, -1, 0), "goes up"),
+            "all up": ((-1, -1, -2, 0, 0, 0), "TFLite-Micro rounds a tie away"),
+            "all away": ((-2, -2, -2, -1, -1, 0), "The builtin kernels round a tie up"),
             "not rounded": ((-1.5,) * 3 + (-0.5,) * 3, "Codes are whole numbers"),
             "off by one": ((-2, -1, -2, -1, 0, -1), ""),
             "three": ((-2, -1, -2), "holds 3 numbers; 6 are asked"),
@@ -148,6 +150,8 @@ ANSWERS = {
         },
         wrong={
             "rounded down": (rounded_down, "always rounded down"),
+            "cut off": (lambda x: (sums_of(x) / 4).astype(np.int8), "It is cut off"),
+            "not rounded": (lambda x: sums_of(x) / 4, "It is not rounded"),
             "half up": (half_up, "A negative tie goes up"),
             "half to even": (half_to_even, "to the even neighbour"),
             "with floats": (with_floats, "not made of integers only: divide gives float64"),

@@ -36,6 +36,7 @@ ANSWERS = {
             "codes": ([7, -2, 1, 0], "These are the codes"),
             "steps": (WEIGHTS / 0.05, "not rounded yet"),
             "unchanged": (WEIGHTS, "as they were"),
+            "rounded down": ([0.35, -0.15, 0.05, 0.0], "do not cut off"),
             "rounded up": ([0.35, -0.1, 0.1, 0.05], ""),
             "the wide range": ([0.35, -0.131, 0.044, 0.0], "the largest code is 7"),
             "8 bits": (fake_quantized(8), "These are 8 bits"),

@@ -51,10 +51,18 @@ def report(
     _require_exercise(number, passed, hint)
     if _holds_ellipsis(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
-    remark, correct = _judged(answer, passed)
-    if correct:
+    try:
+        outcome = passed(answer)
+        outcome = outcome if isinstance(outcome, str) else bool(outcome)
+    except Remark as remark:
+        outcome = str(remark)
+    except Exception:
+        subject = "What your function returns" if callable(answer) else "Your answer"
+        given = "" if callable(answer) else f", {describe(answer)},"
+        outcome = f"{subject}{given} has another form than the task asks for."
+    if outcome is True:
         return Verdict(number, "correct", explain)
-    return Verdict(number, "not yet", f"{remark} Hint: {hint}".lstrip())
+    return Verdict(number, "not yet", f"{outcome or ''} Hint: {hint}".lstrip())
 
 
 def exercise(hint: str, explain: str) -> Callable:
@@ -74,19 +82,6 @@ def exercise(hint: str, explain: str) -> Callable:
         return check
 
     return check_of
-
-
-def _judged(answer: object, passed: Callable[[object], bool | str]) -> tuple[str, bool]:
-    """What to say about an answer, and whether it is right."""
-    try:
-        outcome = passed(answer)
-        return (outcome, False) if isinstance(outcome, str) else ("", bool(outcome))
-    except Remark as remark:
-        return str(remark), False
-    except Exception:
-        subject = "What your function returns" if callable(answer) else "Your answer"
-        given = "" if callable(answer) else f", {describe(answer)},"
-        return f"{subject}{given} has another form than the task asks for.", False
 
 
 def _require_exercise(number: str, passed: Callable[[object], bool | str], hint: str) -> None:

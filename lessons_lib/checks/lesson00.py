@@ -171,10 +171,7 @@ def _optimizes(values: object) -> bool:
 
 def _yields_calibration_digits(generator: object) -> bool | str:
     if not callable(generator):
-        return (
-            f"It is {describe(generator)}; the converter calls a function: its name, without "
-            "parentheses."
-        )
+        return f"It is {describe(generator)}; asked is a function: its name, without parentheses."
     if not np.iterable(made := call(generator, none_is_an_answer=True)):
         return f"It returns {describe(made)}: a generator has a `yield` inside."
     try:

@@ -39,10 +39,8 @@ _WANTED |= {"block3_pointwise": "int8x4_per_tensor", "stem": "int8"}
 def _outputs(layer: str) -> str:
     if layer == "probabilities":
         return "ds_cnn_1/probabilities_1/MatMul;ds_cnn_1/probabilities_1/BiasAdd"
-    return (
-        f"ds_cnn_1/{layer}_relu_1/Relu;ds_cnn_1/{layer}_norm_1/batchnorm/add_1;"
-        f"ds_cnn_1/{layer}_1/convolution"
-    )
+    parts = ("relu_1/Relu", "norm_1/batchnorm/add_1", "1/convolution")
+    return ";".join(f"ds_cnn_1/{layer}_{part}" for part in parts)
 
 
 @exercise(

@@ -48,10 +48,8 @@ def check_runs_in_batch(runs_in_batch: object) -> bool | str:
         result = call(runs_in_batch, microseconds, tick, error)
         got = numbers_in(result, 1, subject="What your function returns")[0]
         if got != runs:
-            return (
-                f"For {microseconds} µs, a tick of {tick} µs and an error of {error} it gives "
-                f"{got:g}, expected {runs}."
-            )
+            given = f"{microseconds} µs, a tick of {tick} µs and an error of {error}"
+            return f"For {given} it gives {got:g}, expected {runs}."
     return True
 
 
@@ -70,10 +68,8 @@ _FILES = (  # what it is, its inputs and its output, the input's shape, whether 
 
 def _table(inputs: str, output: str, shape: tuple[int, ...]) -> pd.DataFrame:
     """The table of a file with these ends, and INT8 and -1 only where they may be."""
-    ends = [
-        *(("input", dtype, shape) for dtype in inputs.split()),
-        ("output", output, (shape[0], 10)),
-    ]
+    ends = [("input", dtype, shape) for dtype in inputs.split()]
+    ends += [("output", output, (shape[0], 10))]
     inside = [("weight", "INT8", (10, 784)), ("activation", "INT8", (1, 10)), ("bias", "INT32", ())]
     frame = pd.DataFrame([*ends, *inside], columns=["role", "dtype", "shape_signature"])
     shapes = frame["shape_signature"].map(lambda sizes: tuple(map(abs, sizes)))
