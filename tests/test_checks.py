@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 
 import numpy as np
 import pytest
@@ -154,6 +155,8 @@ def test_numbers_come_out_of_any_nest():
     nest = ([1, "2"], np.array([[3], [4]]), (x for x in [5]), range(6, 8))
     assert numbers_in(nest, 7).tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert sorted(numbers_in({1, 2}, ordered=False)) == [1, 2]
+    with pytest.raises(Remark, match="does it ever end"):
+        numbers_in(itertools.count())
     with pytest.raises(Remark, match="The scales holds 1 number; 2 are asked"):
         numbers_in([1], 2, subject="The scales")
 

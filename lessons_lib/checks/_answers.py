@@ -8,6 +8,7 @@ import dis
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from numbers import Number
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -19,6 +20,8 @@ from numpy.typing import ArrayLike
 from lessons_lib import affine, anatomy
 from lessons_lib.errors import FloatError, LessonError
 from lessons_lib.fixed_point import IntegersOnly
+
+_MOST_NUMBERS = 1_000_000
 
 
 class Remark(Exception):
@@ -77,7 +80,10 @@ def numbers_in(
     Raises Remark when there are not ``count``, when a part is no number (a text may be one, see
     ``number_in``), and for a set where the order counts.
     """
-    found = np.array([*_numbers(answer, subject, units, ordered)], dtype=float)
+    first = islice(_numbers(answer, subject, units, ordered), _MOST_NUMBERS + 1)
+    found = np.array([*first], dtype=float)
+    if found.size > _MOST_NUMBERS:
+        raise Remark(f"{subject} holds more than {_MOST_NUMBERS:,} numbers; does it ever end?")
     if count is not None and found.size != count:
         asked = "one is" if count == 1 else f"{count} are"
         numbers = "number" if found.size == 1 else "numbers"
