@@ -102,8 +102,9 @@ def collect(representative_dataset: Any) -> list:
 def _copy(sample: Any) -> Any:
     if isinstance(sample, dict):
         return {name: _array(value) for name, value in sample.items()}
-    if type(sample) in (list, tuple):
-        return type(sample)(map(_array, sample))
+    if isinstance(sample, list | tuple):
+        kind = tuple if isinstance(sample, tuple) else list  # also for a namedtuple
+        return kind(map(_array, sample))
     return _array(sample)
 
 

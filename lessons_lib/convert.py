@@ -65,7 +65,7 @@ def configure(
     """
     tf, chosen = tensorflow(), paths.get(path)
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if chosen.optimize else []
-    converter.representative_dataset = representative_dataset
+    converter.representative_dataset = representative_dataset if chosen.needs_calibration else None
     converter.target_spec = tf.lite.TargetSpec()
     if chosen.supported_ops:
         ops = [getattr(tf.lite.OpsSet, name) for name in chosen.supported_ops]

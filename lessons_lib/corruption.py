@@ -13,13 +13,14 @@ TURN = 30.0  # degrees, at most, either way
 SHIFT = 2.5  # pixels of 28, at most, in each direction
 CONTRAST = (0.4, 1.0)  # what is left of the light
 NOISE = 0.02  # standard deviation, where 1 is full light
+_64_BITS = 2**64 - 1  # a generator takes no negative seed
 
 
 def corrupt(pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Return uint8 ``pixels`` (N, H, W, C) turned, shifted, dimmed and noisy, of the same shape.
 
     Each image is turned by up to 30 degrees about its middle and shifted by up to 2.5/28 of its
-    side each way (bilinear, 0 beyond the edge), multiplied by 0.4 to 1.0, and given normal noise
+    height each way (bilinear, 0 beyond the edge), multiplied by 0.4 to 1.0, and given normal noise
     with a standard deviation of 0.02 of full light; then clipped and rounded to 0..255. Angle,
     shifts and factor are drawn uniformly, all from a generator seeded with the image's id, int64
     (N,): an image is corrupted the same in any selection. The strengths were chosen on the float
@@ -28,7 +29,9 @@ def corrupt(pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """
     corrupted = np.empty_like(pixels)
     for place, (image, number) in enumerate(zip(pixels, ids, strict=True)):
-        corrupted[place] = _corrupt_one(image, np.random.default_rng([SEED, int(number)]))
+        corrupted[place] = _corrupt_one(
+            image, np.random.default_rng([SEED, int(number) & _64_BITS])
+        )
     return corrupted
 
 

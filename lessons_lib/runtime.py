@@ -155,8 +155,11 @@ class Model:
 
         The input is quantized and set beforehand, and again where the model ran on something else
         meanwhile (that call takes longer). A file with a fixed batch runs all of its
-        ``fixed_batch`` inputs, all this image. Raises InputError as ``quantize_input`` does.
+        ``fixed_batch`` inputs, all this image. Raises InputError for more than one image, and as
+        ``quantize_input`` does.
         """
+        if len(image) != 1:
+            raise InputError(f"expected one image, (1, H, W, C), got {np.shape(image)}: x[:1]")
         batch = _padded(self.quantize_input(image), self.fixed_batch or 1)
 
         def invoke() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ from filelock import FileLock
 from lessons_lib import models
 from lessons_lib.children import call
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.files import artifacts, atomic_directory, data_folder, display_path, sha256
+from lessons_lib.files import (
+    artifacts,
+    artifacts_root,
+    atomic_directory,
+    content,
+    data_folder,
+    display_path,
+    sha256,
+)
 from lessons_lib.quiet import quiet, tensorflow
 
 RECIPE = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "shift": 0.08, "turn": 0.03}
@@ -133,19 +143,28 @@ def reference(name: str = "mnist_cnn", seed: int = 0) -> Path:
 
     Seed 0 is committed as it was saved. Of the seeds 1 to 3 the weights are committed: the first
     call makes the SavedModel of them, below the artifacts folder, in a child process.
-    Raises InputError for an unknown name or seed.
+    Raises InputError for an unknown name or seed, ModelFileError when the committed weights are
+    missing or damaged, and StorageError when the artifacts folder cannot be written.
     """
     _require_reference(name)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed not in SEEDS:
+        raise InputError(f"no training of {name} with seed {seed!r}; the course has {SEEDS}")
     if seed == 0:
         return require_saved_model(MODELS_FOLDER / name / "saved_model")
-    if seed not in SEEDS:
-        raise InputError(f"no training of {name} with seed {seed!r}; the course has {SEEDS}")
     weights = seed_weights(name, seed)
-    folder = artifacts("models") / f"{name}-seed{seed}-{sha256(weights)[:8]}"
-    with FileLock(f"{folder}.lock"):  # two notebooks may ask at the same time
-        if not folder.exists():
-            call("lessons_lib.training:_restore", name, weights, folder)
+    place = f"{name}-seed{seed}-{sha256(content(weights))[:8]}"
+    folder = artifacts_root() / "models" / place
+    if not _is_whole(folder):
+        with FileLock(artifacts("models") / f"{place}.lock"):  # two notebooks may ask at once
+            if not _is_whole(folder):
+                shutil.rmtree(folder, ignore_errors=True)  # what somebody left of it
+                call("lessons_lib.training:_restore", name, weights, folder)
     return require_saved_model(folder)
+
+
+def _is_whole(saved_model: Path) -> bool:
+    variables = (saved_model / "variables").glob("variables.*")
+    return (saved_model / "saved_model.pb").is_file() and len(list(variables)) == 2
 
 
 def seed_weights(name: str, seed: int) -> Path:
@@ -155,8 +174,13 @@ def seed_weights(name: str, seed: int) -> Path:
 
 def _restore(name: str, weights: Path, folder: Path) -> None:
     model = models.build(name)
-    with np.load(weights) as stored:
-        model.set_weights([stored[key] for key in stored.files])
+    try:
+        with np.load(weights) as stored:
+            model.set_weights([stored[key] for key in stored.files])
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelFileError(
+            f"{display_path(weights)} is damaged ({error}): restore it with git"
+        ) from error
     save(model, folder)
 
 

@@ -6,7 +6,9 @@ facts; nothing of the article's text stands here.
 
 import ast
 import copy
+import io
 import re
+import tokenize
 
 import pytest
 
@@ -73,6 +75,10 @@ def complaints(tag, source):
         for one, other in zip(shown, facts, strict=False)
         if ast.dump(one) != ast.dump(other)
     ]
+    words = tokenize.generate_tokens(io.StringIO(source).readline)
+    said = [token.string for token in words if token.type == tokenize.COMMENT]
+    if said != ["# or tf.int8"] * len(REMARK.get(tag, ())):
+        wrong.append(f"the remarks are {said}")
     if len(shown) != len(facts):
         wrong.append(f"{len(shown)} statements; the article has {len(facts)}")
     for name in REMARK.get(tag, ()):
@@ -104,6 +110,8 @@ def test_a_changed_snippet_is_noticed(tag):
         "take(100)": "take(10)",
         "# or tf.int8": "",
         "import tensorflow as tf\n": "",
+        "yield [input_value]": "yield [input_value]  # one at a time",
+        "OPTIMIZE_FOR_SIZE]": "OPTIMIZE_FOR_SIZE]  # deprecated",
     }
     changed = {old: source.replace(old, new) for old, new in changes.items() if old in source}
     assert len(changed) >= 3
@@ -169,7 +177,8 @@ def test_the_table_links_each_statement_to_its_lesson_and_section():
     assert len(table) == 2 + len(article.STATEMENTS)
     for line, statement in zip(table[2:], article.STATEMENTS, strict=True):
         assert f"| {statement.key} | {statement.says} | " in line
-        assert f"(notebooks/{statement.lesson:02d}_" in line
+        (notebook,) = notebooks.find([statement.lesson])
+        assert f"(notebooks/{notebook.name}#" in line
         assert statement.verdict in line
     assert "04_shrink_dynamic_range.ipynb#why-the-file-is-not-4x-smaller)" in table[3]
     plain = article.markdown(verdicts=False)

@@ -85,6 +85,11 @@ def test_the_invoker_runs_its_image_whatever_the_model_ran_meanwhile():
     assert not np.array_equal(model._tensor(model._output["index"]), output)
 
 
+def test_an_invoker_takes_one_image():
+    with pytest.raises(InputError, match=r"expected one image, .* got \(2, 28, 28, 1\)"):
+        Model(converted()["int8"]).invoker(digits().test.images[:2])
+
+
 def test_a_bigger_batch_needs_more_memory():
     small, large = (benchmark.peak_memory(converted()["float32"], batch) for batch in (1, 500))
     # One image's largest activation is conv1's 26 x 26 x 16 floats.

@@ -1,3 +1,4 @@
+import collections
 import itertools
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_a_generator_may_use_one_array_again_and_again():
     first, second = calibration.guard(generate)()
     assert np.array_equal(first[0], GOOD)
     assert np.array_equal(second[0], GOOD / 2)
+
+
+def test_a_namedtuple_may_use_one_array_again_and_again():
+    sample = collections.namedtuple("sample", "image")
+
+    def generate():
+        buffer = np.empty_like(GOOD)
+        for factor in (1.0, 0.5):
+            np.multiply(GOOD, factor, out=buffer)
+            yield sample(buffer)
+
+    first, second = calibration.guard(generate)()
+    assert np.array_equal(first[0], 2 * second[0])
+    calibration.guard(yields(sample(FakeTensor(GOOD))))
 
 
 def test_an_error_in_the_learners_generator_stays_what_it_is():

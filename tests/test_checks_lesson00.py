@@ -95,6 +95,10 @@ ANSWERS = {
             "a text": (sets(optimizations=["DEFAULT"]), "a member of `tf.lite.Optimize`"),
             "nothing": (sets(optimizations=[]), "is a list of 0"),
             "float16 as well": (sets([tf.float16], optimizations=[DEFAULT]), "another path"),
+            "a dataset as well": (
+                sets(optimizations=[DEFAULT], representative_dataset=arrays(CALIBRATION)),
+                "`representative_dataset` is set as well",
+            ),
             "no converter": (None, "`optimizations` is None"),
         },
     ),
@@ -110,6 +114,18 @@ ANSWERS = {
             "the type alone": (sets([tf.float16]), "silently gives the float32 file"),
             "no type": (sets(optimizations=[DEFAULT]), "it should be `[tf.float16]`"),
             "no list": (sets(tf.float16, optimizations=[DEFAULT]), "`supported_types` is"),
+            "uint8 ends": (
+                sets([tf.float16], optimizations=[DEFAULT], inference_input_type=tf.uint8),
+                "`inference_input_type` is set as well",
+            ),
+            "integer operators": (
+                sets([tf.float16], ops=[INT8], optimizations=[DEFAULT]),
+                "`target_spec.supported_ops` is set as well",
+            ),
+            "NumPy's type": (
+                sets([np.dtype("float16")], optimizations=[DEFAULT]),
+                "it should be `[tf.float16]`",
+            ),
             "bfloat16": (sets([tf.bfloat16], optimizations=[DEFAULT]), "float16"),
             "no list of optimizations": (sets([tf.float16], optimizations=DEFAULT), "brackets"),
         },
@@ -141,6 +157,9 @@ ANSWERS = {
         right={
             "the settings": int8(),
             "the older name": int8(optimizations=[tf.lite.Optimize.OPTIMIZE_FOR_SIZE]),
+            "as TensorFlow wraps it": int8(
+                representative_dataset=tf.lite.RepresentativeDataset(arrays(CALIBRATION))
+            ),
             "a tuple, and a generator of tensors": int8(
                 ops=(INT8,), representative_dataset=yields(CALIBRATION)
             ),
@@ -150,6 +169,7 @@ ANSWERS = {
             "a float output": (int8(inference_output_type=tf.float32), "_output_type` is float32"),
             "other operators": (int8(ops=[tf.lite.OpsSet.TFLITE_BUILTINS]), "`supported_ops` is"),
             "no list": (int8(ops=INT8), "`supported_ops` is"),
+            "float16 as well": (int8(types=[tf.float16]), "`target_spec.supported_types` is set"),
             "a called generator": (
                 int8(representative_dataset=yields(CALIBRATION)()),
                 "without parentheses",

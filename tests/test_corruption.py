@@ -57,9 +57,9 @@ def test_an_image_is_turned_and_shifted_within_the_limits():
     assert turned / 2 < abs(rows - 13.5).max() <= turned + corruption.SHIFT + 0.5
 
 
-def test_colour_images_of_another_size_are_taken():
+def test_colour_images_of_another_size_and_any_ids_are_taken():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 40, 3), np.uint8)
-    split = Split("test", pixels, np.arange(5), np.arange(5))
+    split = Split("test", pixels, np.arange(5), np.arange(-2, 3))
     hard = Dataset("colours", split, split, split, tuple("abcde")).hard
     assert hard.pixels.shape == pixels.shape
     assert hard.pixels.dtype == np.uint8

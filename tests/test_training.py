@@ -202,8 +202,30 @@ def test_unknown_names_are_refused():
         training.reference("wide_mlp")
     with pytest.raises(InputError, match="no reference model 'resnet'"):
         training.card("resnet")
-    with pytest.raises(InputError, match=r"no training of mnist_cnn with seed 4; .*\(0, 1, 2, 3\)"):
-        training.reference("mnist_cnn", 4)
+    for seed in (4, -1, 1.0, True, "1"):
+        with pytest.raises(InputError, match=r"no training .* with seed .*\(0, 1, 2, 3\)"):
+            training.reference("mnist_cnn", seed)
+
+
+def test_a_training_is_restored_where_something_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESSONS_ARTIFACTS", str(tmp_path))
+    folder = training.reference("ds_cnn", 1)
+    (folder / "variables" / "variables.index").unlink()
+    assert training.reference("ds_cnn", 1) == folder
+    convert.convert(folder, "float32")
+
+
+def test_damaged_weights_of_a_training_are_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESSONS_ARTIFACTS", str(tmp_path))
+    damaged = files.write_atomic(
+        tmp_path / "seed1.npz", training.seed_weights("ds_cnn", 1).read_bytes()[:20_000]
+    )
+    monkeypatch.setattr(training, "seed_weights", lambda name, seed: damaged)
+    with pytest.raises(ModelFileError, match=r"seed1\.npz is damaged"):
+        training.reference("ds_cnn", 1)
+    damaged.unlink()
+    with pytest.raises(ModelFileError, match="cannot read"):
+        training.reference("ds_cnn", 1)
 
 
 def test_the_models_have_the_parameters_that_the_course_says():

@@ -17,9 +17,7 @@ def check_space(converter: object) -> Verdict:
     """Check blank 0.1: a converter whose ``optimizations`` ask for a smaller file."""
 
     def passed(optimizations):
-        if _optimizes(optimizations) and _setting(converter, "target_spec.supported_types"):
-            return "`supported_types` is set as well: that is another path (float16)."
-        return True
+        return _optimizes(optimizations) and _leaves_alone(converter, "target_spec.supported_types")
 
     return report(
         "0.1",
@@ -39,7 +37,7 @@ def check_float16(converter: object) -> Verdict:
             return f"`supported_types` is {describe(types)}; it should be `[tf.float16]`."
         if not optimizations:
             return "Without `optimizations` the converter silently gives the float32 file."
-        return _optimizes(optimizations)
+        return _optimizes(optimizations) and _leaves_alone(converter)
 
     settings = [_setting(converter, n) for n in ("target_spec.supported_types", "optimizations")]
     return report(
@@ -78,6 +76,8 @@ def check_int8(converter: object) -> Verdict:
             if type(end).__name__ != "DType" or end.name != "int8":
                 said = end.name if type(end).__name__ == "DType" else describe(end)
                 return f"`{name}` is {said}; it should be `tf.int8`."
+        if _setting(converter, "target_spec.supported_types"):
+            return "`target_spec.supported_types` is set as well: that is another path."
         return _optimizes(optimizations)
 
     return report(
@@ -146,14 +146,30 @@ def settle(
 def _setting(converter: object, name: str) -> object:
     for part in name.split("."):
         converter = getattr(converter, part, None if converter is not ... else ...)
-    return converter
+    # convert() wraps the dataset that it was given: what was right stays right.
+    return getattr(converter, "input_gen", converter)
 
 
 def _named(values: object, name: str) -> bool:
     """Whether a list (or the like) holds exactly TensorFlow's member of this name."""
     if not isinstance(values, list | tuple | set | frozenset):
         return False
-    return [getattr(value, "name", None) for value in values] == [name]
+    members = [v for v in values if type(v).__name__ in ("DType", "OpsSet", "Optimize")]
+    return [v.name for v in members] == [name] and len(members) == len(values)
+
+
+def _leaves_alone(converter: object, *others: str) -> bool:
+    """True; Remark where a setting of the integer paths, or of ``others``, is set as well."""
+    types = ("inference_input_type", "inference_output_type")
+    changed = [
+        name for name in types if getattr(_setting(converter, name), "name", "") != "float32"
+    ]
+    changed += [n for n in ("representative_dataset", *others) if _setting(converter, n)]
+    if not _named(_setting(converter, "target_spec.supported_ops"), "TFLITE_BUILTINS"):
+        changed.append("target_spec.supported_ops")
+    if changed:
+        raise Remark(f"`{changed[0]}` is set as well: that is another path.")
+    return True
 
 
 def _optimizes(values: object) -> bool:

@@ -37,7 +37,7 @@ _SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
 @exercise(
     "resize the file's input to the shape of the inputs and allocate again, or let "
     "`runtime.Model` do it; then return what comes back.",
-    "One call, as many answers as inputs: the batch of this file is dynamic.",
+    "As many answers as inputs: the batch of this file is dynamic, so one call is enough.",
 )
 def check_run_tiny(run_file: object) -> bool | str:
     """Exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.

@@ -32,7 +32,7 @@ def check_p_value(p: object) -> bool | str:
             "That is exactly two heads; fewer are even more uneven, and count.",
         ),
         (0.0348, 0.0704, "That is the chi-square approximation; with so few flips, count."),
-        atol=0.001,
+        atol=0.0005,
         near=0.01,
     )
 

@@ -46,6 +46,7 @@ _TABLES = (  # the ratio behind each of six layers, the errors in steps, the row
     ([60, 38, 22, 15, 6, 5.0], [0.3, 0.2, 3.0, 0.5, 0.9, 0.7], 1),
     ([40, 37, 30, 29, 41, 38], [0.4, 0.3, 0.9, 0.5, 0.2, 0.6], 2),  # a rise larger than the fall
     ([12, 31, 30, 22, 21, 33], [2.0, 0.4, 0.3, 0.8, 0.9, 0.2], 3),  # and the lowest comes first
+    ([70, 60, 59, 30, 29, 28], [0.2, 0.4, 0.3, 2.5, 0.9, 0.7], 3),  # a clear fall before it
 )
 
 
