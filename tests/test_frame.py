@@ -133,13 +133,17 @@ def test_only_the_job_that_publishes_may_write(name):
     assert "pull_request_target" not in content["on"]
 
 
+MAKE = ("make", "--no-print-directory")  # below `make test` it would name its folder as well
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_hands_a_branchs_name_on_as_it_is(tmp_path):
     """A name may hold what make or a shell would run; only its words may arrive."""
     name = "a$(shell touch ran)`touch ran`;touch$IFS'ran"
     (tmp_path / "probe.mk").write_text('probe:\n\t@echo "$$LESSONS_BRANCH"\n')
+    rules = ["-f", files.ROOT / "Makefile", "-f", tmp_path / "probe.mk"]
     done = subprocess.run(
-        ["make", "-f", files.ROOT / "Makefile", "-f", tmp_path / "probe.mk", "probe"],
+        [*MAKE, *rules, "probe"],
         cwd=tmp_path,
         env={**os.environ, "LESSONS_BRANCH": name},
         capture_output=True,
@@ -155,7 +159,7 @@ def test_make_hands_a_branchs_name_on_as_it_is(tmp_path):
 )
 def test_make_runs_the_chosen_lessons_and_nothing_else(chosen, commands):
     done = subprocess.run(
-        ["make", "-n", "lessons", *chosen], cwd=files.ROOT, capture_output=True, text=True
+        [*MAKE, "-n", "lessons", *chosen], cwd=files.ROOT, capture_output=True, text=True
     )
     lines = [line.split("/")[-1].strip() for line in done.stdout.splitlines() if "/lessons" in line]
     assert lines == commands

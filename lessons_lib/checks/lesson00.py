@@ -69,9 +69,10 @@ def check_int8(converter: object) -> Verdict:
     def passed(settings):
         optimizations, dataset, ops, *ends = settings
         if (verdict := _yields_calibration_digits(dataset)) is not True:
-            return f"`representative_dataset` is not that of 0.3. {verdict}"
+            return f"`representative_dataset` does not pass 0.3 yet. {verdict}"
         if not _named(ops, "TFLITE_BUILTINS_INT8"):
-            return f"`supported_ops` is {describe(ops)}; it should be a list, with one `OpsSet`."
+            wanted = "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
+            return f"`supported_ops` is {describe(ops)}; it should be `{wanted}`."
         for name, end in zip(names[3:], ends, strict=True):
             if type(end).__name__ != "DType" or end.name != "int8":
                 said = end.name if type(end).__name__ == "DType" else describe(end)
@@ -109,7 +110,7 @@ def check_input_codes(codes: object, images: np.ndarray, scale: float, zero_poin
             return "These are the images cast as they are: nearly all zeros. Divide by the scale."
         if np.array_equal(found[wrong], expected[wrong] - 1):
             return f"{wrong.sum():,} codes are one too low: a cast cuts off, it does not round."
-        return f"{wrong.sum():,} of {wrong.size:,} codes are others."
+        return f"{wrong.sum():,} of {wrong.size:,} codes differ from the right ones."
 
     return report(
         "0.5",
@@ -137,7 +138,7 @@ def settle(
         print("your settings:", end=" ")
     else:
         convert.configure(converter, path, representative_dataset)
-        print("not yet yours, so with the course's settings:", end=" ")
+        print("your answer is not right yet; with the course's settings:", end=" ")
 
 
 # ---- what the checks ask of a setting
