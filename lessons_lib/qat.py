@@ -222,8 +222,7 @@ def committed(seed: int):
     if seed not in SEEDS:
         raise InputError(f"no QAT files of the training with seed {seed!r}; there are {SEEDS}")
     control = quantize_aware(models.build("ds_cnn"), **CONTROL)
-    with np.load(committed_file(seed, "control.npz")) as stored:
-        control.set_weights([stored[key] for key in stored.files])
+    training.read_weights(control, committed_file(seed, "control.npz"))
     contents = {name: committed_file(seed, f"{name}.tflite").read_bytes() for name in FOUR_BITS}
     return control, contents
 

@@ -1,5 +1,6 @@
 """Training with seeds, saving as SavedModel, and the course's trained reference models."""
 
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from lessons_lib.files import (
     data_folder,
     display_path,
     sha256,
+    write_atomic,
 )
 from lessons_lib.quiet import quiet, tensorflow
 
@@ -174,14 +176,32 @@ def seed_weights(name: str, seed: int) -> Path:
 
 def _restore(name: str, weights: Path, folder: Path) -> None:
     model = models.build(name)
+    read_weights(model, weights)
+    save(model, folder)
+
+
+def write_weights(model, file: Path) -> Path:
+    """Write all weights of a Keras model, in Keras's order, as an ``.npz``; return the file.
+
+    Raises StorageError when it cannot be written.
+    """
+    packed = io.BytesIO()
+    np.savez_compressed(packed, *model.get_weights())
+    return write_atomic(file, packed.getvalue())
+
+
+def read_weights(model, file: Path) -> None:
+    """Fill a Keras model with what ``write_weights`` wrote of one like it.
+
+    Raises ModelFileError when the file is missing, damaged, or of another model.
+    """
     try:
-        with np.load(weights) as stored:
+        with np.load(file) as stored:
             model.set_weights([stored[key] for key in stored.files])
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelFileError(
-            f"{display_path(weights)} is damaged ({error}): restore it with git"
+            f"{display_path(file)} is damaged ({error}): restore it with git"
         ) from error
-    save(model, folder)
 
 
 def card(name: str = "mnist_cnn") -> dict[str, Any]:

@@ -6,10 +6,6 @@ lesson evaluates them in front of its reader and does not train for minutes. For
 control, which was trained as long without rounding, as weights; and the two files of QAT.
 """
 
-import io
-
-import numpy as np
-
 from lessons_lib import data, files, qat, training
 
 
@@ -19,9 +15,7 @@ def main() -> None:
         jobs = [(seed, qat.CONTROL), *((seed, recipe) for recipe in qat.FOUR_BITS.values())]
         start = training.reference("ds_cnn", seed)
         control, *trained = qat.fine_tuned("ds_cnn", start, dataset, jobs, epochs=qat.EPOCHS)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, *control.get_weights())
-        written = [files.write_atomic(qat.committed_file(seed, "control.npz"), packed.getvalue())]
+        written = [training.write_weights(control, qat.committed_file(seed, "control.npz"))]
         for name, model in zip(qat.FOUR_BITS, trained, strict=True):
             file = qat.committed_file(seed, f"{name}.tflite")
             written.append(files.write_atomic(file, qat.convert_trained(model)))

@@ -7,13 +7,9 @@ measurement on, only the weights are; ``--seeds`` trains these alone.
 """
 
 import argparse
-import io
 import json
 import platform
 import time
-from pathlib import Path
-
-import numpy as np
 
 from lessons_lib import convert, data, evaluate, files, models, runtime, training
 from lessons_lib.quiet import tensorflow
@@ -51,17 +47,10 @@ def trainings(name: str, accuracy: float) -> list[dict]:
     for seed in training.SEEDS[1:]:
         model = models.build(name, seed)
         training.fit(model, dataset, seed=seed)
-        file = write_weights(model, training.seed_weights(name, seed))
+        file = training.write_weights(model, training.seed_weights(name, seed))
         found = measured(training.reference(name, seed), dataset)["accuracy"]
         lines.append({"seed": seed, "accuracy": found, "sha256": files.sha256(file)})
     return lines
-
-
-def write_weights(model, file: Path) -> Path:
-    """Write all weights, float32, in Keras's order."""
-    packed = io.BytesIO()
-    np.savez_compressed(packed, *model.get_weights())
-    return files.write_atomic(file, packed.getvalue())
 
 
 def describe(name: str, folder, dataset) -> dict:
