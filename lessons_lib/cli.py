@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from lessons_lib import files
 from lessons_lib.errors import LessonError
+from lessons_lib.system import files
 
 if TYPE_CHECKING:
-    from lessons_lib.notebooks import Run
+    from lessons_lib.course.notebooks import Run
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for the tables
 err = Console(stderr=True, highlight=False)
@@ -59,7 +59,7 @@ def run(
     folder: Folder = None,
 ) -> None:
     """Execute all lessons, or those with the given numbers; the copies go to artifacts/runs."""
-    from lessons_lib import notebooks
+    from lessons_lib.course import notebooks
 
     runs = [_run(path) for path in notebooks.find(numbers or (), folder)]
     out.print(_runs_table(runs))
@@ -73,7 +73,7 @@ def run(
 
 def _run(path: Path) -> "Run":
     """Execute one notebook behind a progress bar; without a terminal, one line at its end."""
-    from lessons_lib import notebooks
+    from lessons_lib.course import notebooks
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     look = {"console": out, "transient": True, "disable": not out.is_terminal}
@@ -100,7 +100,7 @@ def _runs_table(runs: "list[Run]") -> Table:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(ctx: typer.Context, folder: Folder = None) -> None:
     """Open JupyterLab at the first lesson; further arguments go to JupyterLab."""
-    from lessons_lib import notebooks
+    from lessons_lib.course import notebooks
 
     first = notebooks.find(folder=folder)[0].resolve()
     root = f"--ServerApp.root_dir={first.parent.parent}"
@@ -120,8 +120,8 @@ def scoreboard(
     ] = None,
 ) -> None:
     """Send a model down the seven paths; print size, accuracy, agreement and latency of each."""
-    from lessons_lib import scoreboard as board
-    from lessons_lib import training
+    from lessons_lib.judge import scoreboard as board
+    from lessons_lib.models import training
 
     with err.status("Converting and measuring the seven paths, about a minute ..."):
         source = model if model is not None else training.reference("mnist_cnn")

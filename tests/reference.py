@@ -4,7 +4,7 @@ import functools
 import tempfile
 
 from kept import kept
-from lessons_lib import calibration, convert, data, training
+from lessons_lib import calibration, data, every_path, training
 
 
 def converted(name: str = "mnist_cnn") -> dict[str, bytes]:
@@ -20,7 +20,7 @@ def _converted(name: str) -> dict[str, bytes]:
 def _convert(name: str) -> dict[str, bytes]:
     samples = calibration.representative_dataset(digits().calibration)
     with tempfile.TemporaryDirectory() as folder:
-        written = convert.convert_all_in_child(training.reference(name), samples, folder)
+        written = every_path.convert(training.reference(name), samples, folder)
         return {name: file.read_bytes() for name, file in written.items()}
 
 

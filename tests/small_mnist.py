@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lessons_lib import data
-from lessons_lib.quiet import quiet
+from lessons_lib.system.quiet import quiet
 
 COUNTS = {"train": 600, "t10k": 100}
 

@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import affine, anatomy, runtime
+from lessons_lib import affine, fixed_point, half_precision, reader, runtime, tables
 from lessons_lib.errors import InputError
 from runtimes import answer, needs_micro, on_x86
 
@@ -84,7 +84,7 @@ def test_scale_zero_point_of_the_input_equals_the_converters():
     content = tiny_models.converted("cnn", "int8_float_fallback")
     seen = np.stack([image for (image,) in tiny_models.representative_dataset((28, 28, 1))()])
     scale, zero_point = affine.scale_zero_point(seen.min(), seen.max())
-    row = anatomy.tensors(content).query("name == 'tfl.quantize'").iloc[0]
+    row = tables.tensors(content).query("name == 'tfl.quantize'").iloc[0]
     assert row["scale"] == pytest.approx(scale, rel=2e-7)
     assert row["zero_point"] == zero_point
 
@@ -195,9 +195,9 @@ def _round_trip(dtype, count, scale, zero_point):
 
 def test_quantize_equals_the_first_operator_of_a_converted_model():
     content = tiny_models.converted("cnn", "int8_float_fallback")
-    first = anatomy.operators(content).iloc[0]
+    first = tables.operators(content).iloc[0]
     assert (first["operator"], first["dtypes"]) == ("QUANTIZE", "FLOAT32 -> INT8")
-    row = anatomy.tensors(content).query("name == @first.outputs[0]").iloc[0]
+    row = tables.tensors(content).query("name == @first.outputs[0]").iloc[0]
     image = tiny_models.images((1, 28, 28, 1), count=1)[0] * 1.2 - 0.1
     ran = tiny_models.run(content, image).get_tensor(row["index"])
     assert np.array_equal(affine.quantize(image, row["scale"], row["zero_point"]), ran)
@@ -206,7 +206,7 @@ def test_quantize_equals_the_first_operator_of_a_converted_model():
 @on_x86
 def test_the_first_operator_of_a_fallback_file_rounds_ties_to_even_by_default():
     content = tiny_models.converted("cnn", "int8_float_fallback")
-    row = anatomy.tensors(content).query("name == 'tfl.quantize'").iloc[0]
+    row = tables.tensors(content).query("name == 'tfl.quantize'").iloc[0]
     scale, zero_point = np.float32(row["scale"]), row["zero_point"]
     image = (np.resize(np.arange(0.5, 200), (1, 28, 28, 1)) * scale).astype(np.float32)
     ran = runtime.tensor_values(content, image, kernels="xnnpack")[row["index"]]
@@ -257,25 +257,25 @@ def test_weights_equal_the_converters(name, path, operator, layer, order):
     ],
 )
 def test_multiplier_shift_by_hand(real, expected):
-    assert affine.multiplier_shift(real) == expected
+    assert fixed_point.multiplier_shift(real) == expected
 
 
 def test_multiplier_shift_is_exact_to_31_bits():
     real = np.exp2(RNG.uniform(-31.9, 29.9, size=(100, 10)))
-    multiplier, shift = affine.multiplier_shift(real)
+    multiplier, shift = fixed_point.multiplier_shift(real)
     assert (multiplier.dtype, shift.dtype) == (np.int32, np.int32)
     assert multiplier.min() >= 2**30
     assert np.all((shift >= -31) & (shift <= 30))
     written = np.ldexp(multiplier.astype(float), shift - 31)
     assert np.max(np.abs(written / real - 1)) <= 2.0**-31
-    again = affine.multiplier_shift(written)
+    again = fixed_point.multiplier_shift(written)
     assert np.array_equal(again, (multiplier, shift))
 
 
 def test_multiplier_shift_of_an_array_is_that_of_its_numbers():
     real = np.array([[0.0, 0.3, 2.0**-40], [7.0, 1 - 2**-40, 2e-9]])
-    multiplier, shift = affine.multiplier_shift(real)
-    one_by_one = [affine.multiplier_shift(number) for number in real.ravel()]
+    multiplier, shift = fixed_point.multiplier_shift(real)
+    one_by_one = [fixed_point.multiplier_shift(number) for number in real.ravel()]
     assert [*zip(multiplier.ravel(), shift.ravel(), strict=True)] == one_by_one
     assert all(type(part) is int for pair in one_by_one for part in pair)
 
@@ -283,7 +283,7 @@ def test_multiplier_shift_of_an_array_is_that_of_its_numbers():
 @pytest.mark.parametrize("real", [-1e-3, np.nan, np.inf, 2.0**30, [0.5, -0.5]])
 def test_multiplier_shift_refuses_what_is_no_multiplier(real):
     with pytest.raises(InputError, match=r"real_multiplier is .*lesson 09"):
-        affine.multiplier_shift(real)
+        fixed_point.multiplier_shift(real)
 
 
 @pytest.mark.parametrize("num_bits", [4, 8])
@@ -329,14 +329,14 @@ def test_quantize_bias_by_hand():
 )
 def test_biases_equal_the_converters(name, layer, shape, axis):
     content = tiny_models.converted(name, "int8")
-    operators, table = anatomy.operators(content), anatomy.tensors(content).set_index("name")
+    operators, table = tables.operators(content), tables.tensors(content).set_index("name")
     weight = table.index[(table["shape"] == shape) & (table["role"] == "weight")][0]
     names = next(inputs for inputs in operators["inputs"] if weight in inputs)
     weights = _kernel(name, layer, (3, 0, 1, 2) if len(shape) == 4 else (1, 0))
     scale = affine.per_channel_scale(weights, axis)
     bias = getattr(tiny_models, name)().layers[layer].bias.numpy()
     q = affine.quantize_bias(bias, table["scale"][names[0]], scale)
-    assert np.array_equal(q, anatomy.constant(content, names[2]))
+    assert np.array_equal(q, reader.constant(content, names[2]))
     assert np.abs(q).max() > 100
 
 
@@ -377,9 +377,9 @@ def _kernel(name, layer, order):
 
 def _stored_weights(content, shape):
     """The stored array of that shape, and its row in the table of tensors."""
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     row = table[(table["shape"] == shape) & (table["role"] == "weight")].iloc[0]
-    return anatomy.constant(content, row["name"]), row
+    return reader.constant(content, row["name"]), row
 
 
 def _magnitude_per_channel(weights, channel_axis):
@@ -464,32 +464,32 @@ def test_integers_are_integers():
     ],
 )
 def test_float16_bits_by_hand(x, bits):
-    assert affine.float16_bits(x) == bits
+    assert half_precision.bits(x) == bits
 
 
 def test_float16_bits_and_spacing_of_every_finite_half():
     halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
     halves = halves[np.isfinite(halves)]
     for half in halves[::37]:
-        written = int("".join(affine.float16_bits(half)), 2)
+        written = int("".join(half_precision.bits(half)), 2)
         assert struct.pack(">e", float(half)) == written.to_bytes(2, "big")
-    spacing = affine.float16_spacing(halves)
+    spacing = half_precision.spacing(halves)
     # Not below 0, where NumPy's own looks the other way, and not at the last, where it is inf.
     usual = (halves >= 0) & (halves < 65504)
     assert np.array_equal(spacing[usual], np.spacing(halves[usual]))
-    assert np.array_equal(spacing, affine.float16_spacing(-halves))
-    assert affine.float16_spacing(65504) == 32.0
+    assert np.array_equal(spacing, half_precision.spacing(-halves))
+    assert half_precision.spacing(65504) == 32.0
 
 
 @pytest.mark.parametrize("x", [np.nan, np.inf, 65520.0, [1.0, 1e6]])
 def test_float16_spacing_refuses_what_float16_cannot_hold(x):
     with pytest.raises(InputError, match="float16"):
-        affine.float16_spacing(x)
+        half_precision.spacing(x)
 
 
 def test_float16_bits_takes_one_number():
     with pytest.raises(InputError, match="one number"):
-        affine.float16_bits([1.0, 2.0])
+        half_precision.bits([1.0, 2.0])
 
 
 def test_tensorflow_is_not_imported():

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import anatomy, paths
+from lessons_lib import paths, reader, tables
 from lessons_lib.errors import InputError, ModelFileError
 
 WEIGHTS = {"conv": 144 + 32 * 144, "dense": 64 * 800 + 640}
@@ -35,7 +35,7 @@ def int8():
 )
 def test_byte_budget_by_hand(path, weights, biases):
     content = tiny_models.converted("cnn", path)
-    budget = anatomy.byte_budget(content)
+    budget = tables.byte_budget(content)
     assert list(budget.index) == ["weights", "biases", "other constants", "structure"]
     assert budget["weights"] == weights
     assert budget["biases"] == biases
@@ -56,7 +56,7 @@ def test_byte_budget_by_hand(path, weights, biases):
     ],
 )
 def test_audit_of_every_path(path, integer_only, input_dtype, blamed):
-    audit = anatomy.audit(tiny_models.converted("cnn", path))
+    audit = tables.audit(tiny_models.converted("cnn", path))
     assert audit.integer_only is integer_only
     assert (audit.input_dtype, audit.output_dtype) == (input_dtype, input_dtype)
     first = audit.float_operators[0].split(" -> ")[0] if audit.float_operators else None
@@ -64,7 +64,7 @@ def test_audit_of_every_path(path, integer_only, input_dtype, blamed):
 
 
 def test_audit_names_a_float_island():
-    audit = anatomy.audit(tiny_models.converted("depthwise_with_elu", "int8"))
+    audit = tables.audit(tiny_models.converted("depthwise_with_elu", "int8"))
     assert (audit.input_dtype, audit.output_dtype) == ("int8", "int8")
     assert not audit.integer_only
     operators = [text.split(" -> ")[0] for text in audit.float_operators]
@@ -74,21 +74,21 @@ def test_audit_names_a_float_island():
 
 def test_audit_looks_into_every_subgraph():
     content = tiny_models.loop()
-    audit = anatomy.audit(content)
+    audit = tables.audit(content)
     assert (audit.input_dtype, audit.output_dtype) == ("int32", "int32")
     assert not audit.integer_only
     assert [text.split(" -> ")[0] for text in audit.float_operators] == ["CAST", "MUL", "CAST"]
-    table = anatomy.operators(content)
+    table = tables.operators(content)
     assert list(table[table["float"]]["subgraph"].unique()) == [2]
 
 
 def test_audit_counts_float_inputs_without_operators():
     content = tiny_models.assemble([tiny_models.tensor("x", "FLOAT16", [1])], [], [0], [0])
-    assert anatomy.audit(content) == anatomy.Audit(False, (), "float16", "float16")
+    assert tables.audit(content) == tables.Audit(False, (), "float16", "float16")
 
 
 def test_operators_with_a_fixed_batch():
-    table = anatomy.operators(tiny_models.converted("cnn", "int8", batch=4))
+    table = tables.operators(tiny_models.converted("cnn", "int8", batch=4))
     convolution, pool, dense = "CONV_2D", "MAX_POOL_2D", "FULLY_CONNECTED"
     expected = [convolution, pool, convolution, pool, "RESHAPE", dense, dense, "SOFTMAX"]
     assert list(table["operator"]) == expected
@@ -100,14 +100,14 @@ def test_operators_with_a_fixed_batch():
 
 
 def test_an_optional_input_left_out_is_none():
-    table = anatomy.operators(tiny_models.converted("depthwise_with_elu", "int8"))
+    table = tables.operators(tiny_models.converted("depthwise_with_elu", "int8"))
     dense = table[table["operator"] == "FULLY_CONNECTED"].iloc[0]  # its bias is all zeros
     assert dense["inputs"][2] is None
     assert dense["dtypes"] == "INT8, INT8 -> INT8"
 
 
 def test_tensors_agree_with_the_interpreter(int8):
-    table = anatomy.tensors(int8)
+    table = tables.tensors(int8)
     interpreter = tiny_models.run(int8, np.zeros((1, 28, 28, 1), np.int8))
     details = interpreter.get_tensor_details()
     assert len(table) == len(details)
@@ -126,7 +126,7 @@ def test_tensors_agree_with_the_interpreter(int8):
 
 @pytest.mark.parametrize("path", paths.PATHS)
 def test_roles_in_every_path(path):
-    table = anatomy.tensors(tiny_models.converted("cnn", path))
+    table = tables.tensors(tiny_models.converted("cnn", path))
     counts = table["role"].value_counts()
     assert counts[["input", "output", "weight", "bias", "constant"]].tolist() == [1, 1, 4, 4, 3]
     stored = table["role"].isin(["weight", "bias", "constant"])
@@ -136,34 +136,34 @@ def test_roles_in_every_path(path):
 
 
 def test_granularity(int8):
-    table = anatomy.tensors(int8)
+    table = tables.tensors(int8)
     by_role = table.groupby("role")["granularity"].unique().map(set)
     assert by_role["weight"] == by_role["bias"] == {"per-channel"}
     assert by_role["input"] == by_role["output"] == {"per-tensor"}
     assert by_role["constant"] == {"none"}
-    depthwise = anatomy.tensors(tiny_models.converted("depthwise_with_elu", "int8"))
+    depthwise = tables.tensors(tiny_models.converted("depthwise_with_elu", "int8"))
     weight = depthwise[depthwise["shape"] == (1, 3, 3, 4)].iloc[0]
     assert (weight["quantized_dimension"], len(weight["scale"])) == (3, 4)
-    floats = anatomy.tensors(tiny_models.converted("cnn", "float32"))
+    floats = tables.tensors(tiny_models.converted("cnn", "float32"))
     assert set(floats["granularity"]) == {"none"}
     assert floats["scale"].isna().all()
 
 
 @pytest.mark.parametrize(("path", "batch"), [("float32", None), ("int8", None), ("int8", 4)])
 def test_multiply_accumulates_by_hand(path, batch):
-    table = anatomy.multiply_accumulates(tiny_models.converted("cnn", path, batch))
+    table = tables.multiply_accumulates(tiny_models.converted("cnn", path, batch))
     by_hand = [26 * 26 * 16 * 9, 11 * 11 * 32 * 9 * 16, 800 * 64, 64 * 10]
     assert table["macs"].tolist() == by_hand == [97344, 557568, 51200, 640]
 
 
 def test_multiply_accumulates_of_a_depthwise_convolution():
-    table = anatomy.multiply_accumulates(tiny_models.converted("depthwise_with_elu", "float32"))
+    table = tables.multiply_accumulates(tiny_models.converted("depthwise_with_elu", "float32"))
     assert table["operator"].tolist() == ["DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
     assert table["macs"].tolist() == [4 * 4 * 4 * 9, 64 * 3]
 
 
 def test_no_arithmetic_is_an_empty_table():
-    table = anatomy.multiply_accumulates(tiny_models.loop())
+    table = tables.multiply_accumulates(tiny_models.loop())
     assert len(table) == 0
     assert "macs" in table
 
@@ -171,14 +171,14 @@ def test_no_arithmetic_is_an_empty_table():
 @pytest.mark.parametrize(("path", "dtype"), [("float32", np.float32), ("float16", np.float16)])
 def test_constant_is_the_trained_weight(path, dtype):
     content = tiny_models.converted("cnn", path)
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     name = table[(table["role"] == "weight") & (table["shape"] == (64, 800))].iloc[0]["name"]
-    stored = anatomy.constant(content, name)
+    stored = reader.constant(content, name)
     assert stored.dtype == dtype
     trained = tiny_models.cnn().layers[5].kernel.numpy()
     assert np.array_equal(stored, trained.T.astype(dtype))
     stored[0, 0] = 7  # a copy of one's own
-    assert anatomy.constant(content, name)[0, 0] != 7
+    assert reader.constant(content, name)[0, 0] != 7
 
 
 def _dense(dtype, stored):
@@ -206,8 +206,8 @@ def test_int4_is_unpacked_as_the_runtime_does():
     x = np.random.default_rng(1).normal(size=(1, 7)).astype(np.float32)
     results = [tiny_models.run(content, x).get_tensor(2) for content in (int8, int4)]
     assert np.array_equal(*results)  # the runtime reads the same weights from both
-    assert np.array_equal(anatomy.constant(int4, "w"), anatomy.constant(int8, "w"))
-    row = anatomy.tensors(int4).iloc[1]
+    assert np.array_equal(reader.constant(int4, "w"), reader.constant(int8, "w"))
+    row = tables.tensors(int4).iloc[1]
     assert (row["dtype"], row["bytes"], row["role"]) == ("INT4", 18, "weight")
 
 
@@ -216,67 +216,67 @@ def test_int4_is_unpacked_as_the_runtime_does():
 )
 def test_packed_types_keep_their_whole_range(dtype, bits, low, high):
     values = np.resize(np.arange(low, high + 1), (5, 7))
-    stored = anatomy.constant(_dense(dtype, _packed(values, bits)), "w")
+    stored = reader.constant(_dense(dtype, _packed(values, bits)), "w")
     assert np.array_equal(stored, values)
     assert stored.dtype == (np.uint8 if dtype.startswith("U") else np.int8)
 
 
 def test_shared_buffers_are_counted_once():
     content = tiny_models.loop()
-    stored = anatomy.tensors(content).query("bytes > 0")
+    stored = tables.tensors(content).query("bytes > 0")
     assert stored["buffer"].duplicated().any()
-    assert anatomy.byte_budget(content).sum() == len(content)
-    assert anatomy.byte_budget(content)["other constants"] == 16 + 4 + 4 < stored["bytes"].sum()
+    assert tables.byte_budget(content).sum() == len(content)
+    assert tables.byte_budget(content)["other constants"] == 16 + 4 + 4 < stored["bytes"].sum()
 
 
 def test_buffers_behind_the_flatbuffer_are_read():
     inside, behind = tiny_models.loop(), tiny_models.loop(offset=True)
     raw = schema.ModelT.InitFromPackedBuf(behind)
     assert any(buffer.offset for buffer in raw.buffers)
-    kept = anatomy.constant(behind, "Const")
+    kept = reader.constant(behind, "Const")
     assert kept.tolist() == [0.5, 0.25, 0.125, 0.0625]
-    assert np.array_equal(kept, anatomy.constant(inside, "Const"))
-    assert anatomy.byte_budget(behind).sum() == len(behind)
+    assert np.array_equal(kept, reader.constant(inside, "Const"))
+    assert tables.byte_budget(behind).sum() == len(behind)
 
 
 def test_constant_refuses_names_and_dtypes_it_does_not_have(int8):
     with pytest.raises(InputError, match="no tensor 'nonsense' is stored here"):
-        anatomy.constant(int8, "nonsense")
+        reader.constant(int8, "nonsense")
     with pytest.raises(InputError, match="no tensor 'serving_default_image:0'"):
-        anatomy.constant(int8, "serving_default_image:0")
+        reader.constant(int8, "serving_default_image:0")
     brain = tiny_models.tensor("b", "BFLOAT16", [2], data=np.zeros(4, np.uint8))  # brain float
     with pytest.raises(InputError, match="BFLOAT16, which NumPy does not have"):
-        anatomy.constant(tiny_models.assemble([brain], [], [0], [0]), "b")
+        reader.constant(tiny_models.assemble([brain], [], [0], [0]), "b")
 
 
 def test_a_path_reads_as_the_bytes_do(tmp_path, int8):
     file = tmp_path / "m.tflite"
     file.write_bytes(int8)
-    assert anatomy.audit(file) == anatomy.audit(str(file)) == anatomy.audit(int8)
-    assert anatomy.byte_budget(file).equals(anatomy.byte_budget(bytearray(int8)))
+    assert tables.audit(file) == tables.audit(str(file)) == tables.audit(int8)
+    assert tables.byte_budget(file).equals(tables.byte_budget(bytearray(int8)))
 
 
 def test_what_is_no_model_file(tmp_path):
     with pytest.raises(ModelFileError, match=r"cannot read .*missing\.tflite"):
-        anatomy.read(tmp_path / "missing.tflite")
+        reader.read(tmp_path / "missing.tflite")
     with pytest.raises(ModelFileError, match="cannot read"):
-        anatomy.read(tmp_path)
+        reader.read(tmp_path)
     with pytest.raises(ModelFileError, match="it is empty"):
-        anatomy.read(b"")
+        reader.read(b"")
     with pytest.raises(ModelFileError, match="expected the identifier b'TFL3'"):
-        anatomy.read(b"PK\x03\x04 a zip archive")
+        reader.read(b"PK\x03\x04 a zip archive")
     with pytest.raises(InputError, match="got int"):
-        anatomy.read(3)
+        reader.read(3)
 
 
 def _read_everything(content):
-    anatomy.operators(content)
-    table = anatomy.tensors(content)
-    assert anatomy.byte_budget(content).sum() == len(content)
-    anatomy.audit(content)
-    anatomy.multiply_accumulates(content)
+    tables.operators(content)
+    table = tables.tensors(content)
+    assert tables.byte_budget(content).sum() == len(content)
+    tables.audit(content)
+    tables.multiply_accumulates(content)
     for name in table[table["bytes"] > 0]["name"].head(5):
-        anatomy.constant(content, name)
+        reader.constant(content, name)
 
 
 @pytest.mark.parametrize("path", ["float32", "int8", "float16"])
@@ -285,7 +285,7 @@ def test_every_truncation_is_found(path):
     ends = [*range(200), *range(200, len(content), 997), *range(len(content) - 100, len(content))]
     for end in ends:
         with pytest.raises(ModelFileError):
-            anatomy.read(content[:end])
+            reader.read(content[:end])
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -331,7 +331,7 @@ def test_a_false_count_is_refused_before_it_is_believed():
     schema.ModelAddSubgraphs(builder, graphs)
     builder.Finish(schema.ModelEnd(builder), file_identifier=b"TFL3")
     with pytest.raises(ModelFileError, match=r"operators than it has room for \(lesson 02\)"):
-        anatomy.read(bytes(builder.Output()))
+        reader.read(bytes(builder.Output()))
 
 
 def _no_subgraph(model):
@@ -380,7 +380,7 @@ def _short_constant(model):
     ],
 )
 def test_the_error_says_what_is_wrong(damage, message):
-    model = anatomy.read(_dense("INT8", np.zeros((5, 7), np.int8)))
+    model = reader.read(_dense("INT8", np.zeros((5, 7), np.int8)))
     damage(model)
     with pytest.raises(ModelFileError, match=message):
         _read_everything(tiny_models.pack(model))
@@ -389,12 +389,12 @@ def test_the_error_says_what_is_wrong(damage, message):
 def test_a_constant_of_half_a_number_is_found():
     half = tiny_models.tensor("h", "FLOAT32", [1], data=np.zeros(3, np.uint8))
     with pytest.raises(ModelFileError, match="3 bytes are no whole number of FLOAT32"):
-        anatomy.constant(tiny_models.assemble([half], [], [0], [0]), "h")
+        reader.constant(tiny_models.assemble([half], [], [0], [0]), "h")
 
 
 def test_a_custom_operator_has_its_own_name():
-    model = anatomy.read(_dense("INT8", np.zeros((5, 7), np.int8)))
+    model = reader.read(_dense("INT8", np.zeros((5, 7), np.int8)))
     code = model.operatorCodes[0]
     code.builtinCode = schema.BuiltinOperator.CUSTOM
     code.deprecatedBuiltinCode, code.customCode = schema.BuiltinOperator.CUSTOM, "MyOperator"
-    assert anatomy.operators(tiny_models.pack(model))["operator"].tolist() == ["MyOperator"]
+    assert tables.operators(tiny_models.pack(model))["operator"].tolist() == ["MyOperator"]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from lessons_lib import benchmark, children, convert
+from lessons_lib import benchmark, by_tensorflow, sandbox
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.runtime import Model
+from lessons_lib.run.runtime import Model
 from reference import converted, digits
 
 
@@ -59,10 +59,10 @@ class Stopped(Model):
 
 
 def test_a_fixed_batch_is_timed_as_a_batch_and_told_for_one_image(tmp_path, monkeypatch):
-    folder = children.call(
-        "lessons_lib.training:save_untrained", "one_layer", tmp_path / "model", 0, 8
+    folder = sandbox.call(
+        "lessons_lib.models.training:save_untrained", "one_layer", tmp_path / "model", 0, 8
     )
-    fixed = convert.convert(folder, "float32")
+    fixed = by_tensorflow.convert(folder, "float32")
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: Stopped.ticks * 1e-6)
     models = {"open": Stopped(converted()["float32"]), "fixed": Stopped(fixed)}
     table = benchmark.latency(models, digits().test.images, rounds=3)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lessons_lib import anatomy, browser, files, paths, runtime
+from lessons_lib import browser, files, paths, reader, runtime, tables
 from lessons_lib.errors import InputError, StorageError
 from reference import converted, digits
 
@@ -38,11 +38,11 @@ def test_the_manifest_says_what_lies_beside_it(exported):
 
 @pytest.mark.parametrize("path", browser.PATHS)
 def test_an_exported_model_has_a_batch_of_one_and_ends_that_the_browser_takes(exported, path):
-    tensors = anatomy.tensors(exported / f"{path}.tflite")
+    tensors = tables.tensors(exported / f"{path}.tflite")
     ends = tensors[tensors["role"].isin(["input", "output"])]
     assert ends["shape_signature"].tolist() == [(1, 28, 28, 1), (1, 10)]
     assert set(ends["dtype"]) == {"UINT8" if path == "uint8" else "FLOAT32"}
-    operators = set(anatomy.operators(exported / f"{path}.tflite")["operator"])
+    operators = set(tables.operators(exported / f"{path}.tflite")["operator"])
     assert not operators & {"SHAPE", "STRIDED_SLICE", "PACK"}
 
 
@@ -71,7 +71,7 @@ def test_the_digits_are_the_first_of_the_test_split(exported):
 def test_another_reference_is_exported_too(tmp_path):
     folder = browser.export(tmp_path, "ds_cnn").parent
     assert manifest(folder)["reference"] == "ds_cnn"
-    assert "DEPTHWISE_CONV_2D" in set(anatomy.operators(folder / "uint8.tflite")["operator"])
+    assert "DEPTHWISE_CONV_2D" in set(tables.operators(folder / "uint8.tflite")["operator"])
 
 
 def test_an_export_that_cannot_be_made_leaves_nothing(tmp_path):
@@ -266,16 +266,16 @@ def test_a_file_that_does_not_end_with_softmax_is_refused():
 
 
 def test_a_file_without_operators_is_refused():
-    empty = anatomy.read(converted()["float32"])
+    empty = reader.read(converted()["float32"])
     empty.subgraphs[0].operators = []
     with pytest.raises(InputError, match=r"no softmax \(lesson 14\)"):
-        browser.without_softmax(anatomy.pack(empty))
+        browser.without_softmax(reader.pack(empty))
 
 
 def test_a_file_of_the_old_schema_keeps_the_operators_number_elsewhere():
-    old = anatomy.read(converted()["float32"])
+    old = reader.read(converted()["float32"])
     for code in old.operatorCodes:
         assert code.builtinCode <= 127, "a newer operator has no place in the old schema"
         code.deprecatedBuiltinCode, code.builtinCode = code.builtinCode, 0
-    last = list(anatomy.operators(browser.without_softmax(anatomy.pack(old)))["operator"])[-1]
+    last = list(tables.operators(browser.without_softmax(reader.pack(old)))["operator"])[-1]
     assert last == "FULLY_CONNECTED"

@@ -4,9 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lessons_lib import calibration, convert, training
+from lessons_lib import by_litert, by_tensorflow, calibration, every_path, sources, training
 from lessons_lib.errors import CalibrationError
-from lessons_lib.quiet import tensorflow
+from lessons_lib.system.quiet import tensorflow
 from reference import converted, digits
 
 GOOD = np.linspace(0, 1, 28 * 28, dtype=np.float32).reshape(1, 28, 28, 1)
@@ -72,7 +72,7 @@ def test_every_bad_representative_dataset_is_refused(name):
 def test_a_conversion_in_a_child_is_guarded_as_well(name, tmp_path):
     dataset, message = BAD[name]
     with pytest.raises(CalibrationError, match=message):
-        convert.convert_all_in_child(training.reference(), dataset, tmp_path, names=["int8"])
+        every_path.convert(training.reference(), dataset, tmp_path, names=["int8"])
 
 
 def test_a_generator_may_use_one_array_again_and_again():
@@ -113,7 +113,7 @@ def test_an_error_in_the_learners_generator_stays_what_it_is():
 
 def test_every_path_that_calibrates_is_guarded():
     with pytest.raises(CalibrationError, match="holds inf"):
-        convert.convert(training.reference(), "int8", yields([ONE_INF]))
+        by_tensorflow.convert(training.reference(), "int8", yields([ONE_INF]))
 
 
 def test_a_good_dataset_comes_out_as_it_went_in_and_more_than_once():
@@ -137,11 +137,11 @@ def test_the_articles_generator_works_in_both_lanes_and_gives_the_same_bytes(pat
     def of_arrays():
         return ([image[np.newaxis]] for image in train_images[:100])
 
-    model = convert.convert(training.reference(), path, representative_data_gen)
-    assert model == convert.convert(training.reference(), path, of_arrays)
+    model = by_tensorflow.convert(training.reference(), path, representative_data_gen)
+    assert model == by_tensorflow.convert(training.reference(), path, of_arrays)
     float_model = converted()["float32"]
-    model = convert.quantize(float_model, path, representative_data_gen)
-    assert model == convert.quantize(float_model, path, of_arrays)
+    model = by_litert.quantize(float_model, path, representative_data_gen)
+    assert model == by_litert.quantize(float_model, path, of_arrays)
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_a_sample_may_be_a_list_a_tuple_or_a_dictionary(wrap, kind):
 def test_a_name_is_the_models_own(tmp_path):
     keras = tensorflow().keras
     model = keras.Sequential([keras.Input((28, 28, 1), name="digit"), keras.layers.Flatten()])
-    folder = training.save(model, tmp_path / "saved")
+    folder = sources.save(model, tmp_path / "saved")
     named = lambda name: yields({name: GOOD})  # noqa: E731
-    float_model = convert.convert(folder, "float32")
-    convert.convert(folder, "int8", named("digit"))
-    for lane, source in ((convert.convert, folder), (convert.quantize, float_model)):
+    float_model = by_tensorflow.convert(folder, "float32")
+    by_tensorflow.convert(folder, "int8", named("digit"))
+    for lane, source in ((by_tensorflow.convert, folder), (by_litert.quantize, float_model)):
         with pytest.raises(CalibrationError, match="is called 'digit'"):
             lane(source, "int8", named("image"))
 

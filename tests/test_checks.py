@@ -9,8 +9,8 @@ import pytest
 
 import test_checks_lesson02
 from lessons_lib import affine, checks
-from lessons_lib.checks import Verdict, report
-from lessons_lib.checks._answers import (
+from lessons_lib.course.checks import Verdict, report
+from lessons_lib.course.checks._answers import (
     Remark,
     array_in,
     call,
@@ -21,7 +21,7 @@ from lessons_lib.checks._answers import (
     numbers_in,
     slip,
 )
-from lessons_lib.checks._verdict import exercise
+from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.errors import InputError
 from verdicts import class_of_tests, lesson_of
 
@@ -293,7 +293,7 @@ def test_a_badly_made_exercise_is_refused(number, passed, hint, named):
 def lesson_99(tmp_path, monkeypatch):
     """A lesson's checks in a folder of their own, beside the real ones."""
     (tmp_path / "lesson99.py").write_text(
-        "from lessons_lib.checks._verdict import report\n\n"
+        "from lessons_lib.course.checks._verdict import report\n\n"
         "def check_three(answer):\n"
         "    return report('99.1', answer, lambda a: a == 3, hint='Count again.')\n"
     )

@@ -8,8 +8,8 @@ import functools
 
 import pytest
 
-from lessons_lib import anatomy, calibration, checks, convert, layers, litert, training
-from lessons_lib.checks import lesson13
+from lessons_lib import by_litert, by_tensorflow, calibration, checks, tables, training
+from lessons_lib.course.checks import lesson13
 from reference import digits
 from test_checks_lesson10 import EQUALIZABLE
 from test_checks_lesson13 import GENERAL, LAST, STEM, WIDE
@@ -19,15 +19,15 @@ from test_checks_lesson13 import GENERAL, LAST, STEM, WIDE
 def ds_cnn(path):
     """The reference ds_cnn along one path, as the bytes of a file."""
     samples = calibration.representative_dataset(digits().calibration, samples=2)
-    return convert.convert(training.reference("ds_cnn"), path, samples)
+    return by_tensorflow.convert(training.reference("ds_cnn"), path, samples)
 
 
 def weighted():
     """The kind of each operator with weights, by its layer's name."""
-    table = anatomy.operators(ds_cnn("float32"))
-    table = table[table["operator"].isin(anatomy.PARAMETERS)]
+    table = tables.operators(ds_cnn("float32"))
+    table = table[table["operator"].isin(tables.PARAMETERS)]
     names = table["outputs"].map(";".join)
-    return dict(zip(names.map(layers.layer_name), table["operator"], strict=True))
+    return dict(zip(names.map(tables.layer_name), table["operator"], strict=True))
 
 
 def test_10_3_and_13_2_know_the_layers_of_ds_cnn():
@@ -37,8 +37,8 @@ def test_10_3_and_13_2_know_the_layers_of_ds_cnn():
 
 
 def recipes(rules):
-    table = litert.plan(ds_cnn("float32"), "int8", rules)
-    return table.loc[table["operator"].isin(anatomy.PARAMETERS), "recipe"].tolist()
+    table = by_litert.plan(ds_cnn("float32"), "int8", rules)
+    return table.loc[table["operator"].isin(tables.PARAMETERS), "recipe"].tolist()
 
 
 def test_13_2_knows_what_the_rules_do_to_the_real_model():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lessons_lib import affine, checks, training
-from lessons_lib.checks import lesson00
-from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib.course.checks import lesson00
+from lessons_lib.system.quiet import quiet, tensorflow
 from reference import digits
 from verdicts import Answers, class_of_tests
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib import checks, paths
-from lessons_lib.evaluate import Flips
+from lessons_lib.judge.evaluate import Flips
 from verdicts import Answers, class_of_tests
 
 

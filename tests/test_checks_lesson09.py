@@ -3,7 +3,7 @@
 import numpy as np
 
 from lessons_lib import affine, checks
-from lessons_lib.fixed_point import shift_ties_away
+from lessons_lib.numbers.fixed_point import shift_ties_away
 from verdicts import Answers, class_of_tests
 
 

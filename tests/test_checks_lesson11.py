@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from lessons_lib import affine, checks, layers
+from lessons_lib import affine, checks, layer_errors
 from verdicts import Answers, class_of_tests, network
 
 BACK = affine.dequantize([12, 7, 15, 10], 0.5, 10)
@@ -63,8 +63,8 @@ ANSWERS = {
             "rounded": (0.32, 19.8),
             "a list": [0.316, 19.78],
             "by the library": (
-                layers.rms_error(REAL, BACK) / 0.5,
-                layers.signal_to_noise(REAL, BACK),
+                layer_errors.rms_error(REAL, BACK) / 0.5,
+                layer_errors.signal_to_noise(REAL, BACK),
             ),
             "texts": ("0.32 steps", "19.8 dB"),
             "an array": np.array([0.32, 19.8]),
@@ -79,7 +79,7 @@ ANSWERS = {
             "rounded too far": ((0.32, 20), "Rounded too far"),
             "swapped": ((19.8, 0.316), "The steps come first"),
             "the steps alone": (0.316, "holds 1 number; 2 are asked"),
-            "a function": (layers.rms_error, "holds a function"),
+            "a function": (layer_errors.rms_error, "holds a function"),
         },
     ),
     checks.check_steepest_fall: Answers(

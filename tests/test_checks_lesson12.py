@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lessons_lib import affine, checks, models
+from lessons_lib import affine, checks
 from verdicts import Answers, class_of_tests, network
 
 WEIGHTS = np.float32([0.35, -0.12, 0.06, 0.02])
@@ -76,7 +76,7 @@ ANSWERS = {
             "another network": (int4(f"DEPTHWISE_CONV_2D {END}"), "It is not mnist_cnn"),
             "no file": (b"TFL3", "no readable .tflite file"),
             "a path": ("int4", "give the content of a file"),
-            "a module": (models, "asked is a file's content"),
+            "a module": (checks, "asked is a file's content"),
             "a number": (4, "asked is a file's content"),
         },
     ),

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lessons_lib import checks
-from lessons_lib.litert import Rule
+from lessons_lib.convert.by_litert import Rule
 from verdicts import Answers, class_of_tests
 
 GENERAL, LAST = Rule(".*", "int8_per_tensor"), Rule("block3_pointwise", "int8x4_per_tensor")

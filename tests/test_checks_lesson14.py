@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lessons_lib import anatomy, checks
+from lessons_lib import checks, tables
 from verdicts import Answers, class_of_tests, network
 
 
@@ -134,6 +134,6 @@ def test_14_3_is_right_about_files():
         ("INT8", 1, False),
         ("UINT8", -1, False),
     ):
-        tensors = anatomy.tensors(network("FULLY_CONNECTED", dtype, batch=batch))
+        tensors = tables.tensors(network("FULLY_CONNECTED", dtype, batch=batch))
         assert bool(fits_browser(tensors)) is taken
         assert {"role", "dtype", "shape_signature"} <= set(tensors.columns)

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from lessons_lib.children import call
 from lessons_lib.errors import CalibrationError, ChildDied
+from lessons_lib.system.sandbox import call
 
 
 # The functions below are run in a child process, which finds this module by its name.

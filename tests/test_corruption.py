@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lessons_lib import corruption, evaluate, files, runtime
-from lessons_lib.data import Dataset, Split
+from lessons_lib.models.data import Dataset, Split
 from reference import converted, digits
 
 

@@ -1,6 +1,6 @@
 """The datasets: what is in them, what is never in two splits, and what happens when things fail.
 
-Whatever needs TensorFlow runs in a child process (`children.call`), so that this one stays small.
+Whatever needs TensorFlow runs in a child process (`sandbox.call`), so that this one stays small.
 """
 
 import gzip
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import small_mnist
-from lessons_lib import children, data, files
+from lessons_lib import data, files, sandbox
 from lessons_lib.errors import ChildDied, DataError, InputError, LessonError, StorageError
 
 ORIGINALS = files.ROOT.parent / "shared" / "data" / "mnist"
@@ -67,7 +67,7 @@ def splits(dataset):
 
 
 def here(function, *args):
-    """What ``children.call`` does, without the child: where this process is one already."""
+    """What ``sandbox.call`` does, without the child: where this process is one already."""
     module, name = function.split(":")
     return getattr(importlib.import_module(module), name)(*args)
 
@@ -144,7 +144,7 @@ def imported_by_a_load():
 
 
 def test_a_cached_load_imports_neither_tensorflow_nor_tfds(digits):
-    assert children.call("test_data:imported_by_a_load") == []
+    assert sandbox.call("test_data:imported_by_a_load") == []
 
 
 def test_readme_states_the_true_checksums(digits):
@@ -177,7 +177,7 @@ def rebuild(folder):
 
 def test_rebuilding_gives_the_same_bytes(digits, tmp_path):
     folder = tmp_path / "mnist" / "1.0.0"
-    children.call("test_data:rebuild", folder)
+    sandbox.call("test_data:rebuild", folder)
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         p.name for p in data.EMBEDDED.iterdir()
     )
@@ -318,7 +318,7 @@ def all_damage(folder, digits, artifacts):
 def damage(digits, artifacts, tmp_path_factory):
     """What happened to each load: messages for the records, successes for the cache."""
     folder = tmp_path_factory.mktemp("damaged")
-    return children.call("test_data:all_damage", folder, digits, artifacts)
+    return sandbox.call("test_data:all_damage", folder, digits, artifacts)
 
 
 def test_a_damaged_or_missing_record_file_is_a_clear_error(damage):
@@ -412,7 +412,7 @@ def test_a_failed_download_leaves_nothing_half_written(tfds_dir, proxy):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         proxy(server.server_port)
         with pytest.raises(DataError, match=r"fashion_mnist could not be prepared.*404"):
-            children.call("lessons_lib.data:load", "fashion_mnist")
+            sandbox.call("lessons_lib.models.data:load", "fashion_mnist")
         server.shutdown()
     assert [path.name for path in tfds_dir.iterdir()] == [".fashion_mnist.lock"]
 
@@ -438,10 +438,10 @@ def test_manual_dir_with_other_content_is_refused(tfds_dir, tmp_path):
 def test_after_a_killed_preparation_two_processes_at_once_prepare_once(tfds_dir, tmp_path):
     originals, log = small_mnist.write_originals(tmp_path / "originals"), tmp_path / "log"
     with pytest.raises(ChildDied):
-        children.call("small_mnist:load_and_die", originals)
+        sandbox.call("small_mnist:load_and_die", originals)
     assert any((tfds_dir / ".mnist.preparing").rglob("*tfrecord*"))  # what the killed process left
     with ThreadPoolExecutor(2) as pool:
-        task = (children.call, "small_mnist:load_slowly", originals, log)
+        task = (sandbox.call, "small_mnist:load_slowly", originals, log)
         one, two = (job.result() for job in [pool.submit(*task) for _ in range(2)])
     first, second = log.read_text().split()
     assert first == second, "one process prepared both splits, the other one waited for it"
@@ -481,7 +481,7 @@ def full_mnist():
 
 @needs_originals
 def test_full_mnist_is_prepared_from_its_originals(tfds_dir):
-    one, again = (children.call("test_data:full_mnist") for _ in range(2))
+    one, again = (sandbox.call("test_data:full_mnist") for _ in range(2))
     assert one["counts"] == [59_500, 500, 10_000]
     assert one["shared"] == [False, False, False]
     np.testing.assert_array_equal(one["ids"], np.arange(70_000))
@@ -528,7 +528,7 @@ def mock_loads(root):
 
 
 def test_prepared_cifar10_and_fashion_mnist_are_only_read(tfds_dir):
-    results = children.call("test_data:mock_loads", tfds_dir)
+    results = sandbox.call("test_data:mock_loads", tfds_dir)
     for name, shape in (("cifar10", (32, 32, 3)), ("fashion_mnist", (28, 28, 1))):
         stored, loaded, untouched = results[name]
         assert untouched, "a prepared dataset may lie on a read-only volume"

@@ -62,7 +62,7 @@ def test_a_disk_that_gets_full_leaves_the_old_file(tmp_path):
     [
         "runtime.Model(bytes(5000))",
         "data.load()",
-        'convert.convert_all_in_child(training.reference(), None, sys.argv[1], names=["float32"])',
+        'every_path.convert(training.reference(), None, sys.argv[1], names=["float32"])',
     ],
     ids=["a model is probed", "the digits are decoded", "a model is converted"],
 )

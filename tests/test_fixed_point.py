@@ -8,7 +8,7 @@ import pytest
 
 from lessons_lib import fixed_point
 from lessons_lib.errors import FloatError
-from lessons_lib.fixed_point import IntegersOnly
+from lessons_lib.numbers.fixed_point import IntegersOnly
 
 
 def ties_up(x: Fraction) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tiny_models
-from lessons_lib import affine, anatomy, folding
+from lessons_lib import affine, folding, reader, tables
 from lessons_lib.errors import InputError
 
 
@@ -61,16 +61,16 @@ def test_the_folded_weights_are_the_converters(name, order, quantized_dimension)
     model = normalized(build)
     kernel, bias = folded(model, axis)
     content = tiny_models.convert(model, "float32")
-    table = anatomy.tensors(content).set_index("role")["name"]
+    table = tables.tensors(content).set_index("role")["name"]
     kernel = kernel.transpose(order)
-    np.testing.assert_allclose(anatomy.constant(content, table["weight"]), kernel, rtol=1e-6)
-    stored_bias = anatomy.constant(content, table["bias"])
+    np.testing.assert_allclose(reader.constant(content, table["weight"]), kernel, rtol=1e-6)
+    stored_bias = reader.constant(content, table["bias"])
     np.testing.assert_allclose(stored_bias, bias, rtol=1e-5, atol=1e-6)
 
     int8 = tiny_models.convert(model, "int8")
     scale = affine.per_channel_scale(kernel, quantized_dimension)
     q = affine.quantize(kernel, scale, 0, narrow_range=True)
-    assert np.array_equal(q, anatomy.constant(int8, table["weight"]))
+    assert np.array_equal(q, reader.constant(int8, table["weight"]))
 
 
 def test_fold_batch_norm_by_hand():

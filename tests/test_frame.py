@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import lessons_lib
 from lessons_lib import files
 
 TARGETS = {"help", "lab", "lessons", "test", "book", "refresh", "lint", "bench"}
@@ -196,15 +197,8 @@ def test_no_file_names_an_index():
 # ---- what may import what
 
 # A module imports only from rooms before its own.
-ROOMS = (
-    *("errors", "quiet", "files", "children", "trusted"),
-    *("corruption", "data", "models", "training"),
-    *("paths", "affine", "folding", "anatomy", "layers"),
-    *("inputs", "fixed_point", "integer_graph", "integer_engine"),
-    *("calibration", "litert", "convert", "qat"),
-    *("runtime", "evaluate", "benchmark", "scoreboard", "browser"),
-    *("plots", "widgets", "checks", "notebooks", "article", "cli"),
-)
+ROOMS = tuple(room for rooms in lessons_lib.FLOORS.values() for room in rooms)
+PACKAGES = {package.split(".")[-1] for package in lessons_lib.FLOORS} - {""}
 SOURCES = sorted((files.ROOT / "lessons_lib").rglob("*.py"))
 DEVELOPERS_SOURCES = sorted(
     path
@@ -223,16 +217,18 @@ def imported(text):
 
 
 def rooms_used(text):
-    """The modules of the course that a source imports, or has a child process import."""
-    called = re.findall(r"""(?<=["'])lessons_lib\.\w+(?=:\w+["'])""", text)
+    """The rooms of the course that a source imports, or has a child process import."""
+    called = re.findall(r"""(?<=["'])lessons_lib\.[\w.]+(?=:\w+["'])""", text)
     for name in [*imported(text), *called]:
-        package, _, rest = name.partition(".")
+        package, *rest = name.split(".")
         if package == "lessons_lib":
-            yield rest.split(".")[0]
+            yield from [part for part in rest if part in ROOMS][:1]
 
 
 def room(path):
-    return path.relative_to(files.ROOT / "lessons_lib").parts[0].removesuffix(".py")
+    """The room in which a source stands, None for what a package says of itself."""
+    parts = path.relative_to(files.ROOT / "lessons_lib").with_suffix("").parts
+    return next((part for part in parts if part in ROOMS), None)
 
 
 def late_imports(path):
@@ -243,13 +239,26 @@ def late_imports(path):
 
 
 def test_every_module_has_its_room():
-    assert {room(path) for path in SOURCES} - {"__init__"} == set(ROOMS)
+    assert {room(path) for path in SOURCES} - {None} == set(ROOMS)
     assert len(set(ROOMS)) == len(ROOMS)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_room_is_called_as_a_package_or_a_module_of_pythons():
+    assert not set(ROOMS) & (PACKAGES | set(sys.stdlib_module_names))
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_is_found_by_its_name(name):
+    found = getattr(lessons_lib, name)
+    home = found.__name__.removesuffix(f".{name}").removeprefix("lessons_lib").removeprefix(".")
+    assert name in lessons_lib.FLOORS[home or ("." if name == "cli" else "")]
+
+
+@pytest.mark.parametrize(
+    "path", SOURCES, ids=lambda path: path.as_posix().partition("lessons_lib/")[2]
+)
 def test_a_module_imports_only_from_rooms_before_it(path):
-    if room(path) == "__init__":
+    if room(path) is None:
         assert list(rooms_used(path.read_text(encoding="utf-8"))) == []
     else:
         assert late_imports(path) == []
@@ -259,9 +268,9 @@ def test_a_module_imports_only_from_rooms_before_it(path):
     "line",
     [
         "from lessons_lib import affine, scoreboard",
-        "from lessons_lib.scoreboard import build",
-        "def f():\n    import lessons_lib.scoreboard",
-        "call('lessons_lib.scoreboard:build', 1)",
+        "from lessons_lib.judge.scoreboard import build",
+        "def f():\n    import lessons_lib.judge.scoreboard",
+        "call('lessons_lib.judge.scoreboard:build', 1)",
     ],
 )
 def test_every_kind_of_import_is_seen(line):
@@ -325,11 +334,11 @@ from lessons_lib import convert, data, training
 digits = data.load().test
 with tempfile.TemporaryDirectory() as folder:
     names = ["float32"]
-    written = convert.convert_all_in_child(training.reference(), None, folder, names=names)
+    written = every_path.convert(training.reference(), None, folder, names=names)
     model = runtime.Model(written["float32"])
     evaluate.accuracy(model.classes(digits.images), digits.labels)
     benchmark.latency({"float32": model}, digits.images, rounds=2, warmup=1)
-    anatomy.byte_budget(written["float32"])
+    tables.byte_budget(written["float32"])
 print(sorted({"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)))
 """
 

@@ -59,7 +59,7 @@ print(json.dumps([
     len(digits.test.labels),
     str(training.reference("ds_cnn")),
     browser.RECORDED.is_file() and bool(browser.read_outputs()),
-    children.call("lessons_lib.files:artifacts_root").as_posix(),
+    sandbox.call("lessons_lib.system.files:artifacts_root").as_posix(),
     files.display_path(data.EMBEDDED),
 ]))
 """
@@ -85,7 +85,7 @@ import json, sys, os
 {first}
 from lessons_lib import children, files
 {then}
-print(json.dumps([str(files.ROOT), str(children.call("lessons_lib.files:artifacts_root"))]))
+print(json.dumps([str(files.ROOT), str(sandbox.call("lessons_lib.system.files:artifacts_root"))]))
 """
 
 

@@ -8,9 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import anatomy, integer_engine, runtime
+from lessons_lib import integer_engine, reader, runtime, tables
 from lessons_lib.errors import FloatError, InputError, ModelFileError
-from lessons_lib.trusted import trust
+from lessons_lib.system.sandbox import trust
 from reference import converted, digits
 from runtimes import answer, needs_micro, on_x86
 
@@ -51,7 +51,7 @@ def test_every_tensor_between_is_exact(model, kernels):
     content = converted(model)["int8"]
     x = codes(content, 100)
     expected = runtime.tensor_values(content, x, kernels=kernels)
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     computed = table["role"].isin(["input", "activation", "output"]) & (table["dtype"] == "INT8")
     traced = integer_engine.trace(content, x, kernels=kernels)
     assert set(traced) == set(table.index[computed])
@@ -133,7 +133,7 @@ def dilated(keras):
 def test_what_a_dynamic_batch_adds_is_exact(build, operators, kernels):
     model = build(tiny_models.fresh_keras())
     content = tiny_models.convert(model, "int8")
-    assert operators <= set(anatomy.operators(content)["operator"])
+    assert operators <= set(tables.operators(content)["operator"])
     x = runtime.Model(content).quantize_input(tiny_models.images(model.inputs[0].shape[1:], 40))
     expected = runtime.Model(content, kernels=kernels).run(x, batch_size=len(x))
     assert np.array_equal(integer_engine.run(content, x, kernels=kernels), expected)
@@ -144,9 +144,9 @@ def test_the_networks_have_the_operators_that_they_are_for(made_by_keras):
     pools = {"DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
     more = {"CONV_2D", "PAD", "ADD", "MAX_POOL_2D", "CONCATENATION", "MEAN", "SOFTMAX"}
     wanted = pools | more if images.shape[3] == 3 else pools
-    assert wanted <= set(anatomy.operators(contents[0])["operator"])
-    assert "QUANTIZE" in set(anatomy.operators(contents[1])["operator"])
-    options = [op.builtinOptions for op in anatomy.read(contents[0]).subgraphs[0].operators]
+    assert wanted <= set(tables.operators(contents[0])["operator"])
+    assert "QUANTIZE" in set(tables.operators(contents[1])["operator"])
+    options = [op.builtinOptions for op in reader.read(contents[0]).subgraphs[0].operators]
     dilated = any(getattr(option, "dilationHFactor", 1) == 2 for option in options)
     assert dilated == (images.shape[3] == 3)
 
@@ -318,7 +318,7 @@ def test_a_truncated_file_is_refused(length):
 
 def damaged(change):
     """The int8 file of mnist_cnn after ``change(graph)``."""
-    model = anatomy.read(converted()["int8"])
+    model = reader.read(converted()["int8"])
     change(model.subgraphs[0])
     return tiny_models.pack(model)
 

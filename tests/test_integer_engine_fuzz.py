@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import integer_models
-from lessons_lib import integer_engine, runtime
-from lessons_lib.trusted import trust
+from lessons_lib import integer_engine, micro
+from lessons_lib.system.sandbox import trust
 from runtimes import ON_X86, answer
 
 EXAMPLES = 100
@@ -15,7 +15,7 @@ EXAMPLES = 100
 
 def at_hand(case: integer_models.Case) -> list[str]:
     """The runtimes of this machine that take the case."""
-    here = {"reference": True, "tflm": runtime.micro_installed()}
+    here = {"reference": True, "tflm": micro.installed()}
     return [name for name in case.runtimes if here.get(name, ON_X86)]
 
 

@@ -1,4 +1,4 @@
-"""The LiteRT lane: paths, rules and errors of ``convert.quantize``, without TensorFlow."""
+"""The LiteRT lane: paths, rules and errors of ``by_litert.quantize``, without TensorFlow."""
 
 import copy
 import functools
@@ -13,23 +13,23 @@ from litert_quantizer import calibrator, quantizer, recipe
 
 import tiny_models
 from lessons_lib import (
-    anatomy,
+    by_litert,
     calibration,
-    convert,
     evaluate,
     files,
-    litert,
     paths,
+    reader,
     runtime,
+    tables,
     training,
 )
+from lessons_lib.convert.by_litert import Rule
 from lessons_lib.errors import CalibrationError, ConversionError, InputError, ModelFileError
-from lessons_lib.litert import Rule
-from lessons_lib.quiet import quiet
+from lessons_lib.system.quiet import quiet
 from reference import converted, digits
 
 MODELS = ("mnist_cnn", "ds_cnn")
-ALL = (*paths.PATHS, *litert.BEYOND)
+ALL = tuple(paths.ALL)
 WEIGHTS = {
     "float32": "FLOAT32",
     "float16": "FLOAT16",
@@ -49,7 +49,7 @@ def float32(model="ds_cnn"):
 
 @functools.cache
 def quantized(path, model="ds_cnn", rules=()):
-    return convert.quantize(float32(model), path, samples(), rules=rules)
+    return by_litert.quantize(float32(model), path, samples(), rules=rules)
 
 
 def by_the_library(recipe, model):
@@ -71,9 +71,9 @@ def classes(content):
 
 def weight_dtypes(content):
     """The dtype of each operator's weights, by the kind of operator and its output's name."""
-    tensors = anatomy.tensors(content).set_index("name")["dtype"]
-    table = anatomy.operators(content)
-    table = table[table["operator"].isin(anatomy.PARAMETERS)]
+    tensors = tables.tensors(content).set_index("name")["dtype"]
+    table = tables.operators(content)
+    table = table[table["operator"].isin(tables.PARAMETERS)]
     return {
         (row.operator, row.outputs[0]): tensors[row.inputs[1].removesuffix("_dequant")]
         for row in table.itertuples()
@@ -82,8 +82,8 @@ def weight_dtypes(content):
 
 def recipes(path, rules=(), model="ds_cnn"):
     """The recipe of each operator with weights, by the layer's name."""
-    table = litert.plan(float32(model), path, rules)
-    table = table[table["operator"].isin(anatomy.PARAMETERS)]
+    table = by_litert.plan(float32(model), path, rules)
+    table = table[table["operator"].isin(tables.PARAMETERS)]
     return [
         (row.outputs.split("/")[1].split("_relu")[0].removesuffix("_1"), row.recipe)
         for row in table.itertuples()
@@ -97,7 +97,7 @@ def recipes(path, rules=(), model="ds_cnn"):
 @pytest.mark.parametrize("path", ALL)
 def test_each_path_keeps_its_promise(path, model):
     content = quantized(path, model)
-    found, promise = anatomy.audit(content), litert.get(path)
+    found, promise = tables.audit(content), paths.get(path)
     assert (found.input_dtype, found.output_dtype) == (promise.input_dtype, promise.output_dtype)
     assert found.integer_only == promise.integer_only
     convolutions = {
@@ -125,18 +125,18 @@ def test_the_converters_own_file_is_no_smaller_and_agrees(path):
 
 
 def test_float32_is_the_file_itself():
-    assert convert.quantize(float32(), "float32") == float32()
+    assert by_litert.quantize(float32(), "float32") == float32()
 
 
 def test_a_path_and_bytes_give_the_same(tmp_path):
     file = files.write_atomic(tmp_path / "m.tflite", float32())
-    assert convert.quantize(file, "int8", samples()) == quantized("int8")
+    assert by_litert.quantize(file, "int8", samples()) == quantized("int8")
 
 
 def test_a_file_not_seen_before_is_quantized_in_a_child_and_gives_the_same_bytes():
     other = float32() + bytes(16)  # what stands behind a FlatBuffer is not read
-    in_a_child = convert.quantize(other, "int8", samples())
-    assert convert.quantize(other, "int8", samples()) == in_a_child == quantized("int8")
+    in_a_child = by_litert.quantize(other, "int8", samples())
+    assert by_litert.quantize(other, "int8", samples()) == in_a_child == quantized("int8")
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_a_depthwise_convolution_keeps_8_bits_where_the_others_have_4():
 
 def test_4_bit_weights_use_the_symmetric_codes():
     content = quantized("dynamic_int4")
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     names = table[table["dtype"] == "INT4"]["name"]
-    codes = np.concatenate([anatomy.constant(content, name).ravel() for name in names])
+    codes = np.concatenate([reader.constant(content, name).ravel() for name in names])
     assert (codes.min(), codes.max()) == (-7, 7)
 
 
@@ -171,11 +171,11 @@ def test_4_bit_weights_use_the_symmetric_codes():
 
 def test_a_shape_reads_integers_and_the_answers_stay():
     raw = by_the_library(recipe.static_wi8_ai8(), "mnist_cnn")
-    assert any("SHAPE" in name for name in anatomy.audit(raw).float_operators)
-    mended = litert.let_shapes_read_integers(raw)
-    assert anatomy.audit(mended).integer_only
-    assert "FLOAT32" not in set(anatomy.tensors(mended)["dtype"])
-    assert len(anatomy.tensors(mended)) == len(anatomy.tensors(raw)) - 1
+    assert any("SHAPE" in name for name in tables.audit(raw).float_operators)
+    mended = by_litert.let_shapes_read_integers(raw)
+    assert tables.audit(mended).integer_only
+    assert "FLOAT32" not in set(tables.tensors(mended)["dtype"])
+    assert len(tables.tensors(mended)) == len(tables.tensors(raw)) - 1
     codes = [runtime.Model(content) for content in (raw, mended)]
     images = digits().test.images
     before, after = (model.run(model.quantize_input(images)) for model in codes)
@@ -184,25 +184,25 @@ def test_a_shape_reads_integers_and_the_answers_stay():
 
 def test_a_mended_model_keeps_the_inner_tensors_of_an_operator():
     """An LSTM names them by their numbers, and these move when a tensor goes."""
-    model = anatomy.read(by_the_library(recipe.static_wi8_ai8(), "mnist_cnn"))
+    model = reader.read(by_the_library(recipe.static_wi8_ai8(), "mnist_cnn"))
     graph = model.subgraphs[0]
     graph.tensors.append(copy.copy(graph.tensors[0]))  # behind the one that is taken out
     graph.tensors[-1].name = b"inner"
     graph.operators[-1].intermediates = [len(graph.tensors) - 1]
-    (mended,) = anatomy.read(litert.let_shapes_read_integers(anatomy.pack(model))).subgraphs
+    (mended,) = reader.read(by_litert.let_shapes_read_integers(reader.pack(model))).subgraphs
     (inner,) = mended.operators[-1].intermediates
     assert mended.tensors[inner].name == b"inner" and inner == len(graph.tensors) - 2
 
 
 def test_a_mended_model_keeps_its_signature():
-    model = anatomy.read(quantized("int8_float_fallback", "mnist_cnn"))
+    model = reader.read(quantized("int8_float_fallback", "mnist_cnn"))
     (signature,), graph = model.signatureDefs, model.subgraphs[0]
     assert [end.tensorIndex for end in signature.inputs] == graph.inputs
     assert [end.tensorIndex for end in signature.outputs] == graph.outputs
 
 
 def test_a_model_without_shapes_comes_back_as_it_is():
-    assert litert.let_shapes_read_integers(quantized("int8")) == quantized("int8")
+    assert by_litert.let_shapes_read_integers(quantized("int8")) == quantized("int8")
 
 
 # ---- rules
@@ -239,7 +239,7 @@ def test_a_rule_may_be_limited_to_one_kind_of_operator():
 
 def test_per_tensor_weights_have_one_scale():
     content = quantized("int8", rules=(Rule(".*", "int8_per_tensor"),))
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     assert set(table[table["role"] == "weight"]["granularity"]) == {"per-tensor"}
     assert len(content) < len(quantized("int8"))
 
@@ -252,7 +252,7 @@ def test_an_operator_may_stay_in_float_where_the_path_allows_it():
     with pytest.raises(
         InputError, match=r"int8 promises integers only.*float32 to FULLY_CONNECTED.*_fallback"
     ):
-        convert.quantize(float32(), "int8", samples(), rules=rules)
+        by_litert.quantize(float32(), "int8", samples(), rules=rules)
     overruled = (*rules, Rule("probabilities", "int8"))
     assert dict(recipes("int8", overruled))["probabilities"] == "int8"
 
@@ -260,19 +260,19 @@ def test_an_operator_may_stay_in_float_where_the_path_allows_it():
 def test_a_static_rule_needs_samples_on_any_path():
     rules = (Rule("stem", "int8"),)
     with pytest.raises(ConversionError, match=r"^the rule for 'stem' \(int8\) needs a rep"):
-        convert.quantize(float32(), "dynamic_range", rules=rules)
+        by_litert.quantize(float32(), "dynamic_range", rules=rules)
     overruled = (*rules, Rule("stem", "float32"))
-    assert convert.quantize(float32(), "dynamic_range", rules=overruled)
-    assert convert.quantize(float32(), "dynamic_range", samples(), rules=rules)
+    assert by_litert.quantize(float32(), "dynamic_range", rules=overruled)
+    assert by_litert.quantize(float32(), "dynamic_range", samples(), rules=rules)
 
 
 def test_a_rule_that_matches_nothing_is_refused_and_lists_what_it_could_match():
     with pytest.raises(InputError, match=r"no operator matches .*'block9'.*block1_pointwise") as e:
-        convert.quantize(float32(), "int8", samples(), rules=[Rule("block9", "int8x4")])
+        by_litert.quantize(float32(), "int8", samples(), rules=[Rule("block9", "int8x4")])
     assert "DEPTHWISE_CONV_2D" not in str(e.value)  # it has no 4-bit version
     assert "FULLY_CONNECTED" in str(e.value)
     with pytest.raises(InputError, match="no operator matches") as e:
-        litert.plan(float32(), "int8", [Rule("block9", "int8x4", "CONV_2D")])
+        by_litert.plan(float32(), "int8", [Rule("block9", "int8x4", "CONV_2D")])
     assert "FULLY_CONNECTED" not in str(e.value)
 
 
@@ -280,23 +280,23 @@ def test_a_rule_for_what_litert_cannot_do_is_refused():
     with pytest.raises(
         InputError, match=r"no int8x4 for .*'depthwise': DEPTHWISE_CONV_2D. It has .*int8, int8_per"
     ) as e:
-        litert.plan(float32(), "int8", [Rule("depthwise", "int8x4")])
+        by_litert.plan(float32(), "int8", [Rule("depthwise", "int8x4")])
     assert "int4" not in str(e.value)
     with pytest.raises(InputError, match="no operator matches"):
-        litert.plan(float32(), "int8", [Rule("stem", "int8x4", "FULLY_CONNECTED")])
+        by_litert.plan(float32(), "int8", [Rule("stem", "int8x4", "FULLY_CONNECTED")])
 
 
 @pytest.mark.parametrize("rules", [Rule("stem", "int8"), [("stem", "int8")], "stem", None])
 def test_what_is_no_list_of_rules_is_refused(rules):
     with pytest.raises(InputError, match=r"rules is a list of Rule\("):
-        convert.quantize(float32(), "int8", samples(), rules=rules)
+        by_litert.quantize(float32(), "int8", samples(), rules=rules)
     with pytest.raises(InputError, match=r"rules is a list of Rule\("):
-        litert.plan(float32(), "int8", rules)
+        by_litert.plan(float32(), "int8", rules)
 
 
 def test_rules_may_come_one_by_one():
     rules = (Rule("stem", "int8_per_tensor"),)
-    assert convert.quantize(float32(), "int8", samples(), rules=iter(rules)) == quantized(
+    assert by_litert.quantize(float32(), "int8", samples(), rules=iter(rules)) == quantized(
         "int8", rules=rules
     )
 
@@ -316,9 +316,9 @@ def test_an_unknown_recipe_is_refused():
 
 def test_settings_that_spoil_a_model_silently_are_refused():
     with pytest.raises(InputError, match="depthwise"):
-        litert.Recipe("fast", "", "int8", "dynamic", per_tensor=True)
+        by_litert.Recipe("fast", "", "int8", "dynamic", per_tensor=True)
     with pytest.raises(InputError, match="2-bit"):
-        litert.Recipe("tiny", "", "int2", "dynamic")
+        by_litert.Recipe("tiny", "", "int2", "dynamic")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_settings_that_spoil_a_model_silently_are_refused():
 )
 def test_a_recipe_of_settings_that_do_not_fit_is_refused(weights, activations, message):
     with pytest.raises(InputError, match=message):
-        litert.Recipe("odd", "", weights, activations)
+        by_litert.Recipe("odd", "", weights, activations)
 
 
 # ---- bad input
@@ -339,75 +339,75 @@ def test_a_recipe_of_settings_that_do_not_fit_is_refused(weights, activations, m
 
 def test_an_unknown_path_is_refused():
     with pytest.raises(InputError, match=r"no path 'int4'; .*dynamic_int4"):
-        convert.quantize(float32(), "int4")
+        by_litert.quantize(float32(), "int4")
     with pytest.raises(InputError, match=r"no path \['int8'\]"):
-        convert.quantize(float32(), ["int8"], samples())
+        by_litert.quantize(float32(), ["int8"], samples())
 
 
-@pytest.mark.parametrize("path", [name for name in ALL if litert.get(name).needs_calibration])
+@pytest.mark.parametrize("path", [name for name in ALL if paths.get(name).needs_calibration])
 def test_a_path_that_calibrates_wants_a_representative_dataset(path):
     with pytest.raises(ConversionError, match="needs a representative_dataset"):
-        convert.quantize(float32(), path)
+        by_litert.quantize(float32(), path)
 
 
 def test_a_bad_representative_dataset_is_refused():
     pixels = digits().calibration.images[:3] * np.float32(255)
     with pytest.raises(CalibrationError, match="spans 0 to 254"):
-        convert.quantize(float32(), "int8", calibration.representative_dataset(pixels, 3))
+        by_litert.quantize(float32(), "int8", calibration.representative_dataset(pixels, 3))
     small = digits().calibration.images[:3, :14]
     with pytest.raises(CalibrationError, match=r"shape \(1, 14, 28, 1\)"):
-        convert.quantize(float32(), "int8", calibration.representative_dataset(small, 3))
+        by_litert.quantize(float32(), "int8", calibration.representative_dataset(small, 3))
 
 
 @pytest.mark.parametrize("path", ["int8", "float16", "dynamic_range"])
 def test_a_quantized_file_is_refused(path):
     with pytest.raises(ConversionError, match="quantized already"):
-        convert.quantize(converted("ds_cnn")[path], "int8", samples())
+        by_litert.quantize(converted("ds_cnn")[path], "int8", samples())
     with pytest.raises(ConversionError, match="quantized already"):
-        litert.plan(converted("ds_cnn")[path], "int8")
+        by_litert.plan(converted("ds_cnn")[path], "int8")
 
 
 def test_a_saved_model_is_refused_with_the_step_that_is_missing():
     with pytest.raises(ModelFileError, match=r"ds_cnn.* is a folder;.*convert\.convert"):
-        convert.quantize(training.reference("ds_cnn"), "int8", samples())
+        by_litert.quantize(training.reference("ds_cnn"), "int8", samples())
 
 
 def test_a_damaged_file_is_refused():
     with pytest.raises(ModelFileError, match="corrupted or truncated"):
-        convert.quantize(float32()[:5_000], "int8", samples())
+        by_litert.quantize(float32()[:5_000], "int8", samples())
 
 
 def test_a_model_without_a_float_input_is_refused():
     with pytest.raises(ConversionError, match=r"one FLOAT32 input; this one has INT32"):
-        convert.quantize(tiny_models.loop(), "dynamic_range")
+        by_litert.quantize(tiny_models.loop(), "dynamic_range")
 
 
 def test_a_model_without_a_signature_cannot_be_calibrated():
-    model = anatomy.read(float32())
+    model = reader.read(float32())
     model.signatureDefs = []
     nameless = tiny_models.pack(model)
     with pytest.raises(ConversionError, match=r"^the \.tflite has no signature with one input"):
-        convert.quantize(nameless, "int8", samples())
-    assert len(convert.quantize(nameless, "dynamic_range")) < len(nameless)
+        by_litert.quantize(nameless, "int8", samples())
+    assert len(by_litert.quantize(nameless, "dynamic_range")) < len(nameless)
 
 
 def test_an_operator_that_the_runtime_refuses_is_a_clear_error():
-    model = anatomy.read(float32())
+    model = reader.read(float32())
     model.subgraphs[0].operators[0].builtinOptions.strideH = 0
     with pytest.raises(ConversionError, match=r"quantizer failed: .*stride_height"):
-        convert.quantize(tiny_models.pack(model), "int8", samples())
+        by_litert.quantize(tiny_models.pack(model), "int8", samples())
 
 
 def test_static_entries_without_samples_are_a_clear_error():
-    entries = litert.quantizer_recipe(litert.plan(float32(), "int8"), "int8")
+    entries = by_litert.quantizer_recipe(by_litert.plan(float32(), "int8"), "int8")
     with pytest.raises(ConversionError, match="quantizer failed"):
-        litert.run(float32(), entries)
+        by_litert.run(float32(), entries)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_a_file_that_crashes_the_quantizer_does_not_crash_the_caller():
     with pytest.raises(ConversionError, match=r"quantizer died on the file: .*SIGSEGV"):
-        convert.quantize(tiny_models.endless_loop(float32()), "int8", samples())
+        by_litert.quantize(tiny_models.endless_loop(float32()), "int8", samples())
 
 
 # ---- manners
@@ -417,7 +417,7 @@ def test_nothing_is_said_and_nothing_is_left(capfd, tmp_path, monkeypatch):
     float32(), converted()  # made before the folder of temporary files is watched
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for path in ("dynamic_range", "int8", "int8x4"):
-        convert.quantize(float32("mnist_cnn"), path, samples())
+        by_litert.quantize(float32("mnist_cnn"), path, samples())
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
 
@@ -428,7 +428,7 @@ from lessons_lib import calibration, convert, data, litert, runtime
 digits = data.load()
 samples = calibration.representative_dataset(digits.calibration)
 for path in ("dynamic_range", "int8", "int8x4"):
-    content = convert.quantize(sys.argv[1], path, samples)
+    content = by_litert.quantize(sys.argv[1], path, samples)
     runtime.Model(content).classes(digits.test.images[:10])
 print(sorted({"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)))
 """

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
-from lessons_lib import affine, paths, plots
+from lessons_lib import affine, half_precision, paths, plots
 from lessons_lib.errors import InputError
 
 matplotlib.use("agg")
@@ -325,7 +325,7 @@ def test_the_staircase_refuses_what_quantize_refuses():
 def test_the_bits_and_the_formula_make_the_float16(value):
     shown = words(plots.float16_bits(value))
     assert "".join(word for word in shown if word in ("0", "1")) == "".join(
-        affine.float16_bits(value)
+        half_precision.bits(value)
     )
     formula, result = shown[-1].split(" = ")
     assert float(result) == pytest.approx(float(np.float16(value)), rel=1e-9)
@@ -442,7 +442,7 @@ def test_several_lines_differ_in_colour_and_marker():
 
 def test_a_line_that_is_a_path_has_its_colour():
     mark = lines(labels=["int16x8"]).axes[0].containers[0].lines[0]
-    assert (mark.get_color(), mark.get_marker()) == plots.PATH_STYLES["int16x8"]
+    assert (mark.get_color(), mark.get_marker()) == paths.ALL["int16x8"].look
 
 
 def test_lines_of_other_lengths_are_refused():

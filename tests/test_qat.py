@@ -6,7 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lessons_lib import affine, anatomy, evaluate, models, qat, runtime, training
+from lessons_lib import (
+    affine,
+    architectures,
+    evaluate,
+    qat,
+    reader,
+    runtime,
+    tables,
+    training,
+)
 from lessons_lib.errors import ConversionError, InputError
 from reference import digits
 
@@ -169,9 +178,9 @@ def test_the_file_is_integer_only_and_does_what_the_model_did(bits, dtype, per_c
     model = qat.quantize_aware(small_net(), bits, per_channel=per_channel)
     model(IMAGES, training=True)
     tflite = qat.convert_trained(model)
-    found = anatomy.audit(tflite)
+    found = tables.audit(tflite)
     assert (found.integer_only, found.input_dtype, found.output_dtype) == (True, "int8", "int8")
-    weights = anatomy.tensors(tflite).query("role == 'weight'")
+    weights = tables.tensors(tflite).query("role == 'weight'")
     assert list(weights["dtype"]) == [dtype] * 5
     assert [-(-np.prod(shape) * bits // 8) for shape in weights["shape"]] == list(weights["bytes"])
     ways = {"per-channel", "per-tensor"} if per_channel else {"per-tensor"}
@@ -188,10 +197,10 @@ def test_the_stored_codes_are_those_of_the_folded_weights():
     tflite = qat.convert_trained(model)
     kernel = np.moveaxis(model.get_layer("conv").kernel.numpy(), -1, 0)
     scales = affine.symmetric_scale(np.abs(kernel).max(axis=(1, 2, 3), keepdims=True), 4)
-    weights = anatomy.tensors(tflite).query("role == 'weight'")
+    weights = tables.tensors(tflite).query("role == 'weight'")
     [row] = [row for row in weights.itertuples() if row.shape == kernel.shape]
     np.testing.assert_allclose(row.scale, scales.ravel(), rtol=1e-6)
-    stored = anatomy.constant(tflite, row.name)
+    stored = reader.constant(tflite, row.name)
     assert np.array_equal(stored, affine.quantize(kernel, scales, 0, 4, narrow_range=True))
 
 
@@ -229,8 +238,8 @@ def test_the_committed_trainings_are_4_bit_files_that_follow_their_control(seed)
     assert evaluate.accuracy(expected, digits().test.labels).value > 0.96
     assert list(contents) == list(qat.FOUR_BITS)
     for name, content in contents.items():
-        weights = anatomy.tensors(content).query("role == 'weight'")
-        assert set(weights["dtype"]) == {"INT4"} and anatomy.audit(content).integer_only
+        weights = tables.tensors(content).query("role == 'weight'")
+        assert set(weights["dtype"]) == {"INT4"} and tables.audit(content).integer_only
         assert ("per-channel" in set(weights["granularity"])) == (name == "per_channel")
         assert evaluate.agreement(runtime.Model(content).classes(images), expected).value > 0.96
 
@@ -292,7 +301,7 @@ def test_a_relu_that_stays_an_operator_is_named(settings):
 def test_relu6_goes_all_the_way():
     model = qat.quantize_aware(functional(layers.Conv2D(3, 3), layers.ReLU(6)))
     model(IMAGES, training=True)
-    assert anatomy.audit(qat.convert_trained(model)).integer_only
+    assert tables.audit(qat.convert_trained(model)).integer_only
 
 
 def test_a_result_that_relu_and_another_layer_read_is_refused():
@@ -329,7 +338,7 @@ def test_a_model_that_saw_nothing_is_not_converted():
 
 
 def test_a_float_model_is_not_converted():
-    for model in (models.build("mnist_cnn"), qat.quantize_aware(small_net(), None, None)):
+    for model in (architectures.build("mnist_cnn"), qat.quantize_aware(small_net(), None, None)):
         with pytest.raises(InputError, match="no FakeQuant layer"):
             qat.convert_trained(model)
 

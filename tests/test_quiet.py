@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lessons_lib.quiet import quiet
+from lessons_lib.system.quiet import quiet
 
 
 def test_what_is_said_is_kept_off_the_page_and_in_the_log(capfd):

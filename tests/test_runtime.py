@@ -5,9 +5,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import anatomy, models, paths, runtime, training
+from lessons_lib import architectures, micro, paths, reader, runtime, tables, training
 from lessons_lib.errors import InputError, LessonError, ModelFileError
-from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib.system.quiet import quiet, tensorflow
 from reference import converted, digits
 from runtimes import needs_micro
 
@@ -74,7 +74,7 @@ def test_a_model_with_a_fixed_batch_runs_at_its_batch(tmp_path):
     tf = tensorflow()
     signature = [tf.TensorSpec((4, 28, 28, 1), tf.float32, name="image")]
     with quiet():
-        models.build("mnist_cnn").export(tmp_path, input_signature=signature, verbose=False)
+        architectures.build("mnist_cnn").export(tmp_path, input_signature=signature, verbose=False)
         content = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
     model = runtime.Model(content)
     assert model.predict(images(6)).shape == (6, 10)
@@ -172,8 +172,8 @@ def codes(count: int, name: str = "int8") -> np.ndarray:
 
 def with_all_activations_as_outputs(content: bytes) -> tuple[bytes, list[int]]:
     """The model changed so that no runtime may skip an activation; and their indices."""
-    model = anatomy.read(content)
-    table = anatomy.tensors(content)
+    model = reader.read(content)
+    table = tables.tensors(content)
     shown = table[table["role"].isin(["activation", "output"]) & (table["dtype"] == "INT8")]
     model.subgraphs[0].outputs = list(shown["index"])
     return tiny_models.pack(model), list(shown["index"])
@@ -201,15 +201,15 @@ def test_tensor_values_are_what_the_runtime_computes(kernels):
 def test_tensor_values_hold_input_weights_and_output(kernels):
     content, x = converted()["int8"], codes(7)
     values = runtime.tensor_values(content, x, kernels=kernels)
-    table = anatomy.tensors(content)
+    table = tables.tensors(content)
     source, result = (table.index[table["role"] == role][0] for role in ("input", "output"))
     assert np.array_equal(values[source], x)
     if kernels == "tflm":
-        assert np.array_equal(values[result], runtime.run_micro(content, x))
+        assert np.array_equal(values[result], micro.run(content, x))
     else:
         assert np.array_equal(values[result], runtime.Model(content, kernels=kernels).run(x))
     for row in table[table["role"].isin(["weight", "bias"])].itertuples():
-        assert np.array_equal(values[row.index], anatomy.constant(content, row.name))
+        assert np.array_equal(values[row.index], reader.constant(content, row.name))
 
 
 @pytest.mark.parametrize("kernels", ALL_RUNTIMES)
@@ -220,7 +220,7 @@ def test_tensor_values_of_a_fixed_batch_are_joined(kernels):
     together = runtime.tensor_values(content, x, kernels=kernels)
     alone = [runtime.tensor_values(content, x[i : i + 1], kernels=kernels) for i in range(5)]
     computed = ["input", "activation", "output"]
-    roles = anatomy.tensors(content)["role"]
+    roles = tables.tensors(content)["role"]
     assert set(roles[roles.isin(computed)].index) <= set(together)
     for index, values in together.items():
         joined = np.concatenate([one[index] for one in alone])
@@ -230,7 +230,7 @@ def test_tensor_values_of_a_fixed_batch_are_joined(kernels):
 
 def test_tensor_values_of_a_float_model():
     values = runtime.tensor_values(converted()["float32"], images(4))
-    result = anatomy.read(converted()["float32"]).subgraphs[0].outputs[0]
+    result = reader.read(converted()["float32"]).subgraphs[0].outputs[0]
     model = runtime.Model(converted()["float32"], kernels="reference")
     assert values[result] == pytest.approx(model.predict(images(4)), abs=1e-6)
 
@@ -240,7 +240,7 @@ def test_tensor_values_of_a_float_model():
 def test_micro_agrees_on_clear_digits(name):
     model = runtime.Model(converted()[name], kernels="reference")
     x = model.quantize_input(images(30))
-    outputs = runtime.run_micro(converted()[name], x)
+    outputs = micro.run(converted()[name], x)
     assert (outputs.dtype, outputs.shape) == (model.output_dtype, (30, 10))
     probabilities = model.dequantize_output(outputs)
     assert probabilities == pytest.approx(model.predict(images(30)), abs=0.02)
@@ -250,13 +250,13 @@ def test_micro_agrees_on_clear_digits(name):
 @pytest.mark.parametrize("name", ["dynamic_range", "float16"])
 def test_what_micro_does_not_run_is_named(name, capfd):
     with pytest.raises(ModelFileError, match=r"TFLite-Micro does not run .*failed to prepare"):
-        runtime.run_micro(converted()[name], images(1))
+        micro.run(converted()[name], images(1))
     assert capfd.readouterr() == ("", "")
 
 
 @needs_micro
 def test_micro_is_quiet(capfd):
-    runtime.run_micro(converted()["int8"], codes(2))
+    micro.run(converted()["int8"], codes(2))
     assert capfd.readouterr() == ("", "")
 
 
@@ -268,14 +268,14 @@ def test_micro_has_room_for_activations_larger_than_the_file():
     content = tiny_models.assemble(ends, [("MAX_POOL_2D", pool, [0], [1])], [0], [1])
     x = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     model = runtime.Model(content, kernels="reference")
-    assert np.array_equal(runtime.run_micro(content, x), model.run(x))
+    assert np.array_equal(micro.run(content, x), model.run(x))
 
 
 def test_micro_is_not_everywhere(monkeypatch):
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
-    assert not runtime.micro_installed()
+    assert not micro.installed()
     with pytest.raises(LessonError, match=r"not installed: .* Linux on x86-64 .*lesson 09"):
-        runtime.run_micro(converted()["int8"], codes(1))
+        micro.run(converted()["int8"], codes(1))
     with pytest.raises(LessonError, match="not installed"):
         runtime.tensor_values(converted()["int8"], codes(1), kernels="tflm")
 
@@ -296,9 +296,9 @@ def test_tensor_values_check_their_input(kernels, x, message):
 @needs_micro
 def test_micro_checks_its_input_and_its_file():
     with pytest.raises(InputError, match="expected int8 input, got float32"):
-        runtime.run_micro(converted()["int8"], images(1))
+        micro.run(converted()["int8"], images(1))
     with pytest.raises(ModelFileError, match="corrupted"):
-        runtime.run_micro(converted()["int8"][:40_000], codes(1))
+        micro.run(converted()["int8"][:40_000], codes(1))
 
 
 def test_tensor_values_refuse_unknown_kernels():

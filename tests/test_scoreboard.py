@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lessons_lib import anatomy, evaluate, files, paths, runtime, scoreboard, training
+from lessons_lib import evaluate, files, paths, runtime, scoreboard, sources, tables, training
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.quiet import tensorflow
+from lessons_lib.system.quiet import tensorflow
 from reference import converted, digits
 
 
@@ -32,7 +32,7 @@ def test_each_row_is_true_of_the_file_it_names(rows):
         assert (row.accuracy, row.accuracy_low) == (accuracy.value, accuracy.low)
         assert row.accuracy_high == accuracy.high
         assert row.agreement == evaluate.agreement(classes, reference).value
-        assert row.integer_only == anatomy.audit(content).integer_only
+        assert row.integer_only == tables.audit(content).integer_only
         assert row.latency_us > 0
         assert row.gained - row.lost == round(1000 * (row.accuracy - rows[0].accuracy))
 
@@ -73,7 +73,7 @@ def test_a_folder_that_is_no_saved_model_is_refused_and_nothing_is_written(tmp_p
 def saved(folder, shape, outputs):
     keras = tensorflow().keras
     layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(outputs)]
-    return training.save(keras.Sequential(layers), folder)
+    return sources.save(keras.Sequential(layers), folder)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,19 @@ import shutil
 import numpy as np
 import pytest
 
-from lessons_lib import anatomy, children, convert, evaluate, files, models, runtime, training
+from lessons_lib import (
+    architectures,
+    by_tensorflow,
+    evaluate,
+    files,
+    runtime,
+    sandbox,
+    sources,
+    tables,
+    training,
+)
 from lessons_lib.errors import InputError, ModelFileError, StorageError
-from lessons_lib.quiet import tensorflow
+from lessons_lib.system.quiet import tensorflow
 from reference import converted, digits
 
 
@@ -34,7 +44,7 @@ def test_another_training_is_what_the_card_says(name, seed):
     assert (line["seed"], line["sha256"]) == (seed, files.sha256(training.seed_weights(name, seed)))
     folder = training.reference(name, seed)
     assert folder == training.reference(name, seed)
-    model = runtime.Model(convert.convert(folder, "float32"))
+    model = runtime.Model(by_tensorflow.convert(folder, "float32"))
     found = evaluate.accuracy(model.classes(digits().test.images), digits().test.labels)
     assert found.value == pytest.approx(line["accuracy"], abs=0.002)
     hard = evaluate.accuracy(model.classes(digits().hard.images), digits().hard.labels)
@@ -52,7 +62,7 @@ def test_every_path_of_ds_cnn_keeps_its_answers():
 
 
 def test_ds_cnn_brings_the_operators_that_mnist_cnn_lacks():
-    found = anatomy.operators(converted("ds_cnn")["int8"])
+    found = tables.operators(converted("ds_cnn")["int8"])
     assert found["operator"].tolist() == [
         "CONV_2D",
         *["DEPTHWISE_CONV_2D", "CONV_2D"] * 2,
@@ -70,7 +80,7 @@ def test_the_reference_was_not_trained_on_calibration_or_test_images():
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     def weights(seed):
-        model = models.build("mnist_cnn", seed)
+        model = architectures.build("mnist_cnn", seed)
         history = training.fit(model, digits(), epochs=1, seed=seed)
         assert len(history["loss"]) == len(history["accuracy"]) == 1
         return np.concatenate([w.ravel() for w in model.get_weights()])
@@ -82,8 +92,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 
 @pytest.mark.parametrize("name", training.REFERENCES)
 def test_a_model_saved_and_loaded_has_the_same_weights(name, tmp_path):
-    model = models.build(name, 5)
-    folder = training.save(model, tmp_path / "saved")
+    model = architectures.build(name, 5)
+    folder = sources.save(model, tmp_path / "saved")
     for saved, loaded in zip(
         model.get_weights(), training.load_keras(name, folder).get_weights(), strict=True
     ):
@@ -91,13 +101,13 @@ def test_a_model_saved_and_loaded_has_the_same_weights(name, tmp_path):
 
 
 def test_an_untrained_model_is_saved_in_a_child(tmp_path):
-    function = "lessons_lib.training:save_untrained"
-    folder = children.call(function, "mnist_cnn", tmp_path / "untrained", 5)
+    function = "lessons_lib.models.training:save_untrained"
+    folder = sandbox.call(function, "mnist_cnn", tmp_path / "untrained", 5)
     loaded = training.load_keras("mnist_cnn", folder).get_weights()
-    for built, saved in zip(models.build("mnist_cnn", 5).get_weights(), loaded, strict=True):
+    for built, saved in zip(architectures.build("mnist_cnn", 5).get_weights(), loaded, strict=True):
         assert np.array_equal(built, saved)
     with pytest.raises(InputError, match="no model 'resnet'"):
-        children.call(function, "resnet", tmp_path / "other")
+        sandbox.call(function, "resnet", tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir()] == ["untrained"]
 
 
@@ -110,8 +120,8 @@ def shape_of_input(saved_model):
 
 @pytest.mark.parametrize("batch_size", [None, 1, 8])
 def test_a_batch_size_is_fixed_and_the_weights_stay(batch_size, tmp_path):
-    model = models.build("mnist_cnn", 5)
-    folder = training.save(model, tmp_path / "saved", batch_size=batch_size)
+    model = architectures.build("mnist_cnn", 5)
+    folder = sources.save(model, tmp_path / "saved", batch_size=batch_size)
     assert shape_of_input(folder) == ("image", (batch_size, 28, 28, 1))
     loaded = training.load_keras("mnist_cnn", folder)
     for saved, found in zip(model.get_weights(), loaded.get_weights(), strict=True):
@@ -121,7 +131,7 @@ def test_a_batch_size_is_fixed_and_the_weights_stay(batch_size, tmp_path):
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_holds_at_least_one(batch_size, tmp_path):
     with pytest.raises(InputError, match=f"batch_size={batch_size}; expected at least 1"):
-        training.save(models.build("mnist_cnn"), tmp_path / "saved", batch_size=batch_size)
+        sources.save(architectures.build("mnist_cnn"), tmp_path / "saved", batch_size=batch_size)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,8 +142,8 @@ def test_an_untrained_model_may_have_a_fixed_batch(tmp_path):
 
 @pytest.mark.parametrize("name", training.REFERENCES)
 def test_a_reference_is_saved_anew_with_a_fixed_batch_in_a_child(name, tmp_path):
-    function = "lessons_lib.training:save_reference"
-    folder = children.call(function, name, tmp_path / "saved", 1)
+    function = "lessons_lib.models.training:save_reference"
+    folder = sandbox.call(function, name, tmp_path / "saved", 1)
     assert shape_of_input(folder) == ("image", (1, 28, 28, 1))
     again = training.load_keras(name, folder).get_weights()
     for expected, found in zip(training.load_keras(name).get_weights(), again, strict=True):
@@ -154,14 +164,14 @@ def test_another_architecture_is_refused():
 def test_saving_where_one_cannot_write_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
-        training.save(models.build("mnist_cnn"), tmp_path / "file" / "model")
+        sources.save(architectures.build("mnist_cnn"), tmp_path / "file" / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_save_that_fails_keeps_the_old_model(tmp_path, monkeypatch):
     folder = shutil.copytree(training.reference(), tmp_path / "model")
     before = files.sha256(folder / "saved_model.pb")
-    model = models.build("mnist_cnn")
+    model = architectures.build("mnist_cnn")
 
     def interrupted(self, folder, **options):
         (folder / "half").write_text("of a model")
@@ -169,7 +179,7 @@ def test_a_save_that_fails_keeps_the_old_model(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(model), "export", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.save(model, folder)
+        sources.save(model, folder)
     assert files.sha256(folder / "saved_model.pb") == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -178,7 +188,7 @@ def test_a_folder_with_other_files_is_not_overwritten(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     for target in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(InputError, match="exists and is no SavedModel"):
-            training.save(models.build("mnist_cnn"), target)
+            sources.save(architectures.build("mnist_cnn"), target)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
@@ -192,12 +202,12 @@ def test_damaged_weights_are_a_clear_error(part, tmp_path):
 
 def test_at_least_one_epoch():
     with pytest.raises(InputError, match="epochs=0"):
-        training.fit(models.build("mnist_cnn"), digits(), epochs=0)
+        training.fit(architectures.build("mnist_cnn"), digits(), epochs=0)
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="no model 'resnet'"):
-        models.build("resnet")
+        architectures.build("resnet")
     with pytest.raises(InputError, match="no reference model 'wide_mlp'"):
         training.reference("wide_mlp")
     with pytest.raises(InputError, match="no reference model 'resnet'"):
@@ -212,7 +222,7 @@ def test_a_training_is_restored_where_something_is_missing(tmp_path, monkeypatch
     folder = training.reference("ds_cnn", 1)
     (folder / "variables" / "variables.index").unlink()
     assert training.reference("ds_cnn", 1) == folder
-    convert.convert(folder, "float32")
+    by_tensorflow.convert(folder, "float32")
 
 
 def test_damaged_weights_of_a_training_are_a_clear_error(tmp_path, monkeypatch):
@@ -229,12 +239,12 @@ def test_damaged_weights_of_a_training_are_a_clear_error(tmp_path, monkeypatch):
 
 
 def test_the_models_have_the_parameters_that_the_course_says():
-    assert models.build("mnist_cnn").count_params() == 56_714
-    assert models.build("ds_cnn").count_params() == 11_674
-    wide = models.build("wide_mlp")
+    assert architectures.build("mnist_cnn").count_params() == 56_714
+    assert architectures.build("ds_cnn").count_params() == 11_674
+    wide = architectures.build("wide_mlp")
     hidden = 784 * 2048 + 2048 + 3 * (2048 * 2048 + 2048)
     assert wide.count_params() == hidden + 2048 * 10 + 10
-    assert models.build("one_layer").count_params() == 784 * 10 + 10
+    assert architectures.build("one_layer").count_params() == 784 * 10 + 10
 
 
 @pytest.mark.parametrize("name", training.REFERENCES)

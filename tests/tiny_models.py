@@ -6,17 +6,16 @@ import tempfile
 
 import flatbuffers
 import numpy as np
-from ai_edge_litert import interpreter as litert
 from ai_edge_litert import schema_py_generated as schema
 
 from kept import kept
-from lessons_lib import anatomy, models
-from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib import architectures, by_litert, reader
+from lessons_lib.system.quiet import quiet, tensorflow
 
 
 def cnn():
     """The course's ``mnist_cnn``, untrained, with seeded biases that are not zero."""
-    model, random = models.build("mnist_cnn"), np.random.default_rng(0)
+    model, random = architectures.build("mnist_cnn"), np.random.default_rng(0)
     for layer in model.layers:
         if layer.weights:
             layer.bias.assign(random.uniform(-0.05, 0.05, layer.bias.shape))
@@ -161,7 +160,7 @@ def assemble(tensors, operators, inputs, outputs):
 
 def endless_loop(content):
     """A valid file, made of a model, whose first operator is a loop with itself as condition."""
-    model = anatomy.read(content)
+    model = reader.read(content)
     graph = model.subgraphs[0]
     model.subgraphs.append(copy.deepcopy(graph))
     code = schema.OperatorCodeT(builtinCode=schema.BuiltinOperator.WHILE, version=1)
@@ -185,9 +184,9 @@ def pack(model):
 
 def run(content, x, resolver="BUILTIN_REF"):
     """Run one batch through LiteRT's reference kernels; return the interpreter, tensors kept."""
-    interpreter = litert.Interpreter(
+    interpreter = by_litert.Interpreter(
         model_content=content,
-        experimental_op_resolver_type=getattr(litert.OpResolverType, resolver),
+        experimental_op_resolver_type=getattr(by_litert.OpResolverType, resolver),
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()

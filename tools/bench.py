@@ -22,16 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 import chromium
-from lessons_lib import (
-    calibration,
-    convert,
-    data,
-    files,
-    integer_engine,
-    notebooks,
-    training,
-)
-from lessons_lib.runtime import Model
+from lessons_lib import calibration, data, every_path, files, integer_engine, notebooks, training
+from lessons_lib.run.runtime import Model
 
 ROUNDS = 7
 TUNED_BATCHES = (25, 40, 50, 100, 250)
@@ -178,9 +170,7 @@ def converted(reference: str, *names: str) -> dict[str, bytes]:
     """The ``.tflite`` of a reference model along some paths."""
     samples = calibration.representative_dataset(data.load("mnist").calibration)
     with tempfile.TemporaryDirectory() as folder:
-        written = convert.convert_all_in_child(
-            training.reference(reference), samples, folder, names=names
-        )
+        written = every_path.convert(training.reference(reference), samples, folder, names=names)
         return {name: file.read_bytes() for name, file in written.items()}
 
 

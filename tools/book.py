@@ -20,7 +20,7 @@ from sphinx.cmd.build import main as sphinx
 
 import course
 import icons
-from lessons_lib import children, files
+from lessons_lib import files, sandbox
 from lessons_lib.errors import InputError, LessonError
 
 BOOK = files.ROOT / "book"
@@ -107,7 +107,7 @@ def build(output: Path) -> None:
     ):
         serve_beside(site)  # first: what is missing is said at once
         models = site / "try-it" / "models"
-        exported = pool.submit(children.call, "lessons_lib.browser:export", models)
+        exported = pool.submit(sandbox.call, "lessons_lib.targets.browser:export", models)
         stage(Path(source))
         run_sphinx(Path(source), site)
         exported.result()

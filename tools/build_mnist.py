@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from lessons_lib import data, files
-from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib.system.quiet import quiet, tensorflow
 
 CALIBRATION_SEED, TEST_SEED = 1, 2
 CALIBRATION_IMAGES, TEST_IMAGES = 500, 1_000

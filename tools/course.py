@@ -18,18 +18,9 @@ from lessons_lib import article, notebooks, paths
 from lessons_lib.errors import InputError
 
 ARTICLE = range(1, 9)  # the lessons that take the article's steps one by one
+
+
 # The lesson that takes each path, step by step.
-LESSON_OF = {
-    "float32": 1,
-    "dynamic_range": 4,
-    "float16": 5,
-    "int8_float_fallback": 7,
-    "int8": 7,
-    "uint8": 7,
-    "int16x8": 7,
-}
-
-
 def substitutions() -> dict[str, str]:
     """Return the Markdown behind each ``{{ name }}`` of the site's pages."""
     lessons = [notebooks.describe(path) for path in notebooks.find()]
@@ -76,7 +67,7 @@ def _branch(node: paths.Question | str, answer: str, lessons: list[notebooks.Les
 
 
 def _leaf(name: str, lessons: list[notebooks.Lesson]) -> str:
-    lesson = next(lesson for lesson in lessons if lesson.number == LESSON_OF[name])
+    lesson = next(lesson for lesson in lessons if lesson.number == paths.ALL[name].lesson)
     row = next(row for row in readme.stored() if row["path"] == name)
     return (
         f'<a class="leaf" href="{_page(lesson)}"><b>{name}</b> '

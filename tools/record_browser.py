@@ -20,7 +20,7 @@ import numpy as np
 from playwright.sync_api import Page
 
 from chromium import SITE, await_state, served, started
-from lessons_lib import browser, calibration, children, convert, data, files
+from lessons_lib import browser, calibration, data, every_path, files, sandbox
 from lessons_lib.errors import InputError, LessonError
 
 OWN = ("one_layer", "wide_mlp")
@@ -41,8 +41,8 @@ def own_files(folder: Path) -> list[Path]:
     written = [files.write_atomic(sums, browser.without_softmax(whole))]
     for network in OWN:
         saved = folder / network
-        children.call("lessons_lib.training:save_untrained", network, saved, 0, 1)
-        converted = convert.convert_all_in_child(saved, samples, folder / "tflite", names=OWN_PATHS)
+        sandbox.call("lessons_lib.models.training:save_untrained", network, saved, 0, 1)
+        converted = every_path.convert(saved, samples, folder / "tflite", names=OWN_PATHS)
         for path, file in converted.items():
             written.append(file.rename(folder / f"{network}_{path}.tflite"))
     return written

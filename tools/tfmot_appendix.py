@@ -17,8 +17,8 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported: tf.keras is now tf_keras
 
-from lessons_lib import anatomy, data, evaluate, files, runtime, training
-from lessons_lib.quiet import quiet, tensorflow
+from lessons_lib import data, evaluate, files, runtime, tables, training
+from lessons_lib.system.quiet import quiet, tensorflow
 
 tf = tensorflow()
 with quiet():
@@ -53,14 +53,14 @@ def convert(model) -> bytes:
 
 def describe(tflite: bytes, accuracies: dict[str, evaluate.Proportion]) -> dict:
     """What to compare with lesson 12's file of 8 bits, per-channel."""
-    weights = anatomy.tensors(tflite).query("role == 'weight'")
+    weights = tables.tensors(tflite).query("role == 'weight'")
     kinds = (weights["dtype"] + " " + weights["granularity"]).value_counts()
     return {
         "tfmot": tfmot.__version__,
         "tensorflow": tf.__version__,
         "epochs": EPOCHS,
         "bytes": len(tflite),
-        "integer_only": anatomy.audit(tflite).integer_only,
+        "integer_only": tables.audit(tflite).integer_only,
         "accuracy": {kind: str(accuracy) for kind, accuracy in accuracies.items()},
         "layers": {kind: int(count) for kind, count in kinds.items()},
     }

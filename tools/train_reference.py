@@ -11,8 +11,17 @@ import json
 import platform
 import time
 
-from lessons_lib import convert, data, evaluate, files, models, runtime, training
-from lessons_lib.quiet import tensorflow
+from lessons_lib import (
+    architectures,
+    by_tensorflow,
+    data,
+    evaluate,
+    files,
+    runtime,
+    sources,
+    training,
+)
+from lessons_lib.system.quiet import tensorflow
 
 SEED = 0
 
@@ -33,11 +42,11 @@ def main() -> None:
 def make(name: str) -> dict:
     """Train with seed 0, save, and return the card."""
     dataset = data.load("mnist")
-    model = models.build(name, SEED)
+    model = architectures.build(name, SEED)
     start = time.perf_counter()
     training.fit(model, dataset, seed=SEED)
     seconds = time.perf_counter() - start
-    folder = training.save(model, training.MODELS_FOLDER / name / "saved_model")
+    folder = sources.save(model, training.MODELS_FOLDER / name / "saved_model")
     return {**describe(name, folder, dataset), "training_seconds": round(seconds, 1)}
 
 
@@ -45,7 +54,7 @@ def trainings(name: str, accuracy: float) -> list[dict]:
     """Train with the other seeds, write their weights, and return a line for each seed."""
     dataset, lines = data.load("mnist"), [{"seed": SEED, "accuracy": accuracy}]
     for seed in training.SEEDS[1:]:
-        model = models.build(name, seed)
+        model = architectures.build(name, seed)
         training.fit(model, dataset, seed=seed)
         file = training.write_weights(model, training.seed_weights(name, seed))
         found = measured(training.reference(name, seed), dataset)["accuracy"]
@@ -78,7 +87,7 @@ def origin(name: str, dataset) -> dict:
 
 def measured(folder, dataset) -> dict:
     """How well the model does, and the size and checksum of its float32 ``.tflite``."""
-    tflite = convert.convert(folder, "float32")
+    tflite = by_tensorflow.convert(folder, "float32")
     predicted = runtime.Model(tflite).classes(dataset.test.images)
     accuracy = evaluate.accuracy(predicted, dataset.test.labels)
     return {

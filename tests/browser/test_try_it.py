@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 import reference
 import tiny_models
 from chromium import ANSWERED, await_state
-from lessons_lib import anatomy, browser, data, files, notebooks, runtime
+from lessons_lib import browser, data, files, notebooks, reader, runtime
 from real_browser import AXE, Watched
 
 INT8, INT16 = schema.TensorType.INT8, schema.TensorType.INT16
@@ -77,7 +77,7 @@ def disturbed(models: Path, tmp_path_factory) -> Path:
 
 def changed(content: bytes, change: Callable) -> bytes:
     """The file after ``change`` of what it says."""
-    model = anatomy.read(content)
+    model = reader.read(content)
     change(model)
     return tiny_models.pack(model)
 

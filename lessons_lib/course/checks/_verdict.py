@@ -1,0 +1,100 @@
+"""What a check says about an answer: correct, not yet, or not attempted."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lessons_lib.course.checks._answers import Remark, describe
+from lessons_lib.errors import InputError
+
+State = Literal["correct", "not yet", "not attempted"]
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """The outcome of one exercise: ``bool(verdict)`` is True only when the answer is correct.
+
+    ``number`` is the exercise's ("3.1"), ``state`` one of "correct", "not yet", "not attempted",
+    ``message`` one or two sentences for the learner.
+    """
+
+    number: str
+    state: State
+    message: str = ""
+
+    def __bool__(self) -> bool:
+        return self.state == "correct"
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.number}: {self.state}. {self.message}".rstrip()
+
+
+def report(
+    number: str,
+    answer: object,
+    passed: Callable[[object], bool | str],
+    hint: str,
+    explain: str = "",
+) -> Verdict:
+    """Judge an answer without ever raising because of it.
+
+    ``number``: "lesson.exercise", such as "3.1". ``answer``: whatever the learner wrote;
+    three dots (alone or inside a list, tuple or dict) mean that it is not attempted.
+    ``passed``: a function of the answer that returns whether it is right, or returns or raises (as
+    a Remark) a sentence that says what is wrong with it. Any other exception inside it means that
+    the answer has the wrong form; its text is not for the learner. ``hint`` points to the next
+    step, for a wrong answer; ``explain`` is shown for a right one.
+
+    Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
+    """
+    _require_exercise(number, passed, hint)
+    if _holds_ellipsis(answer):
+        return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
+    try:
+        outcome = passed(answer)
+        outcome = outcome if isinstance(outcome, str) else bool(outcome)
+    except Remark as remark:
+        outcome = str(remark)
+    except Exception:
+        subject = "What your function returns" if callable(answer) else "Your answer"
+        given = "" if callable(answer) else f", {describe(answer)},"
+        outcome = f"{subject}{given} has another form than the task asks for."
+    if outcome is True:
+        return Verdict(number, "correct", explain)
+    return Verdict(number, "not yet", f"{outcome or ''} Hint: {hint}".lstrip())
+
+
+def exercise(hint: str, explain: str) -> Callable:
+    """Return a decorator that makes a check, a function of the answer, of ``passed``.
+
+    See ``report`` for all three; the exercise's number stands first in the docstring of ``passed``:
+    "Exercise 3.1: ...". The check is called and documented as ``passed`` is.
+    """
+
+    def check_of(passed: Callable[[object], bool | str]) -> Callable[[object], Verdict]:
+        def check(answer: object) -> Verdict:
+            return report(number, answer, passed, hint, explain)
+
+        number = passed.__doc__.partition(":")[0].removeprefix("Exercise ")
+        check.__module__, check.__qualname__ = passed.__module__, passed.__qualname__
+        check.__name__, check.__doc__ = passed.__name__, passed.__doc__
+        return check
+
+    return check_of
+
+
+def _require_exercise(number: str, passed: Callable[[object], bool | str], hint: str) -> None:
+    if not re.fullmatch(r"\d+\.\d+", number):
+        raise InputError(f"an exercise's number looks like '3.1'; given: {number!r}")
+    if not callable(passed):
+        raise InputError("passed must be a function of the answer, so that its errors are caught")
+    if not hint.strip():
+        raise InputError(f"exercise {number} needs a hint: it is all that a wrong answer shows")
+
+
+def _holds_ellipsis(answer: object, depth: int = 3) -> bool:
+    if isinstance(answer, dict | list | tuple) and depth:
+        parts = answer.values() if isinstance(answer, dict) else answer
+        return any(_holds_ellipsis(part, depth - 1) for part in parts)
+    return answer is Ellipsis

@@ -1,0 +1,1 @@
+"""Data, and float models: their architectures, their training, where they come from."""

@@ -1,0 +1,1 @@
+"""The mathematics of quantization, from scratch in NumPy."""

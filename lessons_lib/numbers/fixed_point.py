@@ -1,0 +1,161 @@
+"""Fixed-point arithmetic: what integer kernels use where mathematics has a real number.
+
+A real factor becomes a 31-bit multiplier and a shift (``multiplier_shift``), and the product is
+rounded back to an integer: runtimes differ in how. Softmax needs an exponential and a reciprocal
+as well: gemmlowp's, in Q-format (a number in Qm.n is an integer divided by 2**n). All functions
+but ``multiplier_shift`` take and return int64 arrays of any shape. Defined in lesson 09. Sources:
+``MultiplyByQuantizedMultiplier`` in ``tensorflow/lite/kernels/internal/common.h``; gemmlowp's
+``fixedpoint.h``.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lessons_lib.errors import FloatError, InputError
+from lessons_lib.numbers import affine
+
+ONE = 2**31 - 1  # 1.0 in Q0.31, as near as it comes
+
+
+def high_multiply(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+    """Return ``a * b / 2**31``, rounded to the nearest integer, ties up.
+
+    gemmlowp's SaturatingRoundingDoublingHighMul, for arguments within int32.
+    """
+    return (a * b + 2**30) >> 31
+
+
+def shift_ties_away(x: np.ndarray, n: np.ndarray | int) -> np.ndarray:
+    """Return ``x / 2**n``, rounded to the nearest integer, ties away from zero.
+
+    gemmlowp's RoundingDivideByPOT. A tie is exactly half way: only a negative one would go up.
+    """
+    return (x + ((1 << n) >> 1) - ((x < 0) & (n > 0))) >> n
+
+
+def shift_ties_up(x: np.ndarray, n: np.ndarray | int) -> np.ndarray:
+    """Return ``x / 2**n``, rounded to the nearest integer, ties up."""
+    return (x + ((1 << n) >> 1)) >> n
+
+
+def double_rounding(
+    acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, ties_up: np.ndarray | bool = False
+) -> np.ndarray:
+    """Return ``acc * multiplier * 2**(shift - 31)``, rounded twice.
+
+    The first time ties go up; the second time away from zero, or up where ``ties_up`` is True.
+    """
+    high = high_multiply(acc << np.maximum(shift, 0), multiplier)
+    n = np.maximum(-shift, 0)
+    return np.where(ties_up, shift_ties_up(high, n), shift_ties_away(high, n))
+
+
+def exp_of_negative(x: np.ndarray) -> np.ndarray:
+    """Return ``exp(x)`` in Q0.31 for ``x <= 0`` in Q5.26: a polynomial, then factors from a table.
+
+    ``x = -q - r`` with q on a grid of quarters and r in (0, 1/4]: the polynomial gives ``exp(-r)``,
+    and each bit of q one factor ``exp(-2**k)``. gemmlowp's exp_on_negative_values.
+    """
+    quarter = 1 << 24
+    rest = (x & (quarter - 1)) - quarter
+    result, whole = _exp_of_small(rest << 5), rest - x
+    for bit, factor in enumerate(_EXP_OF_MINUS_POWERS, start=24):
+        result = np.where(whole >> bit & 1, high_multiply(result, factor), result)
+    return np.where(x == 0, ONE, result)
+
+
+# exp(-1/4), exp(-1/2), exp(-1), ... exp(-16) in Q0.31
+_EXP_OF_MINUS_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+
+
+def _exp_of_small(x: np.ndarray) -> np.ndarray:
+    """``exp(x)`` for -1/4 <= x < 0, both in Q0.31: Taylor's series of degree 4 about -1/8."""
+    exp_of_minus_eighth, third = 1895147668, 715827883
+    x = x + (1 << 28)
+    x2 = high_multiply(x, x)
+    x3, x4 = high_multiply(x2, x), high_multiply(x2, x2)
+    tail = high_multiply(shift_ties_away(x4, 2) + x3, third) + x2
+    return exp_of_minus_eighth + high_multiply(x + shift_ties_away(tail, 1), exp_of_minus_eighth)
+
+
+def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
+    """Return ``1 / (1 + x)`` in Q0.31 for ``x`` in Q0.31, 0 <= x < 1: three steps of Newton.
+
+    gemmlowp's one_over_one_plus_x_for_x_in_0_1.
+    """
+    half = (x + ONE + 1) >> 1
+    result = 1515870810 + high_multiply(half, -1010580540)  # 48/17 - 32/17 * half, in Q2.29
+    for _ in range(3):
+        error = (1 << 29) - high_multiply(half, result)
+        result = result + (high_multiply(result, error) << 2)
+    return np.minimum(result << 1, ONE)
+
+
+class IntegersOnly(np.ndarray):
+    """An array that raises FloatError when a computation with it takes or gives a float.
+
+    Single numbers taken out of it, and ``np.asarray`` of it, are not guarded.
+    """
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        if "out" in keywords:
+            keywords["out"] = _plain(keywords["out"])
+        result = getattr(ufunc, method)(*_plain(inputs), **keywords)
+        result = _integers_only(result, f"{ufunc.__name__} gives")
+        for given in inputs:  # a comparison gives no float, but may take one
+            _integers_only(np.asarray(given), f"{ufunc.__name__} takes")
+        return result
+
+    def __array_function__(self, function, types, arguments, keywords):
+        result = super().__array_function__(function, types, arguments, keywords)
+        return _integers_only(result, f"{function.__name__} gives")
+
+    def astype(self, dtype, *arguments, **keywords):
+        return _integers_only(super().astype(dtype, *arguments, **keywords), "astype gives")
+
+
+def _plain(arrays: tuple) -> tuple:
+    return tuple(np.asarray(x) if isinstance(x, IntegersOnly) else x for x in arrays)
+
+
+def _integers_only(result: object, what: str) -> object:
+    """Let integers and truth values pass on, as IntegersOnly; raise on anything else."""
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    if result.dtype.kind not in "iub":
+        raise FloatError(f"{what} {result.dtype}, not integers (lesson 09)")
+    return np.asarray(result).view(IntegersOnly)
+
+
+def multiplier_shift(real_multiplier: ArrayLike) -> tuple[np.ndarray | int, np.ndarray | int]:
+    """Write a positive real number as a 31-bit integer times a power of two.
+
+    ``fraction * 2**shift = real_multiplier`` with the fraction in [0.5, 1);
+    ``multiplier = affine.round_half_away(fraction * 2**31)``, so that
+
+        real_multiplier = multiplier * 2**(shift - 31)        to one part in 2**31
+
+    A multiplier that was rounded up to 2**31 is halved, and its shift raised. Zero, and what is
+    below 2**-32, gives (0, 0). For a layer, ``real_multiplier`` is input scale times weight scale
+    divided by output scale, float32 numbers multiplied in float64: a number, or an array with one
+    for each channel.
+    The results have its shape: ``multiplier`` int32, 0 or 2**30..2**31 - 1, ``shift`` int32,
+    -31..30 (ints for a number).
+    Raises InputError when a number is negative, not finite, or above 2**30 - 1.
+    Defined in lesson 09. Source: ``QuantizeMultiplier`` in
+    ``tensorflow/lite/kernels/internal/quantization_util.cc``.
+    """
+    real = np.asarray(real_multiplier, dtype=np.float64)
+    good = (real >= 0) & (real <= 2.0**30 - 1)  # beyond, an accumulator of 2 leaves int32
+    if not np.all(good):
+        raise InputError(
+            f"real_multiplier is {affine.first(real, ~good)}; expected input scale * weight "
+            "scale / output scale, a number from 0 to 2**30 - 1 (lesson 09)"
+        )
+    fraction, shift = np.frexp(real)
+    multiplier = affine.round_half_away(fraction * 2.0**31)
+    carried = multiplier == 2.0**31
+    multiplier, shift = np.where(carried, 2.0**30, multiplier), shift + carried
+    kept = (shift >= -31) & (multiplier > 0)
+    multiplier, shift = (np.where(kept, part, 0).astype(np.int32) for part in (multiplier, shift))
+    return (multiplier, shift) if real.ndim else (int(multiplier), int(shift))

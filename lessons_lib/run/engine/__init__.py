@@ -1,0 +1,1 @@
+"""Integer-only inference from scratch, bit-exact with a named runtime."""

@@ -1,0 +1,1 @@
+"""Machines that a model is sent to, and the package for each."""
