@@ -26,7 +26,7 @@ _START = """import sys
 sys.path.insert(0, sys.argv[1])
 import lessons_lib
 del sys.path[0]
-from lessons_lib import children
+from lessons_lib.system import sandbox
 sandbox._main(*sys.argv[2:])"""
 
 
