@@ -27,7 +27,7 @@ ACCURACY = np.array([95.0, 96, 96.4, 96.6, 96.8, 96.9, 96.9])
 
 
 def scores():
-    """Sizes and accuracies as close to each other as those of the real seven paths."""
+    """Sizes and accuracies of the seven, as close to each other as the real ones."""
     accuracy = np.array([0.969, 0.968, 0.969, 0.967, 0.967, 0.967, 0.969])
     sizes = [231044, 64864, 118948, 65100, 64648, 65016, 66784]
     columns = {"bytes": sizes, "accuracy": accuracy}
@@ -265,9 +265,15 @@ def test_what_the_article_does_not_have_is_dashed():
 
 
 @pytest.mark.parametrize("arguments", [("int4", None), (None, {"int4": "x"})])
-def test_the_tree_knows_the_seven_paths_only(arguments):
-    with pytest.raises(InputError, match="int4"):
+def test_the_tree_knows_no_other_names(arguments):
+    with pytest.raises(InputError, match="no path 'int4'; the paths are float32, "):
         plots.decision_tree(*arguments)
+
+
+def test_a_path_to_which_no_question_leads_is_no_place_to_be():
+    with pytest.raises(InputError, match="no question of the tree leads to 'int8x4'"):
+        plots.decision_tree("int8x4")
+    assert "9 kB" not in words(plots.decision_tree(values={"int8x4": "9 kB"}))
 
 
 # --- numbers and how they are stored ---------------------------------------------------------

@@ -1,0 +1,54 @@
+"""The course's figures: each takes plain values and returns a matplotlib Figure.
+
+``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
+``results`` what was measured.
+"""
+
+from lessons_lib.course.plots.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    style,
+)
+from lessons_lib.course.plots.numbers import digits, float16_bits, histogram, staircase
+from lessons_lib.course.plots.results import (
+    byte_bars,
+    intensity,
+    latency_bars,
+    lines_with_intervals,
+    pareto,
+    scoreboard,
+)
+from lessons_lib.course.plots.tree import decision_tree
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PALE",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "YELLOW",
+    "byte_bars",
+    "decision_tree",
+    "digits",
+    "float16_bits",
+    "histogram",
+    "intensity",
+    "latency_bars",
+    "lines_with_intervals",
+    "pareto",
+    "scoreboard",
+    "staircase",
+    "style",
+]
