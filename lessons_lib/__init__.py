@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 FLOORS: dict[str, tuple[str, ...]] = {
     "": ("errors",),  # errors that teach
     "system": ("files", "quiet", "sandbox"),  # atomic files; silence; a stranger's bytes
-    "numbers": ("affine", "half_precision", "fixed_point", "folding"),  # the mathematics
-    "tflite": ("inputs", "reader", "tables", "signature"),  # what is in a file
+    "numbers": ("affine", "noise", "half_precision", "fixed_point", "folding"),  # the mathematics
+    "tflite": ("inputs", "reader", "tables", "signature", "samples", "edit"),  # what is in a file
     "models": ("corruption", "data", "architectures", "sources", "training"),  # float models
     "run": ("micro", "runtime"),  # named arrays in, named arrays out
     "run.engine": ("integer_graph", "integer_engine"),  # the same in integers, from scratch

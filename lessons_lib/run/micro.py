@@ -3,14 +3,17 @@
 import importlib.util
 import math
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lessons_lib.errors import LessonError, ModelFileError
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import Log, quiet
-from lessons_lib.tflite import reader, tables
-from lessons_lib.tflite.inputs import padded, require_input, require_one_of_each
+from lessons_lib.tflite import edit, reader, samples, tables
+from lessons_lib.tflite.samples import Rows
+from lessons_lib.tflite.signature import Signature, of_file
 
 
 def installed() -> bool:
@@ -18,45 +21,70 @@ def installed() -> bool:
     return importlib.util.find_spec("tflite_micro") is not None
 
 
-def run(source: str | os.PathLike | bytes, x: np.ndarray) -> np.ndarray:
-    """Return TFLite-Micro's outputs (N, classes) for native ``x`` (N, ...), one input at a time.
+def run(source: str | os.PathLike | bytes, x: Any) -> np.ndarray | Rows:
+    """Return TFLite-Micro's outputs (N, ...) for native ``x`` (N, ...), one call after the other.
 
-    Dtypes are the model's own. TFLite-Micro is the runtime of microcontrollers, here built for
-    this computer. Raises LessonError where it is not installed, ModelFileError for a model that it
-    does not run (such as float16 and dynamic range), and InputError as ``Model.run`` does.
-    Defined in lesson 09.
+    ``x`` is an array for one input, or a dictionary by name; so is the result. Dtypes are the
+    model's own; a model with a state starts anew at every call. Raises LessonError where
+    TFLite-Micro is not installed, ModelFileError for a model that it does not run (such as float16
+    and dynamic range), and InputError as ``Model.run`` does. Defined in lesson 09.
     """
-    invoke, _, size = opened(source, x)
-    outputs = [invoke(x[start : start + size]) for start in range(0, len(x), size)]
-    return np.concatenate(outputs)[: len(x)]
+    signature, invoke, _ = opened(source)
+    found = samples.rows(x, signature)
+    count = len(next(iter(found.values())))
+    parts = [invoke(part) for part in samples.calls(found, signature, 1)]
+    outputs = samples.joined(parts, signature, count)
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
-def opened(source: str | os.PathLike | bytes, x: np.ndarray):
-    """As ``_opened``, with TFLite-Micro; what is run returns the output, padding included."""
+def opened(
+    source: str | os.PathLike | bytes,
+) -> tuple[Signature, Callable[[Rows], Rows], Callable[[int], np.ndarray]]:
+    """Return a model's signature, how to run one call, and how to read a tensor afterwards.
+
+    Raises what ``run`` raises.
+    """
     if not installed():
         raise LessonError(
             "TFLite-Micro is not installed: the package tflite-micro is built for Linux on x86-64 "
             'only; elsewhere compare with kernels="reference" (lesson 09)'
         )
-    content = files.content(source)
-    sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_interpreter_probe")
+    content = edit.only_signature(files.content(source), None)
+    sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_run_once")
+    signature, graph = of_file(content), reader.read(content).subgraphs[0]
     interpreter = _interpreter(content)
-    detail = interpreter.get_input_details(0)
-    size, *shape = map(int, detail["shape"])
-    require_input(x, np.dtype(detail["dtype"]), tuple(shape))
 
-    def invoke(part: np.ndarray) -> np.ndarray:
-        interpreter.set_input(padded(part, size), 0)
-        interpreter.invoke()
-        return np.array(interpreter.get_output(0))
+    def invoke(part: Rows) -> Rows:
+        if signature.state:
+            interpreter.reset()
+        for name, array in part.items():
+            place = graph.inputs.index(signature.inputs[name].index)
+            interpreter.set_input(array, place)
+        try:
+            interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"TFLite-Micro refuses these inputs: {error} (lesson 09)"
+            ) from error
+        return {
+            name: np.array(interpreter.get_output(graph.outputs.index(spec.index)))
+            for name, spec in signature.outputs.items()
+        }
 
-    return invoke, lambda index: np.array(interpreter.GetTensor(index, 0)["tensor_data"]), size
+    return signature, invoke, lambda index: np.array(interpreter.GetTensor(index, 0)["tensor_data"])
+
+
+def _run_once(content: bytes) -> None:
+    """Run a model on zeros; raise ModelFileError if TFLite-Micro refuses it."""
+    interpreter = _interpreter(content)
+    for place in range(len(reader.read(content).subgraphs[0].inputs)):
+        detail = interpreter.get_input_details(place)
+        interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), place)
+    interpreter.invoke()
 
 
 def _interpreter(content: bytes):
-    """TFLite-Micro's interpreter, which has run once; it says on stderr what it does not like."""
-    graph = reader.read(content).subgraphs[0]
-    require_one_of_each(graph.inputs, graph.outputs)
+    """TFLite-Micro says on stderr, not in its errors, what it does not like."""
     elements = sum(math.prod(shape) for shape in tables.tensors(content)["shape"])
     arena_size = 2**20 + 10 * len(content) + 8 * elements
     log = Log()
@@ -65,19 +93,11 @@ def _interpreter(content: bytes):
             from tflite_micro import runtime as micro
 
             keep = micro.InterpreterConfig.kPreserveAllTensors
-            interpreter = micro.Interpreter.from_bytes(
+            return micro.Interpreter.from_bytes(
                 content, arena_size=arena_size, intrepreter_config=keep
             )
-            detail = interpreter.get_input_details(0)
-            interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), 0)
-            interpreter.invoke()
     except RuntimeError as error:
         reason = " ".join(f"{log.text} {error}".split())
         raise ModelFileError(
             f"TFLite-Micro does not run this model: {reason} (lesson 09)"
         ) from error
-    return interpreter
-
-
-def _interpreter_probe(content: bytes) -> None:
-    _interpreter(content)

@@ -1,9 +1,14 @@
-"""The one place that touches an interpreter: float arrays in, float arrays out, for any path."""
+"""LiteRT, TensorFlow Lite's runtime: named arrays in, named arrays out, for any path.
+
+The library itself hands out tensor indices, wants one call for each batch and lets the caller
+quantize. What is given up here: delegates other than XNNPACK, and inputs of strings.
+"""
 
 import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,34 +17,35 @@ from lessons_lib.numbers import affine
 from lessons_lib.run import micro
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet
-from lessons_lib.tflite import tables
-from lessons_lib.tflite.inputs import padded, require_input, require_one_of_each
+from lessons_lib.tflite import edit, samples, tables
+from lessons_lib.tflite.samples import Rows
+from lessons_lib.tflite.signature import Signature, of_file, real
 
 KERNELS = {
     "xnnpack": "AUTO",
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
-_DTYPES = tuple(np.dtype(name) for name in ("float32", "int8", "uint8", "int16"))
 _PIECE = 2**17  # bytes of float input that are quantized at once
 
 
 class Model:
     """A ``.tflite`` model, from a file or bytes, ready to run.
 
-    ``input_shape`` and ``output_shape`` leave out the batch; ``input_dtype`` and ``output_dtype``
-    are NumPy dtypes; the scales and zero points are those of the input and the output tensor
-    (scale 0.0 where the tensor is float). ``kernels`` is ``xnnpack`` (the default of the runtime),
-    ``builtin`` or ``reference``. A content that was not seen before is first loaded in a child
-    process. ``keep_tensors`` is for ``tensor_values``. Raises ModelFileError when it is damaged or
-    not a model with one input and one output of numbers in batches, and InputError for unknown
-    kernels or fewer than one thread. Defined in lessons 01 and 07.
+    ``signature`` says what it takes and gives, by name; with ``signature=key`` another one than
+    ``serving_default`` is run. ``kernels`` is ``xnnpack`` (the default of the runtime),
+    ``builtin`` or ``reference``. A content that these kernels have not met before is first loaded
+    and run in a child process. ``keep_tensors`` is for ``tensor_values``. A model with a state
+    starts anew at every call. Raises ModelFileError when the file is damaged, or the runtime lacks
+    what it needs, and InputError for unknown kernels, an unknown signature or fewer than one
+    thread. Defined in lessons 01 and 07.
     """
 
     def __init__(
         self,
         source: str | os.PathLike | bytes,
         *,
+        signature: str | None = None,
         num_threads: int = 1,
         kernels: str = "xnnpack",
         keep_tensors: bool = False,
@@ -49,124 +55,174 @@ class Model:
             raise InputError(f"kernels={kernels!r}; expected one of {known} (lesson 04)")
         if num_threads < 1:
             raise InputError(f"num_threads={num_threads}; expected at least 1")
-        content = files.content(source)
+        content = edit.only_signature(files.content(source), signature)
+        self.signature = of_file(content)
+        _require_numbers(self.signature)
         sandbox.once(content, source, kernels, "lessons_lib.run.runtime:_probe", kernels)
+        self._real = real(self.signature)
         self._interpreter = _interpreter(content, num_threads, kernels, keep_tensors)
-        self._input, self._output = _only_tensors(self._interpreter)
-        self.input_shape = tuple(int(n) for n in self._input["shape"][1:])
-        self.output_shape = tuple(int(n) for n in self._output["shape"][1:])
-        self.input_dtype = np.dtype(self._input["dtype"])
-        self.output_dtype = np.dtype(self._output["dtype"])
-        self.input_scale, self.input_zero_point = self._input["quantization"]
-        self.output_scale, self.output_zero_point = self._output["quantization"]
-        self._dynamic_batch = self._input["shape_signature"][0] == -1
-        self._allocated = int(self._input["shape"][0])  # the batch there is memory for
-        self._last_set: np.ndarray | None = None  # the batch that the input tensor holds
+        self._shapes = {
+            detail["index"]: tuple(detail["shape"])
+            for detail in self._interpreter.get_input_details()
+        }
+        self._allocated = False
+        self._last_set: Rows | None = None  # what the input tensors hold
 
-    def quantize_input(self, x: np.ndarray) -> np.ndarray:
-        """Return float32 ``x`` (N, ...) in the model's input dtype: round, clip, cast.
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of the only input, without the axis that counts samples."""
+        return self.signature.sample_shape(self.signature.only_input.name)
 
-        Rounds half away from zero, as QUANTIZE does in the reference kernels and in TFLite-Micro;
-        LiteRT's default kernels round its ties to even (lesson 09). A float model gets ``x`` as it
-        is.
-        Raises InputError when ``x`` is not finite float32 of the model's shape.
-        """
-        self._check(x, np.dtype("float32"))
-        return self._encode(x)
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the only output, without the axis that counts samples."""
+        shape = self.signature.only_output.shape
+        return shape[1:] if self.signature.in_batches else shape
 
-    def _encode(self, x: np.ndarray) -> np.ndarray:
-        """Quantize in pieces: for larger arrays NumPy asks the system for memory every time."""
-        _require_finite(x)
-        if self.input_dtype == np.float32:
-            return x
-        limits = np.iinfo(self.input_dtype)
-        scale, zero_point = np.float32(self.input_scale), np.float32(self.input_zero_point)
-        count = -(-x.nbytes // _PIECE)
-        rows = -(-len(x) // count)
-        pieces = [
-            affine.codes(part, scale, zero_point, limits.min, limits.max, self.input_dtype)
-            for part in (x[start : start + rows] for start in range(0, len(x), rows))
-        ]
-        return np.concatenate(pieces)
+    @property
+    def input_dtype(self) -> np.dtype:
+        return self.signature.only_input.dtype
 
-    def dequantize_output(self, q: np.ndarray) -> np.ndarray:
-        """Return outputs (N, classes) of the model as float32: (q - zero_point) * scale."""
-        if self.output_dtype == np.float32:
-            return q
-        return affine.dequantize(q, self.output_scale, self.output_zero_point)
+    @property
+    def output_dtype(self) -> np.dtype:
+        return self.signature.only_output.dtype
 
-    def run(self, x: np.ndarray, batch_size: int = 50) -> np.ndarray:
-        """Return the outputs (N, classes) in the output dtype for ``x`` (N, ...) in the input's.
+    @property
+    def input_scale(self) -> float:
+        """The scale of the only input, 0.0 where it is not quantized."""
+        return self.signature.only_input.scale or 0.0
 
-        A model with a fixed batch runs at that batch, whatever ``batch_size`` says. Raises
-        InputError when dtype or shape do not fit, or when ``batch_size`` is below 1.
-        """
-        self._check(x, self.input_dtype)
-        return self._batched(x, batch_size, lambda part: part)
+    @property
+    def input_zero_point(self) -> int:
+        return self.signature.only_input.zero_point
 
-    def predict(self, images: np.ndarray, batch_size: int = 50) -> np.ndarray:
-        """Return float32 (N, classes) for float32 images (N, H, W, C): quantize, run, dequantize.
+    @property
+    def output_scale(self) -> float:
+        """The scale of the only output, 0.0 where it is not quantized."""
+        return self.signature.only_output.scale or 0.0
 
-        Raises InputError as ``quantize_input`` and ``run`` do.
-        """
-        self._check(images, np.dtype("float32"))
-        return self.dequantize_output(self._batched(images, batch_size, self._encode))
-
-    def classes(self, images: np.ndarray, batch_size: int = 50) -> np.ndarray:
-        """Return the most probable class of each image, int64 (N,).
-
-        Codes are in the order of what they stand for, so they need not be dequantized. Raises
-        InputError as ``predict`` does.
-        """
-        self._check(images, np.dtype("float32"))
-        return self._batched(images, batch_size, self._encode).argmax(axis=1)
-
-    def _batched(self, x: np.ndarray, batch_size: int, encode: Callable) -> np.ndarray:
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
-        size = min(batch_size, len(x)) if self._dynamic_batch else int(self._input["shape"][0])
-        starts = range(0, len(x), size)
-        return np.concatenate([self._invoke(encode(x[s : s + size]), size) for s in starts])
-
-    def _invoke(self, part: np.ndarray, size: int) -> np.ndarray:
-        """Run one batch; the last one may be short: it is padded, and the padding cut off."""
-        with _loading():
-            self._set(padded(part, size))
-            self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])[: len(part)]
-
-    def _set(self, batch: np.ndarray) -> None:
-        index = self._input["index"]
-        if self._allocated != len(batch):
-            self._interpreter.resize_tensor_input(index, [len(batch), *self.input_shape])
-            self._interpreter.allocate_tensors()
-            self._allocated = len(batch)
-        self._interpreter.set_tensor(index, batch)
-        self._last_set = batch
+    @property
+    def output_zero_point(self) -> int:
+        return self.signature.only_output.zero_point
 
     @property
     def fixed_batch(self) -> int | None:
-        """How many inputs every call takes; None where the file leaves it open."""
-        return None if self._dynamic_batch else self._allocated
+        """How many samples every call takes; None where the file leaves it open."""
+        return self.signature.batch
 
-    def invoker(self, image: np.ndarray) -> Callable[[], None]:
-        """Return a function that runs the model once on a float32 image (1, H, W, C), to be timed.
+    def quantize_input(self, x: Any) -> np.ndarray | Rows:
+        """Return ``x`` in the model's input dtypes: quantized inputs are rounded, clipped, cast.
 
-        The input is quantized and set beforehand, and again where the model ran on something else
-        meanwhile (that call takes longer). A file with a fixed batch runs all of its
-        ``fixed_batch`` inputs, all this image. Raises InputError for more than one image, and as
+        Rounds half away from zero, as QUANTIZE does in the reference kernels and in TFLite-Micro;
+        LiteRT's default kernels round its ties to even (lesson 09). What the model takes as it is
+        (floats, tokens) comes back as it is.
+        Raises InputError when ``x`` does not fit, or holds NaN or inf.
+        """
+        return _bare(self._encode(samples.rows(x, self._real)))
+
+    def _encode(self, found: Rows) -> Rows:
+        return {name: _codes(array, self.signature.inputs[name]) for name, array in found.items()}
+
+    def dequantize_output(self, q: np.ndarray | Rows) -> np.ndarray | Rows:
+        """Return outputs as float32: (q - zero_point) * scale; what is not quantized as it is."""
+        outputs = self.signature.outputs
+        found = q if isinstance(q, dict) else {self.signature.only_output.name: q}
+        return _bare(
+            {
+                name: array
+                if outputs[name].scale is None
+                else affine.dequantize(array, outputs[name].scale, outputs[name].zero_point)
+                for name, array in found.items()
+            }
+        )
+
+    def run(self, x: Any, batch_size: int = 50) -> np.ndarray | Rows:
+        """Return the outputs (N, ...) in the output's dtype for ``x`` (N, ...) in the input's.
+
+        ``x`` is an array for one input, or a dictionary by name; so is the result. A model with a
+        fixed batch runs at that batch, whatever ``batch_size`` says. Raises InputError when names,
+        dtypes or shapes do not fit, or when ``batch_size`` is below 1.
+        """
+        found = samples.rows(x, self.signature)
+        return _bare(self._in_calls(found, batch_size, lambda part: part))
+
+    def predict(self, x: Any, batch_size: int = 50) -> np.ndarray | Rows:
+        """Return float32 (N, ...) for real numbers (N, ...): quantize, run, dequantize.
+
+        ``x`` is an array for one input, or a dictionary by name; so is the result. Integers that
+        the float model takes and gives, such as tokens, stay integers. Raises InputError as
+        ``quantize_input`` and ``run`` do.
+        """
+        found = samples.rows(x, self._real)
+        return self.dequantize_output(self._in_calls(found, batch_size, self._encode))
+
+    def classes(self, x: Any, batch_size: int = 50) -> np.ndarray:
+        """Return the most probable class of each sample, int64 (N,).
+
+        Codes are in the order of what they stand for, so they need not be dequantized. Raises
+        InputError as ``predict`` does, when the model does not give one number for each of two or
+        more classes, and when one is NaN.
+        """
+        name, shape = self.signature.only_output.name, self.output_shape
+        if len(shape) != 1 or shape[0] == 1 or not self.signature.in_batches:
+            raise InputError(f"no class in an output of shape (N, {_sizes(shape)}): {_cure(shape)}")
+        output = self._in_calls(samples.rows(x, self._real), batch_size, self._encode)[name]
+        samples.require_finite(output, name)
+        return output.argmax(axis=1)
+
+    def _in_calls(self, found: Rows, batch_size: int, encode: Callable[[Rows], Rows]) -> Rows:
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
+        count = len(next(iter(found.values())))
+        parts = [
+            self._invoke(encode(part)) for part in samples.calls(found, self.signature, batch_size)
+        ]
+        return samples.joined(parts, self.signature, count)
+
+    def _invoke(self, part: Rows) -> Rows:
+        """One call of the runtime."""
+        with _refusal():
+            self._set(part)
+            self._interpreter.invoke()
+            return {
+                name: self._interpreter.get_tensor(spec.index)
+                for name, spec in self.signature.outputs.items()
+            }
+
+    def _set(self, part: Rows) -> None:
+        for name, array in part.items():
+            index = self.signature.inputs[name].index
+            if self._shapes[index] != array.shape:
+                self._interpreter.resize_tensor_input(index, array.shape)
+                self._shapes[index], self._allocated = array.shape, False
+        if not self._allocated:
+            self._interpreter.allocate_tensors()
+            self._allocated = True
+        if self.signature.state:
+            self._interpreter.reset_all_variables()
+        for name, array in part.items():
+            self._interpreter.set_tensor(self.signature.inputs[name].index, array)
+        self._last_set = part
+
+    def invoker(self, sample: Any) -> Callable[[], None]:
+        """Return a function that runs the model once on one sample (1, ...), to be timed.
+
+        The inputs are quantized and set beforehand, and again where the model ran on something
+        else meanwhile (that call takes longer). A file with a fixed batch runs all of its
+        ``fixed_batch`` samples, all this one. Raises InputError for more than one sample, and as
         ``quantize_input`` does.
         """
-        if len(image) != 1:
-            raise InputError(f"expected one image, (1, H, W, C), got {np.shape(image)}: x[:1]")
-        batch = padded(self.quantize_input(image), self.fixed_batch or 1)
+        found = samples.rows(sample, self._real)
+        if (count := len(next(iter(found.values())))) != 1:
+            raise InputError(f"expected one sample, (1, ...), got {count}: x[:1]")
+        (part,) = samples.calls(self._encode(found), self.signature, 1)
 
         def invoke() -> None:
-            if self._last_set is not batch:
-                self._set(batch)
+            if self._last_set is not part:
+                self._set(part)
             self._interpreter.invoke()
 
-        self._invoke(batch, len(batch))
+        self._invoke(part)
         return invoke
 
     def _tensor(self, index: int) -> np.ndarray | None:
@@ -174,40 +230,44 @@ class Model:
         with contextlib.suppress(ValueError):
             return self._interpreter.get_tensor(index)
 
-    def _check(self, x: np.ndarray, dtype: np.dtype) -> None:
-        require_input(x, dtype, self.input_shape)
-
 
 def tensor_values(
-    source: str | os.PathLike | bytes, x: np.ndarray, *, kernels: str = "reference"
+    source: str | os.PathLike | bytes, x: Any, *, kernels: str = "reference"
 ) -> dict[int, np.ndarray]:
     """Return every tensor of the first subgraph, by its index, after running native ``x`` (N, ...).
 
     The indices are those of ``tables.tensors``; each array has its tensor's own dtype, and one
-    row for each of the N inputs where it was computed from them. A model with a dynamic batch runs
-    all N at once, one with a fixed batch as often as it takes. ``kernels``: one of KERNELS, or
-    ``tflm`` for TFLite-Micro. Raises InputError and ModelFileError as ``Model`` and ``Model.run``
-    do, and for ``tflm`` what ``run_micro`` raises. Defined in lesson 09.
+    row for each of the N samples where it was computed from them. A model with an open batch runs
+    all N at once, another one as often as it takes. ``kernels``: one of KERNELS, or ``tflm`` for
+    TFLite-Micro. Raises InputError and ModelFileError as ``Model`` and ``Model.run`` do, and for
+    ``tflm`` what ``micro.run`` raises. Defined in lesson 09.
     """
-    opened = micro.opened(source, x) if kernels == "tflm" else _opened(source, x, kernels)
-    run, read, size = opened
-    table = tables.tensors(source)
-    roles = table.loc[table["subgraph"] == 0, "role"]
+    if kernels == "tflm":
+        signature, invoke, read = micro.opened(source)
+    else:
+        model = Model(source, kernels=kernels, keep_tensors=True)
+        signature, invoke, read = model.signature, model._invoke, model._tensor
+    found = samples.rows(x, signature)
+    count = len(next(iter(found.values())))
+    roles = _numbers(source)
     computed = list(roles.index[roles.isin(["input", "activation", "output"])])
     batches = []
-    for start in range(0, len(x), size):
-        run(x[start : start + size])
+    for part in samples.calls(found, signature, count):
+        invoke(part)
         batches.append({index: read(index) for index in computed})
-    values = {index: read(index) for index in roles.index} | _joined(batches, size, len(x))
+    values = {index: read(index) for index in roles.index}
+    values |= _joined(batches, signature.batch or count, count)
     return {index: value for index, value in values.items() if value is not None}
 
 
-def _opened(source: str | os.PathLike | bytes, x: np.ndarray, kernels: str):
-    """How to run one batch of ``x``, how to read a tensor then, and the size of a batch."""
-    model = Model(source, kernels=kernels, keep_tensors=True)
-    model._check(x, model.input_dtype)
-    size = len(x) if model._dynamic_batch else model._allocated
-    return lambda part: model._invoke(part, size), model._tensor, size
+def _numbers(source: str | os.PathLike | bytes):
+    """The role of each tensor of the first subgraph that holds numbers, by its index.
+
+    Asked for the handle of a variable, the runtime ends the process.
+    """
+    table = tables.tensors(source)
+    table = table[(table["subgraph"] == 0) & ~table["dtype"].isin(["RESOURCE", "VARIANT"])]
+    return table.set_index("index")["role"]
 
 
 def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]:
@@ -219,15 +279,52 @@ def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]
     }
 
 
-def _require_finite(x: np.ndarray) -> None:
-    if not np.isfinite(x).all():
-        raise InputError("x holds NaN or inf; every value must be a finite number (lesson 03)")
+def _codes(array: np.ndarray, spec) -> np.ndarray:
+    """Quantize in pieces: for larger arrays NumPy asks the system for memory every time."""
+    if spec.scale is None:
+        return array
+    limits = np.iinfo(spec.dtype)
+    scale, zero_point = np.float32(spec.scale), np.float32(spec.zero_point)
+    rows = -(-len(array) // max(1, -(-array.nbytes // _PIECE)))
+    pieces = [
+        affine.codes(part, scale, zero_point, limits.min, limits.max, spec.dtype)
+        for part in (array[start : start + rows] for start in range(0, len(array), rows))
+    ]
+    return np.concatenate(pieces)
+
+
+def _bare(found: Rows) -> np.ndarray | Rows:
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _sizes(shape: tuple[int | None, ...]) -> str:
+    return ", ".join("?" if size is None else str(size) for size in shape)
+
+
+def _cure(shape: tuple[int | None, ...]) -> str:
+    if len(shape) > 1:
+        return "predict(x).argmax(axis=-1) gives one for each place, such as a pixel (lesson 08)"
+    return "predict(x) > 0.5 decides between two, or the output is a quantity (lesson 08)"
+
+
+def _require_numbers(signature: Signature) -> None:
+    for kind, side in (("takes", signature.inputs), ("gives", signature.outputs)):
+        for spec in side.values():
+            if spec.dtype == object:
+                raise ModelFileError(
+                    f"the model {kind} {spec.name}, which is text or a handle, no numbers: leave "
+                    "that part out of the model that you export (lesson 07)"
+                )
 
 
 def _probe(content: bytes, kernels: str) -> None:
     """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
     interpreter = _interpreter(content, 1, kernels)
-    with _loading():
+    signature = of_file(content)
+    if any(spec.open_sizes for spec in signature.inputs.values()):
+        return  # zeros of size 1 say nothing; the first call has a size that fits
+    with _refusal():
+        interpreter.allocate_tensors()
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
         interpreter.invoke()
@@ -237,37 +334,33 @@ def _interpreter(content: bytes, num_threads: int, kernels: str, keep_tensors: b
     with quiet():
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        with _loading(), warnings.catch_warnings():
+        with _refusal(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that kept tensors need memory
-            interpreter = Interpreter(
+            return Interpreter(
                 model_content=content,
                 num_threads=num_threads,
                 experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
                 experimental_preserve_all_tensors=keep_tensors,
             )
-            interpreter.allocate_tensors()
-    return interpreter
 
 
 @contextlib.contextmanager
-def _loading() -> Iterator[None]:
-    """Turn the runtime's complaint about a model into a ModelFileError."""
+def _refusal() -> Iterator[None]:
+    """Turn the runtime's complaint about a model into a ModelFileError with its own words."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise ModelFileError(
-            f"not a model that the runtime can run ({' '.join(str(error).split())}): it is "
-            "corrupted, truncated, or no .tflite at all (lesson 01)"
+            f"LiteRT does not run this model: {reason}. {_meaning(reason)}"
         ) from error
 
 
-def _only_tensors(interpreter) -> tuple[dict, dict]:
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    require_one_of_each(inputs, outputs)
-    for tensor in (inputs[0], outputs[0]):
-        if len(tensor["shape"]) == 0 or np.dtype(tensor["dtype"]) not in _DTYPES:
-            raise ModelFileError(
-                f"{tensor['name']} is {np.dtype(tensor['dtype'])} of shape {tensor['shape']}; "
-                f"the course's helpers take batches of {', '.join(map(str, _DTYPES))}"
-            )
-    return inputs[0], outputs[0]
+def _meaning(reason: str) -> str:
+    """What a reader, who does not know the runtime's insides, may take from its words."""
+    if "custom op" in reason or "Select TensorFlow op" in reason:
+        return (
+            "The file was made for another runtime, an accelerator for one, or has operators that "
+            "TensorFlow Lite lacks: convert the float model anew (lesson 07)"
+        )
+    return "The file may be made for another runtime, or damaged (lesson 01)"

@@ -231,3 +231,17 @@ def renamed(signature: Signature, names: dict[str, str]) -> Signature:
         for side in (signature.inputs, signature.outputs)
     )
     return replace(signature, inputs=inputs, outputs=outputs)
+
+
+def real(signature: Signature) -> Signature:
+    """Return the signature in real numbers: float32 where an input or output is quantized."""
+    inputs, outputs = (
+        {
+            name: spec
+            if spec.scale is None
+            else replace(spec, dtype=np.dtype("float32"), scale=None)
+            for name, spec in side.items()
+        }
+        for side in (signature.inputs, signature.outputs)
+    )
+    return replace(signature, inputs=inputs, outputs=outputs)

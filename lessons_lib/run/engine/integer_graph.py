@@ -6,16 +6,24 @@ Floats are used for that, as all runtimes do.
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from lessons_lib.errors import LessonError, ModelFileError
 from lessons_lib.numbers import affine, fixed_point
+from lessons_lib.system import files
 from lessons_lib.tflite import reader, tables
+from lessons_lib.tflite.signature import Signature, of_file
+
+# Of one array. The largest one in an ordinary network, 1024 x 1024 x 64, has as many; a false size
+# in a file must not ask the machine for gigabytes.
+MOST_ELEMENTS = 2**26
+LITERT = "LiteRT tells whether the file is sound and runs it if it is: runtime.Model"
 
 ACTIVATION_RANGES = {  # in real numbers
     "NONE": (None, None),
@@ -23,16 +31,17 @@ ACTIVATION_RANGES = {  # in real numbers
     "RELU6": (0, 6),
     "RELU_N1_TO_1": (-1, 1),
 }
-CODES = {"INT8": np.int8, "UINT8": np.uint8}
-OTHERS = {"INT4": np.int8, "INT32": np.int32, "FLOAT32": np.float32, "BOOL": np.bool_}
+CODES = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16}
+INDICES = {"INT32": np.int32, "INT64": np.int64, "BOOL": np.bool_}
+OTHERS = {"INT4": np.int8, "FLOAT32": np.float32} | INDICES
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """A tensor of the file.
 
-    ``scale``: float32, one number or one for each channel, None without quantization. ``value``:
-    what the file stores, None for what is computed.
+    ``shape`` has 1 where a dimension is open. ``scale``: float32, one number or one for each
+    channel, None without quantization. ``value``: what the file stores, None for what is computed.
     """
 
     index: int
@@ -55,31 +64,59 @@ class Tensor:
         return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
 
 
-CLIPPED_BY_XNNPACK = ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D")
+CLIPPED_BY_XNNPACK = (
+    "ADD",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "MAX_POOL_2D",
+    "MUL",
+    "SUB",
+    "TRANSPOSE_CONV",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
 
-    ``kernels`` names a runtime, and with ``strict`` everything stays in integers. ``memory`` keeps
-    what the operator computes once for all batches. ``pool`` is a MAX_POOL_2D to be done on its
-    sums, before they are rescaled.
+    ``kernels`` names a runtime, and with ``strict`` everything stays in integers. The runtime takes
+    ``call`` rows at once (None: all there are); where rows are ``apart``, the engine takes as many
+    as suit it. ``memory`` keeps what the operator computes once for all batches. ``pool`` is a
+    MAX_POOL_2D to be done on its sums, before they are rescaled.
     """
 
     name: str
     inputs: tuple[Tensor | None, ...]
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     options: object
     kernels: str
     strict: bool
+    call: int | None = None
+    apart: bool = True
     pool: "Operator | None" = None
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def input(self) -> Tensor:
-        """The first input."""
-        return self.inputs[0]
+        """The tensor that the operator is about: the first one, but for TRANSPOSE_CONV."""
+        return self.inputs[2 if self.name == "TRANSPOSE_CONV" else 0]
+
+    @property
+    def output(self) -> Tensor:
+        """The first output."""
+        return self.outputs[0]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of a layer with weights, None where it has none."""
+        slot = 3 if self.name == "TRANSPOSE_CONV" else 2
+        return self.inputs[slot] if len(self.inputs) > slot else None
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The weights in steps of their scale: int64, what the file stores minus its zero point."""
+        return self.inputs[1].value.astype(np.int64) - self.inputs[1].zero_point
 
     @cached_property
     def weight_scale(self) -> np.ndarray:
@@ -91,12 +128,19 @@ class Operator:
     def ratio(self) -> np.ndarray:
         """Input scale * weight scale / output scale: float64, for each channel or for all.
 
-        LiteRT's dense layers multiply the first two in float32 where the weights are per-tensor.
+        LiteRT's dense layers multiply the first two in float32 where the weights are per-tensor,
+        and so does every layer with asymmetric weights.
         """
         dense = self.kernels == "builtin" and self.name == "FULLY_CONNECTED"
-        wide = np.float32 if dense and self.weight_scale.size == 1 else np.float64
+        narrow = (dense and self.weight_scale.size == 1) or self.asymmetric
+        wide = np.float32 if narrow else np.float64
         product = self.input.scale[0].astype(wide) * self.weight_scale
         return product.astype(np.float64) / self.output.scale[0].astype(np.float64)
+
+    @cached_property
+    def asymmetric(self) -> bool:
+        """Whether the weights are uint8, as before TFLite's 8-bit specification."""
+        return self.name in tables.PARAMETERS and self.inputs[1].dtype == np.uint8
 
     @cached_property
     def multiplier_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +168,8 @@ class Operator:
 
     def _bound(self, real: float) -> int:
         """The code at which an activation clips; XNNPACK sends a tie to the even one."""
+        if self.output.scale is None:  # integers that are no codes
+            return int(real)
         if self.kernels == "xnnpack" and self.name in CLIPPED_BY_XNNPACK:
             steps = np.float32(real) / self.output.scale[0]
             return int(np.rint(steps + np.float32(self.output.zero_point)))
@@ -132,8 +178,7 @@ class Operator:
     @cached_property
     def weight_matrix(self) -> np.ndarray:
         """The weights of CONV_2D or FULLY_CONNECTED, (inputs of one sum, outputs)."""
-        weights = self.inputs[1].value
-        return weights.reshape(len(weights), -1).T.astype(self.sum_dtype)
+        return self.weights.reshape(len(self.weights), -1).T.astype(self.sum_dtype)
 
     @cached_property
     def sum_dtype(self) -> type:
@@ -144,25 +189,31 @@ class Operator:
         """
         if self.strict:
             return np.int64
-        weights, *bias = (np.abs(t.value.astype(np.int64)) for t in self.inputs[1:3] if t)
-        summed = tables.SUMMED_AXES[self.name]
-        largest = 255 * weights.sum(axis=tuple(range(weights.ndim)[summed])).max()
-        largest += bias[0].max() if bias else 0
-        return np.float32 if largest <= 2**24 else np.float64
+        summed = tables.SUMMED_AXES.get(self.name, slice(1, 4))
+        sizes = np.abs(self.weights).sum(axis=tuple(range(self.weights.ndim)[summed]))
+        largest = (2 ** (8 * self.input.dtype.itemsize) - 1) * int(sizes.max())
+        largest += int(np.abs(self.bias.value.astype(np.int64)).max()) if self.bias else 0
+        return np.float32 if largest <= 2**24 else np.float64 if largest <= 2**53 else np.int64
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A file's operators in the order of execution, its input and its output."""
+    """A signature's operators in the order of execution, its inputs and outputs by name.
+
+    ``data``: the indices of the tensors that are computed from the values of an input; the others
+    are constants and shapes.
+    """
 
     operators: tuple[Operator, ...]
-    input: Tensor
-    output: Tensor
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    signature: Signature
+    data: frozenset[int]
 
 
 @contextlib.contextmanager
 def damage_named(what: str) -> Iterator[None]:
-    """Raise ModelFileError, naming ``what``, in place of what a damaged file ends in."""
+    """Raise ModelFileError, naming ``what``, in place of what an unfit file ends in."""
     kinds = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
     try:
         yield
@@ -170,55 +221,114 @@ def damage_named(what: str) -> Iterator[None]:
         raise
     except kinds as error:
         raise ModelFileError(
-            f"{what} cannot be computed ({type(error).__name__}: {error}): the file is damaged, "
-            "uses it in a way that the engine lacks, or the engine is at fault (lesson 02)"
+            f"the engine cannot compute {what} as this file has it ({type(error).__name__}: "
+            f"{error}). {LITERT} (lesson 09)"
         ) from error
 
 
-def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
-    """Return the graph of a full-integer model: 8-bit codes from its input to its last operator.
+def require_room(what: str, *sizes: int) -> None:
+    """Raise ModelFileError when an array of these sizes has more than MOST_ELEMENTS."""
+    elements = math.prod(int(size) for size in sizes)
+    if elements > MOST_ELEMENTS:
+        raise ModelFileError(
+            f"{what} asks for an array of {elements:,} elements; the engine makes none above "
+            f"{MOST_ELEMENTS:,}. {LITERT} (lesson 09)"
+        )
 
-    The output may be float32, behind a DEQUANTIZE. Raises ModelFileError when the file is damaged
-    or computes with floats or 16-bit codes, and says in which lesson to read why.
+
+def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
+    """Return the graph of a full-integer model: integers from its inputs to its last operators.
+
+    An output may be float32, behind a DEQUANTIZE. Raises ModelFileError when the file is damaged or
+    computes with floats, and says in which lesson to read why.
     """
-    model = reader.read(source)
-    graph = model.subgraphs[0]
-    _require_integers(model, graph)
+    content = files.content(source)
+    model, signature = reader.read(content), of_file(content)
+    graph = model.subgraphs[signature.subgraph]
+    _require_integers(model, graph, signature)
     tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors)]
+    call = _rows_of_a_call(signature, kernels)
     operators = tuple(
         Operator(
             reader.operator_name(model, op),
             tuple(tensors[i] if i >= 0 else None for i in op.inputs),
-            tensors[op.outputs[0]],
+            tuple(tensors[i] for i in op.outputs),
             op.builtinOptions,
             kernels,
             strict,
+            call,
         )
         for op in graph.operators
     )
     for op in operators:
         _require_weights(op)
-    result = Graph(operators, tensors[graph.inputs[0]], tensors[graph.outputs[0]])
-    if result.output not in [op.output for op in operators]:
-        raise ModelFileError("no operator computes the output: the file is damaged (lesson 02)")
-    return result
+    ends = [
+        {name: tensors[spec.index] for name, spec in side.items()}
+        for side in (signature.inputs, signature.outputs)
+    ]
+    return Graph(operators, *ends, signature, _computed_from(operators, ends))
+
+
+def _rows_of_a_call(signature: Signature, kernels: str) -> int | None:
+    """TFLite-Micro takes an open batch for the size 1 that the file stores for it."""
+    return 1 if kernels == "tflm" and signature.batch is None else signature.batch
+
+
+def _computed_from(operators: tuple[Operator, ...], ends: list[dict]) -> frozenset[int]:
+    """The tensors that depend on the values of an input, and not only on its shape."""
+    inputs, outputs = ends
+    data = {tensor.index for tensor in inputs.values()}
+    known = set(data)
+    for op in operators:
+        known.update(tensor.index for tensor in op.outputs)
+        if op.name != "SHAPE" and any(t and t.index in data for t in op.inputs):
+            data.update(tensor.index for tensor in op.outputs)
+    missing = [name for name, tensor in outputs.items() if tensor.index not in known]
+    if missing:
+        raise ModelFileError(
+            f"no operator computes the output {', '.join(missing)}: the file is damaged (lesson 02)"
+        )
+    return frozenset(data)
+
+
+def kept_apart(graph: Graph, apart: bool) -> Graph:
+    """Return the graph with operators that know whether rows are computed ``apart``."""
+    return replace(graph, operators=tuple(replace(op, apart=apart) for op in graph.operators))
 
 
 def _tensor(model, index: int, tensor) -> Tensor:
     found = tensor.quantization
     quantized = found is not None and found.scale is not None and len(found.scale)
-    dtype = reader.DTYPES[tensor.type]
+    dtype, name = reader.DTYPES[tensor.type], reader.text(tensor.name)
     if dtype not in CODES | OTHERS:
-        raise ModelFileError(f"a tensor has dtype {dtype}, which the engine lacks (lesson 09)")
-    zero_point = int(found.zeroPoint[0]) if quantized else 0
+        raise ModelFileError(
+            f"the tensor {name} has dtype {dtype}, which the engine lacks. {LITERT} (lesson 09)"
+        )
+    if found is not None and found.detailsType:
+        raise ModelFileError(
+            f"the tensor {name} is quantized in blocks, or in another way than by one scale for "
+            f"all or for each channel: the engine lacks that. {LITERT} (lesson 09)"
+        )
+    zero_points = reader.integers(found.zeroPoint) if quantized else []
+    zero_point = zero_points[0] if zero_points else 0
     if quantized and dtype in CODES and not _is_sound(found.scale, zero_point, CODES[dtype]):
         raise ModelFileError(
-            f"a tensor of {dtype} has zero point {zero_point} and scale {found.scale[0]:g}: the "
-            "file is damaged (lesson 03)"
+            f"the tensor {name} of {dtype} has zero point {zero_point} and scale "
+            f"{found.scale[0]:g}: the file is damaged (lesson 03)"
+        )
+    if any(other != zero_point for other in zero_points):
+        raise ModelFileError(
+            f"the tensor {name} has a zero point for each channel, which the engine lacks. "
+            f"{LITERT} (lesson 09)"
+        )
+    if dtype == "INT16" and zero_point:
+        raise ModelFileError(
+            f"the tensor {name} of INT16 has zero point {zero_point}; 16-bit codes are symmetric, "
+            "and LiteRT refuses others (lesson 11)"
         )
     return Tensor(
         index,
-        (tensor.name or b"").decode(errors="replace"),
+        name,
         np.dtype((CODES | OTHERS)[dtype]),
         tuple(tensor.shape),
         np.asarray(found.scale, np.float32) if quantized else None,
@@ -234,27 +344,24 @@ def _is_sound(scale, zero_point: int, dtype: type) -> bool:
     return limits.min <= zero_point <= limits.max and bool(np.all(np.isfinite(scale) & (scale > 0)))
 
 
-def _require_integers(model, graph) -> None:
+def _require_integers(model, graph, signature: Signature) -> None:
     """Refuse what computes with floats, and name its kind."""
-    if len(model.subgraphs) != 1 or len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ModelFileError(
-            f"{len(model.subgraphs)} subgraphs, {len(graph.inputs)} inputs and "
-            f"{len(graph.outputs)} outputs: the engine takes models with one of each (lesson 09)"
-        )
-    end = reader.DTYPES[graph.tensors[graph.inputs[0]].type]
     operators = [(reader.operator_name(model, op), _dtypes(graph, op)) for op in graph.operators]
     for shows, kind in FLOAT_KINDS:
         for name, dtypes in operators:
             if shows(name, set(dtypes)):
                 raise ModelFileError(
                     f"{name} takes {', '.join(dtypes)}: the model is not full integer, {kind}. The "
-                    "engine takes what the paths int8 and uint8 give (lesson 07)"
+                    "engine takes what computes with integers from end to end, as the paths int8 "
+                    "and uint8 give it (lesson 07)"
                 )
-    if end not in CODES:
-        raise ModelFileError(
-            f"the model takes {end}; the engine computes with INT8 and UINT8. 16-bit activations "
-            "are another path (lesson 11)"
-        )
+    for name, spec in signature.inputs.items():
+        dtype = reader.DTYPES[graph.tensors[spec.index].type]
+        if dtype not in CODES | INDICES:
+            raise ModelFileError(
+                f"the input {name} is {dtype}; the engine takes {', '.join(CODES | INDICES)} "
+                "(lesson 07)"
+            )
 
 
 def _dtypes(graph, op) -> list[str]:
@@ -277,18 +384,20 @@ FLOAT_KINDS = (
 
 
 def _require_weights(op: Operator) -> None:
-    """Refuse weights that are computed, asymmetric, or in groups."""
-    if op.name not in tables.SUMMED_AXES:
+    """Refuse weights that are computed, or in a form that the engine lacks."""
+    if op.name not in tables.PARAMETERS:
         return
-    weights = op.inputs[1]
-    what = None
-    if weights.value is None or (
-        len(op.inputs) > 2 and op.inputs[2] and op.inputs[2].value is None
-    ):
+    weights, what = op.inputs[1], None
+    stored = [tensor.value for tensor in (weights, op.bias) if tensor]
+    if any(value is None for value in stored):
         what = "weights that are computed"
-    elif weights.zero_point != 0 or weights.dtype != np.int8:
-        what = "asymmetric weights, as before TFLite's 8-bit specification"
+    elif weights.dtype not in (np.int8, np.uint8) or weights.scale is None:
+        what = f"weights of {weights.dtype}"
+    elif (weights.dtype == np.uint8) != (op.input.dtype == np.uint8) or (
+        weights.zero_point and weights.dtype == np.int8
+    ):
+        what = f"{weights.dtype} weights with zero point {weights.zero_point} on {op.input.dtype}"
     elif op.name == "CONV_2D" and weights.shape[3] != op.input.shape[3]:
         what = "groups of channels"
     if what:
-        raise ModelFileError(f"{op.name} has {what}, which the engine lacks (lesson 09)")
+        raise ModelFileError(f"{op.name} has {what}, which the engine lacks. {LITERT} (lesson 09)")

@@ -1,0 +1,260 @@
+"""Samples: one array for each input, by its name, in the model's own dtypes.
+
+Learners have them as an array, a dictionary, a generator, a ``tf.data.Dataset`` or a Keras
+``Sequence``, with targets or without. Here they become *rows*: a dictionary with one array for
+each input, whose first axis counts samples. Nothing is scaled, cast or held: a stream is read
+item by item.
+"""
+
+import itertools
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lessons_lib.errors import InputError
+from lessons_lib.tflite.signature import Signature, TensorSpec
+
+Rows = dict[str, np.ndarray]
+
+
+def rows(x: Any, signature: Signature, *, one: bool = False) -> Rows:
+    """Return ``x`` by input name: arrays (N, ...) in the signature's dtypes, N at least 1.
+
+    ``x`` is an array for a model with one input, a dictionary by the inputs' names, or a tuple or
+    list in the signature's order; ``tf.Tensor`` will do for an array. With ``one`` a single sample
+    may come without the axis that counts samples. Raises InputError when names, dtypes or shapes do
+    not fit, the numbers of samples differ, or a value is not finite. Defined in lesson 01.
+    """
+    found = {
+        name: _counted(_array(name, value), signature, name, one)
+        for name, value in _by_name(x, signature).items()
+    }
+    counts = {name: len(array) for name, array in found.items()}
+    if len(set(counts.values())) != 1 or not all(counts.values()):
+        listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise InputError(f"expected the same number of samples, at least one: {listed} (lesson 01)")
+    for name, array in found.items():
+        require_finite(array, name)
+    return found
+
+
+def stream(source: Any, signature: Signature) -> Iterator[Rows]:
+    """Yield the rows of one item of ``source`` after the other.
+
+    ``source`` is anything that ``rows`` takes, or yields such items: a function that returns a
+    generator, a generator, a list, a ``tf.data.Dataset``, a Keras ``Sequence``. An item is one
+    sample or a batch; of a pair ``(inputs, targets)`` the inputs are taken. Raises InputError, with
+    the item's number.
+    """
+    for number, item in enumerate(items(source)):
+        try:
+            yield rows(_without_targets(item, len(signature.inputs)), signature, one=True)
+        except InputError as error:
+            raise InputError(f"sample {number}: {error}") from error
+
+
+def items(source: Any) -> Iterator[Any]:
+    """Yield what a source of samples has, tensors as arrays: whole arrays are one item.
+
+    Raises InputError for what is no source, or a function that needs arguments.
+    """
+    if callable(source) and not hasattr(source, "__getitem__"):
+        source = _called(source)
+    if _is_array(source) or isinstance(source, dict | tuple):
+        yield _numpy(source)
+        return
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        source = (source[place] for place in range(len(source)))  # a list, or a Keras Sequence
+    if not isinstance(source, Iterable) or isinstance(source, str | bytes):
+        raise InputError(
+            f"samples are arrays, or something that yields them; given: a {type(source).__name__}"
+        )
+    yield from map(_numpy, source)
+
+
+def spool(source: Any, file: Path, most: int | None = None) -> int:
+    """Write the items of ``source`` one by one to a file, for another process; return how many."""
+    with open(file, "wb") as target:
+        count = 0
+        for item in itertools.islice(items(source), most):
+            pickle.dump(item, target, protocol=5)
+            count += 1
+    return count
+
+
+def spooled(file: Path) -> Iterator[Any]:
+    """Yield what ``spool`` wrote, one item in memory at a time."""
+    with open(file, "rb") as source:
+        while source.peek(1):
+            yield pickle.load(source)
+
+
+def calls(found: Rows, signature: Signature, batch_size: int) -> Iterator[Rows]:
+    """Yield what each call of a model takes, in the shapes that it takes.
+
+    A call has ``batch_size`` samples where the signature leaves that open, as many as it fixes, or
+    one where no dimension counts samples. The last samples are repeated where a call is short.
+    """
+    count = len(next(iter(found.values())))
+    size = min(batch_size, count) if signature.open_batch else signature.batch
+    for start in range(0, count, size):
+        part = {name: padded(array[start : start + size], size) for name, array in found.items()}
+        yield (
+            part
+            if signature.in_batches
+            else {
+                name: array if signature.inputs[name].shape[:1] in ((None,), (1,)) else array[0]
+                for name, array in part.items()
+            }
+        )
+
+
+def joined(outputs: list[Rows], signature: Signature, count: int) -> Rows:
+    """Return the outputs of all calls as arrays (N, ...), without those of repeated samples."""
+    join = np.concatenate if signature.in_batches else _stacked
+    return {name: join([part[name] for part in outputs])[:count] for name in outputs[0]}
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """One sample each, whose first dimension of 1, if it has one, is taken for the count."""
+    return np.stack([part[0] if part.shape[:1] == (1,) else part for part in parts])
+
+
+def padded(part: np.ndarray, size: int) -> np.ndarray:
+    """Return ``size`` rows: those given, the last one repeated."""
+    missing = size - len(part)
+    return np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+def regrouped(stream_of_rows: Iterable[Rows], size: int) -> Iterator[Rows]:
+    """Yield the same samples in rows of ``size``, the last one filled by repeating a sample."""
+    kept: Rows = {}
+    for found in stream_of_rows:
+        kept = {n: np.concatenate([kept[n], a]) if kept else a for n, a in found.items()}
+        while len(next(iter(kept.values()))) >= size:
+            yield {name: array[:size] for name, array in kept.items()}
+            kept = {name: array[size:] for name, array in kept.items()}
+    if kept and len(next(iter(kept.values()))):
+        yield {name: padded(array, size) for name, array in kept.items()}
+
+
+def drawn(signature: Signature, count: int = 4, seed: int = 0) -> Rows:
+    """Return random inputs, to see whether a model runs; they say nothing about its task.
+
+    The first sample is all zeros. Floats are drawn from 0 to 1, integers are 0 or 1.
+    """
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, spec in signature.inputs.items():
+        shape = (count, *(size or 1 for size in signature.sample_shape(name)))
+        values = rng.random(shape) if spec.is_float else rng.integers(0, 2, shape)
+        values[0] = 0
+        found[name] = values.astype(spec.dtype)
+    return found
+
+
+def require_finite(array: np.ndarray, name: str) -> None:
+    """Raise InputError, with the place, when an array holds NaN or inf."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    what = "NaN" if np.isnan(array).any() else "inf"
+    raise InputError(f"{name} holds {what}; every value must be a finite number (lesson 03)")
+
+
+def _by_name(x: Any, signature: Signature) -> dict[str, Any]:
+    names = list(signature.inputs)
+    if isinstance(x, dict):
+        if set(x) != set(names):
+            given = ", ".join(map(repr, x)) or "nothing"
+            raise InputError(
+                f"a dictionary with {given}; the model's inputs are called "
+                f"{', '.join(map(repr, names))} (lesson 01)"
+            )
+        return {name: x[name] for name in names}
+    parts = list(x) if isinstance(x, tuple | list) else [x]
+    if len(parts) == len(names):
+        return dict(zip(names, parts, strict=True))
+    kinds = ", ".join(type(part).__name__ for part in parts) or "nothing"
+    raise InputError(
+        f"the model has {len(names)} inputs, {', '.join(names)}; given: {kinds}. Give a dictionary "
+        "by name, {" + ", ".join(f"{name!r}: array" for name in names) + "} (lesson 01)"
+    )
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    value = _numpy(value)
+    if not isinstance(value, np.ndarray | np.generic):
+        raise InputError(
+            f"{name} is a {type(value).__name__}, not an array or a tensor: np.array(x, dtype) "
+            "makes one (lesson 01)"
+        )
+    return np.asarray(value)
+
+
+def _counted(array: np.ndarray, signature: Signature, name: str, one: bool) -> np.ndarray:
+    """The array as (N, ...), its dtype and the shape of its samples checked."""
+    spec, shape = signature.inputs[name], signature.sample_shape(name)
+    if array.dtype != spec.dtype:
+        raise InputError(
+            f"expected {spec.dtype} input, got {array.dtype}{_cast(array, spec)} ({name})"
+        )
+    single = array.ndim == len(shape) and _fits(array.shape, shape)
+    if single and (one or not signature.in_batches):
+        return array[np.newaxis]
+    if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
+        expected = ", ".join(["N", *("?" if size is None else str(size) for size in shape)])
+        cure = ": add the batch axis, x[np.newaxis]" if single else ""
+        raise InputError(
+            f"expected input of shape ({expected}), got {array.shape}{cure} ({name}, lesson 01)"
+        )
+    return array
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return all(wanted in (None, size) for size, wanted in zip(found, shape, strict=True))
+
+
+def _cast(array: np.ndarray, spec: TensorSpec) -> str:
+    """How to come from the dtype that was given to the one that is needed."""
+    if spec.scale is not None:
+        return ": Model.quantize_input makes it from floats (lesson 07)"
+    if spec.is_float and array.dtype.kind in "iub":
+        return f": scale it as in training, then x.astype({spec.dtype.name!r}) (lesson 01)"
+    return f": x.astype({spec.dtype.name!r}) converts it (lesson 01)"
+
+
+def _without_targets(item: Any, inputs: int) -> Any:
+    """The inputs of a tuple ``(inputs, targets)`` or ``(inputs, targets, weights)``."""
+    if not isinstance(item, tuple) or len(item) not in (2, 3):
+        return item
+    first = item[0]
+    nested = isinstance(first, dict | tuple | list) and len(first) == inputs
+    return first if nested or inputs == 1 else item
+
+
+def _called(function: Callable) -> Any:
+    try:
+        return function()
+    except TypeError as error:
+        raise InputError(
+            f"calling the function, without arguments, gave nothing that yields ({error})"
+        ) from error
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) or (
+        hasattr(value, "numpy") and hasattr(value, "shape")
+    )
+
+
+def _numpy(value: Any) -> Any:
+    """Tensors as arrays, without importing TensorFlow, also inside tuples, lists, dictionaries."""
+    if isinstance(value, dict):
+        return {name: _numpy(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        kind = tuple if isinstance(value, tuple) else list  # also for a namedtuple
+        return kind(map(_numpy, value))
+    return value.numpy() if hasattr(value, "numpy") else value
