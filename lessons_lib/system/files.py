@@ -1,10 +1,15 @@
 """Where the course keeps its files, and how it writes them: whole or not at all."""
 
 import contextlib
+import errno
+import glob
 import hashlib
 import os
+import re
 import shutil
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,55 +65,125 @@ def artifacts(*parts: str) -> Path:
 def write_atomic(path: str | os.PathLike, data: bytes | str) -> Path:
     """Write ``data`` (text as UTF-8) to a temporary name, then rename: never half a file.
 
+    The file behind a symlink is replaced, not the link, and a file keeps its mode. What is no
+    regular file, such as ``/dev/stdout`` or a pipe, takes the bytes directly.
     Raises StorageError when the folder is not writable or the disk is full; the old file stays.
     """
-    path = Path(path)
     data = data.encode() if isinstance(data, str) else data
-    with _temporary_beside(path, directory=False) as temporary:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    return path
+    target = Path(os.path.realpath(path))
+    with _reported(path):
+        stream = _stream(Path(path))
+        if stream is None:
+            _replace(target, data)
+        else:
+            with open(stream, "wb", closefd=not isinstance(stream, int)) as file:
+                file.write(data)
+    return Path(path)
+
+
+def _stream(path: Path) -> int | Path | None:
+    """What a rename would cut off from its reader: this process's own output, a pipe, a device."""
+    if not path.exists():
+        return None
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        with contextlib.suppress(OSError):  # a process may have closed them
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                if stream is not None:
+                    stream.flush()  # what was printed before stands before
+                return descriptor
+    return None if path.is_file() else path
+
+
+def _replace(target: Path, data: bytes) -> None:
+    temporary = _temporary_name(target)
+    try:
+        with open(temporary, "wb") as file:
+            if target.exists():
+                shutil.copymode(target, temporary)  # before a secret is in it
+            file.write(data)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of ``path`` when the block succeeds.
 
-    Raises StorageError when the folder cannot be written; on any error ``path`` stays as it was.
+    The folder behind a symlink is replaced, not the link. Raises StorageError when the folder
+    cannot be written or has no room; on any error ``path`` stays as it was. Other errors of the
+    block stay what they are. What a killed process left half-way, the next call puts right.
     """
-    path = Path(path).absolute()
-    with _temporary_beside(path, directory=True) as temporary:
-        yield temporary
-        old = temporary.with_name(temporary.name + ".old")
-        if path.exists():
-            os.replace(path, old)
+    target = Path(os.path.realpath(path))
+    with _reported(path):
+        temporary = _temporary_name(target)
+        temporary.mkdir()
+    try:
         try:
-            os.replace(temporary, path)
-        except OSError:
-            os.replace(old, path)
+            yield temporary
+        except OSError as error:
+            name = error.filename  # a write that finds the disk full gives none
+            inside = not isinstance(name, str) or temporary in Path(name).absolute().parents
+            if error.errno in _NO_ROOM and inside:
+                raise _cannot_write(path, error) from error
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        with _reported(path):
+            _exchange(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _exchange(temporary: Path, target: Path) -> None:
+    old = temporary.with_suffix(".old")
+    if target.exists():
+        shutil.copymode(target, temporary)
+        os.replace(target, old)
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary_name(target: Path) -> Path:
+    """A name in the target's own folder, so that renaming is atomic.
+
+    What processes that are no more left there is cleared: an old folder that was on its way out
+    when the new one had not come takes its place again.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        found = re.fullmatch(r"\.(\d+)-\d+\.(tmp|old)", left.name[len(target.name) + 1 :])
+        if found is None or _runs(int(found[1])):
+            continue
+        if found[2] == "old" and not target.exists():
+            os.replace(left, target)
+        elif left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def _runs(process: int) -> bool:
+    import psutil  # needed after an accident only
+
+    return psutil.pid_exists(process)
 
 
 @contextlib.contextmanager
-def _temporary_beside(path: Path, directory: bool) -> Iterator[Path]:
-    """A temporary name in the target's own folder, so that renaming it is atomic."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _reported(path: str | os.PathLike) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if directory:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-        yield temporary
+        yield
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
-def _cannot_write(path: Path, error: OSError) -> StorageError:
+def _cannot_write(path: str | os.PathLike, error: OSError) -> StorageError:
     return StorageError(
         f"cannot write {path}: {error.strerror or error}. Free some space or change the rights, "
         "or set LESSONS_ARTIFACTS to a folder that you can write to; then run again. "
