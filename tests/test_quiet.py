@@ -1,7 +1,11 @@
+import contextlib
+import io
 import logging
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,8 +53,88 @@ def test_blocks_may_be_nested(capfd):
     assert capfd.readouterr().out == "after\n"
 
 
+def where():
+    """What the descriptors 1 and 2 are, and the two streams."""
+    same = [(os.fstat(fd).st_dev, os.fstat(fd).st_ino) for fd in (1, 2)]
+    return same, sys.stdout, sys.stderr
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_blocks_of_two_threads_may_overlap(first_out, capfd):
+    steps = {name: threading.Event() for name in ("in 0", "in 1", "out 0", "out 1")}
+    logs = {}
+
+    def block(number):
+        if number:
+            steps["in 0"].wait(10)
+        with quiet() as logs[number]:
+            steps[f"in {number}"].set()
+            steps["in 1"].wait(10)
+            if number != first_out:
+                steps[f"out {first_out}"].wait(10)
+            print(f"python {number}")
+            os.write(2, b"descriptor %d\n" % number)
+        steps[f"out {number}"].set()
+
+    before = where()
+    threads = [threading.Thread(target=block, args=[number]) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert where() == before
+    print("after")
+    said = logs[0].text + logs[1].text
+    assert sorted(said.split("\n")[:-1]) == [
+        f"{w} {n}" for w in ("descriptor", "python") for n in (0, 1)
+    ]
+    assert capfd.readouterr() == ("after\n", "")
+
+
+def test_many_threads_leave_the_page_as_it_was(capfd):
+    def block(number):
+        for _ in range(20):
+            with quiet():
+                print("python", flush=True)
+                os.write(1, b"descriptor\n")
+
+    before = where()
+    open_before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(block, range(16)))
+    assert where() == before
+    if open_before:
+        assert len(os.listdir("/proc/self/fd")) == open_before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_stream_put_up_inside_a_block_comes_back_after_an_inner_one(capfd):
+    with quiet() as outer, contextlib.redirect_stdout(io.StringIO()) as held:
+        print("held")
+        with quiet() as inner:
+            print("inner")
+        print("held again")
+    assert (outer.text, inner.text, held.getvalue()) == ("", "inner\n", "held\nheld again\n")
+    print("after")
+    assert capfd.readouterr().out == "after\n"
+
+
+EARLIER = """
+from lessons_lib.system.quiet import quiet
+print("said before the block, and still in Python's buffer")
+with quiet() as log:
+    pass
+assert not log.text, log.text
+"""
+
+
+def test_what_was_said_before_is_not_taken_into_the_block():
+    done = subprocess.run([sys.executable, "-c", EARLIER], capture_output=True, text=True)
+    assert (done.stdout[:11], done.stderr) == ("said before", "")
+
+
 SCRIPT = """
-from lessons_lib.quiet import quiet
+from lessons_lib.system.quiet import quiet
 with quiet():
     import tensorflow as tf
     tf.get_logger().warning("hidden")
