@@ -1,6 +1,6 @@
-"""The house on one screen: every room of the library, floor by floor.
+"""The house on one screen: every room of the library, and what it is about, floor by floor.
 
-A room imports only from rooms above it on this list. Leaf names are the public names:
+A room imports only from rooms above it on this list. The names in the second column are public:
 ``from lessons_lib import affine`` finds ``lessons_lib.numbers.affine``, and imports it when it is
 first used, so ``import lessons_lib`` costs nothing.
 """
@@ -9,33 +9,56 @@ import importlib
 
 __version__ = "0.1.0"
 
-# package: its rooms, in the order in which they may import one another
-FLOORS: dict[str, tuple[str, ...]] = {
-    "": ("errors",),  # errors that teach
-    "system": ("files", "quiet", "sandbox"),  # atomic files; silence; a stranger's bytes
-    "numbers": ("affine", "noise", "half_precision", "fixed_point", "folding"),  # the mathematics
-    "tflite": ("inputs", "reader", "tables", "signature", "samples", "edit"),  # what is in a file
-    "models": ("corruption", "data", "architectures", "sources", "training"),  # float models
-    "run": ("micro", "runtime"),  # named arrays in, named arrays out
-    "run.engine": ("integer_graph", "integer_engine"),  # the same in integers, from scratch
-    "convert": (
-        "paths",
-        "calibration",
-        "outcome",
-        "by_litert",
-        "by_tensorflow",
-        "every_path",
-        "qat",
-    ),
-    "judge": ("evaluate", "layer_errors", "benchmark", "scoreboard"),  # how good, how fast
-    "targets": ("browser",),  # does it fit this machine
-    "course": ("plots", "widgets", "checks", "notebooks", "article"),  # what only lessons need
-    ".": ("cli",),  # the `lessons` command
-}
+HOUSE = """
+(ground)    errors          errors that teach: what was given, what was expected, which lesson
+system      files           where files go, and how: whole or not at all
+system      quiet           silence, where libraries write past Python
+system      sandbox         a fresh process for what may crash: unknown bytes meet native code here
+numbers     affine          reals to integers and back: scale, zero point, quantize, dequantize
+numbers     noise           how far an array is from the one it should be: RMS, decibels
+numbers     half_precision  float16: its bits, the distance between neighbours
+numbers     fixed_point     multiplier and shift: integers where mathematics has a real number
+numbers     folding         weights rewritten before they are quantized: folding, equalization
+tflite      inputs          what every runtime asks of an array that goes in
+tflite      reader          a .tflite as the objects of its schema: read, checked, written again
+tflite      tables          its operators, tensors, bytes; is it integer-only
+tflite      signature       what a model takes and gives: named tensors, shapes, dtypes, scales
+tflite      samples         samples: arrays by input name, in the model's own dtypes
+tflite      edit            a .tflite changed: a signature put in front, operators taken out
+models      corruption      the same images, harder: dimmed, noisy, turned, shifted
+models      data            datasets in three disjoint parts
+models      architectures   the course's small Keras models
+models      sources         a float model as you have it: SavedModel, Keras, .tflite
+models      training        training with seeds; the course's trained models
+run         micro           TFLite-Micro, the runtime of microcontrollers
+run         runtime         LiteRT: named arrays in, named arrays out
+run.engine  apart           which models keep the samples of a batch apart
+run.engine  integer_graph   a full-integer file as the engine runs it
+run.engine  integer_engine  the same integers from scratch in NumPy, to the last bit
+convert     paths           one row a path: its settings, its promise; the tree that chooses
+convert     calibration     representative samples: are they fit, what do they record
+convert     outcome         what came of one path: the file, or the reason why not
+convert     by_litert       float .tflite to quantized, by LiteRT's quantizer
+convert     by_tensorflow   SavedModel to .tflite, by TFLiteConverter
+convert     every_path      one model down many paths, each by itself
+convert     qat             training that knows of the rounding to come
+judge       evaluate        how good, how sure, how different from another
+judge       layer_errors    which layer is at fault
+judge       benchmark       how fast, how much memory
+judge       scoreboard      every path in one table
+targets     browser         a model for a browser, and what a browser gave
+course      plots           the figures
+course      widgets         sliders and quizzes
+course      checks          what answers an exercise
+course      catalogue       the parts of the course, the question of each lesson
+course      notebooks       a lesson's notebook: read, run, described
+course      article         the article's statements, and what the lessons found
+(top)       cli             the command: lessons run, lab, scoreboard
+"""
+ROOMS = [tuple(line.split(maxsplit=2)) for line in HOUSE.strip().splitlines()]
 _HOMES = {
-    room: ".".join(filter(None, [__name__, package.strip("."), room]))
-    for package, rooms in FLOORS.items()
-    for room in rooms
+    room: ".".join([__name__, *([] if package.startswith("(") else [package]), room])
+    for package, room, _ in ROOMS
 }
 
 

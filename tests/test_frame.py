@@ -1,6 +1,7 @@
 """The frame around the lessons: make, conda, continuous integration, and a cheap import."""
 
 import ast
+import itertools
 import os
 import re
 import shutil
@@ -197,8 +198,9 @@ def test_no_file_names_an_index():
 # ---- what may import what
 
 # A module imports only from rooms before its own.
-ROOMS = tuple(room for rooms in lessons_lib.FLOORS.values() for room in rooms)
-PACKAGES = {package.split(".")[-1] for package in lessons_lib.FLOORS} - {""}
+ROOMS = tuple(room for _, room, _ in lessons_lib.ROOMS)
+FLOORS = tuple(dict.fromkeys(package for package, *_ in lessons_lib.ROOMS))
+PACKAGES = {part for package in FLOORS for part in package.split(".")}
 SOURCES = sorted((files.ROOT / "lessons_lib").rglob("*.py"))
 DEVELOPERS_SOURCES = sorted(
     path
@@ -247,11 +249,31 @@ def test_no_room_is_called_as_a_package_or_a_module_of_pythons():
     assert not set(ROOMS) & (PACKAGES | set(sys.stdlib_module_names))
 
 
-@pytest.mark.parametrize("name", ROOMS)
-def test_a_room_is_found_by_its_name(name):
-    found = getattr(lessons_lib, name)
-    home = found.__name__.removesuffix(f".{name}").removeprefix("lessons_lib").removeprefix(".")
-    assert name in lessons_lib.FLOORS[home or ("." if name == "cli" else "")]
+@pytest.mark.parametrize(("package", "name", "subject"), lessons_lib.ROOMS)
+def test_a_room_is_found_by_its_name(package, name, subject):
+    home = () if package in ("(ground)", "(top)") else (package,)
+    assert getattr(lessons_lib, name).__name__ == ".".join(["lessons_lib", *home, name])
+    assert len(subject) > len(name)
+
+
+def test_the_map_fits_on_a_screen_and_names_each_floor_once():
+    """Rooms of one package stand together, so that packages import one another downwards only."""
+    runs = [package for package, _ in itertools.groupby(lessons_lib.ROOMS, lambda row: row[0])]
+    assert runs == list(FLOORS)
+    page = (files.ROOT / "lessons_lib" / "__init__.py").read_text("utf-8").splitlines()
+    assert len(page) <= 85
+
+
+def test_packages_import_one_another_in_one_direction():
+    """Seen by package: no two of them need each other, whatever their rooms do."""
+    needs = {}
+    for path in SOURCES:
+        home = {name: package for package, name, _ in lessons_lib.ROOMS}
+        if room(path):
+            used = rooms_used(path.read_text("utf-8"))
+            needs.setdefault(home[room(path)], set()).update(home[name] for name in used)
+    for package, used in needs.items():
+        assert all(FLOORS.index(other) <= FLOORS.index(package) for other in used), package
 
 
 @pytest.mark.parametrize(
@@ -328,9 +350,9 @@ def test_what_is_declared_is_needed():
 
 WITHOUT_TENSORFLOW = """
 import sys, tempfile
-from lessons_lib import affine, anatomy, benchmark, checks, evaluate, plots, runtime, widgets
-from lessons_lib import folding, integer_engine, layers, litert
-from lessons_lib import convert, data, training
+from lessons_lib import affine, benchmark, checks, evaluate, plots, reader, runtime, widgets
+from lessons_lib import by_litert, folding, integer_engine, layer_errors, tables
+from lessons_lib import data, every_path, training
 digits = data.load().test
 with tempfile.TemporaryDirectory() as folder:
     names = ["float32"]

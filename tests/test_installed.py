@@ -53,7 +53,7 @@ def test_the_wheel_has_all_data(site):
 
 OUTSIDE = """
 import json
-from lessons_lib import browser, children, data, files, training
+from lessons_lib import browser, data, files, sandbox, training
 digits = data.load()
 print(json.dumps([
     len(digits.test.labels),
@@ -83,7 +83,7 @@ def test_an_installed_copy_finds_its_data_and_writes_to_the_cache_folder(site, t
 PLACES = """
 import json, sys, os
 {first}
-from lessons_lib import children, files
+from lessons_lib import files, sandbox
 {then}
 print(json.dumps([str(files.ROOT), str(sandbox.call("lessons_lib.system.files:artifacts_root"))]))
 """
