@@ -158,7 +158,7 @@ def _temporary_name(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
         found = re.fullmatch(r"\.(\d+)-\d+\.(tmp|old)", left.name[len(target.name) + 1 :])
-        if found is None or _runs(int(found[1])):
+        if found is None or is_running(int(found[1])):
             continue
         if found[2] == "old" and not target.exists():
             os.replace(left, target)
@@ -169,7 +169,8 @@ def _temporary_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Return whether there is a process of this number."""
     import psutil  # needed after an accident only
 
     return psutil.pid_exists(process)

@@ -1,22 +1,28 @@
-"""Work that may crash, or whose memory is to be measured, runs in a fresh process.
+"""Where unknown bytes meet native code: in a child process, once, and then they are trusted.
 
 A damaged ``.tflite`` or an unlucky conversion ends the process with a segmentation fault.
-In a child process that is an error message; in the learner's kernel it is lost work.
+In a child process that is an error message; in the learner's kernel it is lost work. Work whose
+memory is to be measured, or given back, runs in a child as well.
 """
 
 import contextlib
+import ctypes
 import importlib
 import os
 import pickle
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lessons_lib.errors import ChildDied, LessonError, ModelFileError, StorageError
+from lessons_lib.errors import ChildDied, InputError, LessonError, ModelFileError, StorageError
 from lessons_lib.system import files
 
 _NO_ROOM = 73  # the exit code of a child that cannot write its answer (sysexits.h: EX_CANTCREAT)
@@ -30,26 +36,27 @@ from lessons_lib.system import sandbox
 sandbox._main(*sys.argv[2:])"""
 
 
+class ChildSlow(ChildDied):
+    """A child process took more time than it was allowed, and was ended."""
+
+
 def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
     """Return ``function(*args)``, run in a fresh Python process with the caller's import path.
 
     ``function`` is ``"module:name"``; the arguments and the result must be picklable.
-    A LessonError raised there is raised here. Raises ChildDied when the child crashes, fails
-    otherwise, or needs more than ``timeout`` seconds, and StorageError when there is no room for
-    the temporary files through which they talk. (Not ``multiprocessing``: its *spawn* runs
-    the caller's script again where that has no ``if __name__ == "__main__"``.)
+    A LessonError raised there is raised here. Raises ChildDied when the child crashes or fails
+    otherwise, ChildSlow when it needs more than ``timeout`` seconds (``$LESSONS_TIMEOUT`` where
+    that is more), and StorageError when there is no room for the temporary files through which
+    they talk. The child ends when its caller is killed, and what it leaves in its temporary folder
+    is removed. (Not ``multiprocessing``: its *spawn* runs the caller's script again where that
+    has no ``if __name__ == "__main__"``.)
     """
+    timeout = max(timeout, _patience())
     with _temporary_folder() as folder:
         request, answer = Path(folder, "request"), Path(folder, "answer")
         # The arguments are packed by themselves: unpacking them may need the path.
         _write(request, (sys.path, function, pickle.dumps(args)))
-        command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, str(request), str(answer)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=timeout
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ChildDied(f"{function} did not answer within {timeout:g} s") from error
+        done = _run([str(os.getpid()), str(request), str(answer)], function, folder, timeout)
         if done.returncode == _NO_ROOM:
             raise _no_room(done.stderr.strip())
         if not answer.exists():
@@ -60,14 +67,53 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
     raise result
 
 
+def _run(arguments: list[str], function: str, folder: str, timeout: float):
+    command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, *arguments]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=os.environ | {"TMPDIR": folder},  # removed with all that the child leaves in it
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ChildSlow(
+            f"{function} took more than {timeout:g} s and was ended; set LESSONS_TIMEOUT to the "
+            "seconds that it may take"
+        ) from error
+
+
+def _patience() -> float:
+    given = os.environ.get("LESSONS_TIMEOUT") or "0"
+    try:
+        return float(given)
+    except ValueError as error:
+        raise InputError(f"LESSONS_TIMEOUT={given}; expected a number of seconds") from error
+
+
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[str]:
+    _sweep(Path(tempfile.gettempdir()))
     try:
-        folder = tempfile.TemporaryDirectory(prefix="lessons-", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix=f"lessons-{os.getpid()}-", ignore_cleanup_errors=True
+        )
     except OSError as error:
         raise _no_room(error) from error
     with folder as name:
         yield name
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed callers left; a young folder may be that of another container."""
+    for folder in parent.glob("lessons-*-*"):
+        found = re.match(r"lessons-(\d+)-", folder.name)
+        with contextlib.suppress(OSError):
+            old = time.time() - folder.stat().st_mtime > 3600
+            if found and old and not files.is_running(int(found[1])):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(path: Path, content: Any) -> None:
@@ -87,20 +133,25 @@ def _no_room(reason: object) -> StorageError:
 def _death(function: str, done: subprocess.CompletedProcess) -> ChildDied:
     if done.returncode < 0:
         name = signal_name(-done.returncode)
-        return ChildDied(f"{function} ended with signal {name}", -done.returncode)
+        hint = ", as the system ends what has no memory left" if name == "SIGKILL" else ""
+        return ChildDied(f"{function} ended with signal {name}{hint}", -done.returncode)
     last = (done.stderr.strip().splitlines() or ["(no message)"])[-1]
     return ChildDied(f"{function} failed with exit code {done.returncode}: {last}")
 
 
 def signal_name(number: int) -> str:
-    """Return a signal's name, for example ``SIGKILL``; the number where it has none (realtime)."""
+    """Return a signal's name, for example ``SIGKILL``, or ``SIGRTMIN+6`` of a realtime signal."""
+    first, last = (getattr(signal, name, 0) for name in ("SIGRTMIN", "SIGRTMAX"))
+    if first < number < last:
+        return f"SIGRTMIN+{number - first}"
     try:
         return signal.Signals(number).name
-    except ValueError:
+    except ValueError:  # the system keeps a few to itself
         return str(number)
 
 
-def _main(request: str, answer: str) -> None:
+def _main(parent: str, request: str, answer: str) -> None:
+    _end_with(int(parent))
     path, function, packed = pickle.loads(Path(request).read_bytes())
     sys.path[:] = path
     args = pickle.loads(packed)
@@ -118,39 +169,67 @@ def _main(request: str, answer: str) -> None:
     os.replace(temporary, answer)
 
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent does, even if that is killed.
+
+    On Linux the kernel does it, also while C++ code holds Python's lock for long.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 _trusted: set[tuple[str, str]] = set()
-
-
-_ANY = "any"
+_RUNTIMES = {"tflm": "TFLite-Micro", "quantizer": "LiteRT's quantizer"}
 
 
 def once(content: bytes, source: object, use: str, function: str, *args: Any) -> None:
     """Let ``function(content, *args)`` run in a child process, unless it was seen to survive.
 
-    ``use`` names the native code that meets the content, such as a set of kernels. Raises
-    ModelFileError, with the name of ``source``, when the child refuses the content or dies of it.
+    ``use`` names the native code that meets the content: a set of kernels, such as ``reference``,
+    or ``tflm``, or ``quantizer``. Raises ModelFileError, with the name of ``source``, when the
+    child refuses the content, dies of it, or needs more than 60 seconds.
     """
     if is_trusted(content, use):
         return
     name = source if isinstance(source, str | os.PathLike) else "these bytes"
+    runtime = _RUNTIMES.get(use, f"the kernels {use!r}")
     try:
         call(function, content, *args, timeout=60.0)
-    except ChildDied as error:
+    except ChildSlow as error:
         raise ModelFileError(
-            f"{name} crashed the runtime ({error}): the model is corrupted or truncated; "
-            "convert it again (lesson 01)"
+            f"{name} is slow: {runtime} took more than {max(60.0, _patience()):g} s to load it and "
+            "run it once. Set LESSONS_TIMEOUT to the seconds that it may take, or choose other "
+            "kernels (lesson 04)"
+        ) from error
+    except ChildDied as error:
+        how = str(error).removeprefix(f"{function} ")
+        raise ModelFileError(
+            f"{name}: {runtime} {how}, on loading the file or on running it once. The "
+            "file may be sound: other kernels may run it (lesson 04)"
         ) from error
     except ModelFileError as error:
         raise ModelFileError(f"{name}: {error}") from error
     trust(content, use)
 
 
-def trust(model: str | os.PathLike | bytes, kernels: str = _ANY) -> None:
-    """Remember a file or bytes as safe to load in this process, with these kernels or with any."""
-    _trusted.add((files.sha256(model), kernels))
+def trust(model: str | os.PathLike | bytes, use: str = "xnnpack") -> None:
+    """Remember that a file or bytes went through this native code and harmed nothing."""
+    _trusted.add((files.sha256(model), use))
 
 
-def is_trusted(model: bytes, kernels: str) -> bool:
-    """Return whether these bytes are known to be safe to load with these kernels."""
-    digest = files.sha256(model)
-    return (digest, _ANY) in _trusted or (digest, kernels) in _trusted
+def is_trusted(model: bytes, use: str) -> bool:
+    """Return whether these bytes were seen to harm nothing in this native code."""
+    return (files.sha256(model), use) in _trusted

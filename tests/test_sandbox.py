@@ -1,0 +1,198 @@
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lessons_lib.errors import CalibrationError, ChildDied, InputError, ModelFileError
+from lessons_lib.system import sandbox
+from lessons_lib.system.sandbox import ChildSlow, call
+
+
+# The functions below are run in a child process, which finds this module by its name.
+def double(x):
+    print("a child may print")
+    return 2 * x
+
+
+def refuse():
+    raise CalibrationError("as the library does")
+
+
+def fail():
+    raise KeyError("unexpected")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_of(number):
+    os.kill(os.getpid(), number)
+
+
+def wait():
+    time.sleep(60)
+
+
+def wait_for(content):
+    wait()
+
+
+def abort(content):
+    os.abort()
+
+
+def litter():
+    folder = Path(tempfile.mkdtemp())
+    (folder / "left").touch()
+    return folder
+
+
+def tell_and_wait(path):
+    Path(path).write_text(f"{os.getpid()}\n")
+    wait()
+
+
+def tell_watched(path):
+    """As on a system whose kernel does not end the children of the dead."""
+    ctypes.CDLL(None).prctl(1, 0)
+    sys.platform = "darwin"
+    sandbox._end_with(os.getppid())
+    tell_and_wait(path)
+
+
+class Own:
+    """A class that a child can only find on the caller's path."""
+
+
+def kind(thing):
+    return type(thing).__name__
+
+
+def pid():
+    return os.getpid()
+
+
+def test_the_result_comes_back_from_another_process():
+    assert call("test_sandbox:double", [1, 2]) == [1, 2, 1, 2]
+    assert call("test_sandbox:pid") != os.getpid()
+
+
+def test_arguments_may_be_of_the_callers_own_classes():
+    assert call("test_sandbox:kind", Own()) == "Own"
+
+
+def test_the_courses_own_errors_come_back_as_they_are():
+    with pytest.raises(CalibrationError, match="as the library does"):
+        call("test_sandbox:refuse")
+
+
+def test_another_error_is_told_by_its_last_line():
+    with pytest.raises(ChildDied, match="KeyError: 'unexpected'"):
+        call("test_sandbox:fail")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_a_crash_is_told_by_its_signal():
+    with pytest.raises(ChildDied, match="SIGSEGV") as caught:
+        call("test_sandbox:die")
+    assert caught.value.signal == signal.SIGSEGV
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no realtime signals here")
+def test_a_realtime_signal_has_a_name():
+    number = signal.SIGRTMIN + 6
+    with pytest.raises(ChildDied, match=r"ended with signal SIGRTMIN\+6") as caught:
+        call("test_sandbox:die_of", number)
+    assert caught.value.signal == number
+    assert sandbox.signal_name(signal.SIGRTMIN) == "SIGRTMIN"
+    assert sandbox.signal_name(33) == "33"  # the C library keeps it to itself
+
+
+def test_a_child_that_takes_too_long_is_ended(monkeypatch):
+    with pytest.raises(ChildSlow, match=r"took more than 0\.5 s .* set LESSONS_TIMEOUT"):
+        call("test_sandbox:wait", timeout=0.5)
+    monkeypatch.setenv("LESSONS_TIMEOUT", "30")
+    assert call("test_sandbox:double", 1, timeout=0.0) == 2
+    monkeypatch.setenv("LESSONS_TIMEOUT", "long")
+    with pytest.raises(InputError, match="LESSONS_TIMEOUT=long; expected a number of seconds"):
+        call("test_sandbox:double", 1)
+
+
+def test_what_a_child_leaves_in_its_temporary_folder_is_removed():
+    left = call("test_sandbox:litter")
+    assert not left.exists()
+    assert not left.parent.exists()
+
+
+CALLER = """
+import sys
+from lessons_lib.system.sandbox import call
+sys.path.append(sys.argv[1])
+call("test_sandbox:tell_and_wait", sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+@pytest.mark.parametrize("watched", [False, True], ids=["by the kernel", "by a thread"])
+def test_a_child_ends_when_its_caller_is_killed(watched, tmp_path, monkeypatch):
+    told, temporary = tmp_path / "told", tmp_path / "tmp"
+    temporary.mkdir()
+    script = CALLER.replace("tell_and_wait", "tell_watched" if watched else "tell_and_wait")
+    command = [sys.executable, "-c", script, Path(__file__).parent, told]
+    caller = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(temporary)})
+    _until(lambda: told.exists() and told.read_text().endswith("\n"), 30)
+    child = psutil.Process(int(told.read_text()))
+    caller.kill()
+    caller.wait()
+    _until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 2)
+    (left,) = temporary.iterdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert call("test_sandbox:double", 1) == 2
+    assert left.exists()  # a young one may belong to another container, whose processes we lack
+    os.utime(left, (0, 0))
+    assert call("test_sandbox:double", 1) == 2
+    assert not left.exists()
+
+
+def _until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_only_the_code_that_ran_is_trusted(monkeypatch):
+    content = os.urandom(9)
+    sandbox.once(content, content, "builtin", "test_sandbox:kind")
+    assert sandbox.is_trusted(content, "builtin")
+    assert not any(sandbox.is_trusted(content, use) for use in ("xnnpack", "reference", "tflm"))
+    monkeypatch.setattr(sandbox, "call", None)  # no second child
+    sandbox.once(content, content, "builtin", "test_sandbox:kind")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_a_file_that_ends_the_kernels_is_not_called_damaged():
+    with pytest.raises(ModelFileError) as caught:
+        sandbox.once(b"x", "model.tflite", "reference", "test_sandbox:abort")
+    assert str(caught.value).startswith(
+        "model.tflite: the kernels 'reference' ended with signal SIGABRT, on loading the file"
+    )
+    assert "may be sound" in str(caught.value)
+    assert "corrupt" not in str(caught.value)
+
+
+def test_a_slow_file_is_called_slow(monkeypatch):
+    slow = lambda *args, timeout: call(*args, timeout=0.1)  # noqa: E731
+    monkeypatch.setattr(sandbox, "call", slow)
+    with pytest.raises(
+        ModelFileError, match=r"m is slow: TFLite-Micro took more than 60 s .*TIMEOUT"
+    ):
+        sandbox.once(b"x", "m", "tflm", "test_sandbox:wait_for")
