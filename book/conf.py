@@ -4,16 +4,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tools"))  # course.py is the site's own Sphinx extension
+sys.path.insert(0, str(HERE.parent / "tools"))  # of the site: its extension, texts and links
 
-import course  # noqa: E402
+import repository_links  # noqa: E402
+import site_texts  # noqa: E402
 
 project = "Quantization lessons"
 author = "the authors of the quantization lessons"
 copyright = "the authors; text and figures CC BY 4.0, code MIT, digits (MNIST) CC BY-SA 3.0"
 language = "en"
 
-extensions = ["myst_nb", "sphinx_copybutton", "course"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_ext"]
 exclude_patterns = [".doctrees"]
 templates_path = [str(HERE / "_templates")]
 html_static_path = [str(HERE / "_static")]
@@ -25,7 +26,7 @@ nb_render_markdown_format = "myst"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "substitution", "deflist", "attrs_block", "colon_fence"]
 myst_heading_anchors = 3
-myst_substitutions = course.substitutions()
+myst_substitutions = site_texts.substitutions()
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 # From the site itself, and only on pages with formulas.
@@ -55,5 +56,5 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     # Links to Colab and Binder need an address; without one there are none.
-    **course.links(),
+    **repository_links.links(),
 }

@@ -41,9 +41,10 @@ def test_an_engine_with_other_integers_is_not_timed(monkeypatch):
 
 def test_minutes_are_summed_by_part():
     taken = {"01_a": (60.0, 1), "08_b": (30.0, 1), "09_c": (90.0, 1)}
-    first, second = bench._minutes(1, 8, taken), bench._minutes(9, 13, taken)
+    first, second = bench._minutes(True, taken), bench._minutes(False, taken)
     assert (first.measured, second.measured) == (1.5, 1.5)
     assert (first.promise, second.promise) == (6, 6)
+    assert (first.what[:14], second.what[:15]) == ("lessons 0 to 8", "lessons 9 to 14")
     assert first.how.startswith("pytest of 2 notebooks")
 
 

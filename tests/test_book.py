@@ -6,24 +6,25 @@ from dataclasses import replace
 import pytest
 
 import book
-import course
 import icons
 import readme
+import repository_links
+import site_texts
 from builders import markdown, write
-from lessons_lib import article, notebooks, paths
+from lessons_lib import article, catalogue, notebooks, paths
 from lessons_lib.errors import InputError, LessonError
 
 
 @pytest.fixture(scope="module")
 def texts():
-    return course.substitutions()
+    return site_texts.substitutions()
 
 
 def test_the_tree_has_each_path_and_its_lesson(texts):
     tree = texts["decision_tree"]
     assert tree.count('class="leaf"') == len(paths.PATHS)
     for name in paths.PATHS:
-        path = notebooks.find([course.LESSON_OF[name]])[0]
+        path = notebooks.find([paths.ALL[name].lesson])[0]
         assert f'href="notebooks/{path.stem}.html"><b>{name}</b>' in tree
         assert name in path.read_text("utf-8")
 
@@ -41,6 +42,15 @@ def test_every_lesson_is_listed_with_time_and_objectives(texts):
             assert objective in texts["lesson_list"]
 
 
+def test_each_part_stands_in_the_navigation_and_above_its_lessons(texts):
+    for part in catalogue.PARTS:
+        names = [name.removesuffix(".ipynb") for name in part.questions]
+        listed = "\n".join(f"notebooks/{name}" for name in names)
+        assert f":caption: {part.title}\n{listed}\n```" in texts["lesson_toctrees"]
+        cards = texts["lesson_cards"].split(f"### {part.title}\n")[1].split("\n###")[0]
+        assert re.findall(r"\(notebooks/(\w+)\.ipynb\)", cards) == names
+
+
 def test_hours_are_those_of_the_lessons_by_number(monkeypatch):
     describe = notebooks.describe
 
@@ -50,7 +60,7 @@ def test_hours_are_those_of_the_lessons_by_number(monkeypatch):
         return replace(lesson, times=replace(lesson.times, core=60, everything=everything))
 
     monkeypatch.setattr(notebooks, "describe", an_hour_and_from_lesson_9_on_three)
-    written = course.substitutions()
+    written = site_texts.substitutions()
     count = len(notebooks.find())
     assert (written["lesson_hours"], written["lesson_hours_all"]) == (str(count), str(count + 12))
     assert (written["article_hours"], written["article_hours_all"]) == ("8", "8")
@@ -90,25 +100,25 @@ def test_no_formula_escapes_inside_text():
 
 def test_without_an_address_there_are_no_links(monkeypatch):
     monkeypatch.delenv("LESSONS_REPOSITORY", raising=False)
-    assert course.links() == {}
-    assert course.substitutions()["elsewhere"] == ""
+    assert repository_links.links() == {}
+    assert site_texts.substitutions()["elsewhere"] == ""
 
 
 def test_with_an_address_there_are(monkeypatch):
     monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons/")
     monkeypatch.setenv("LESSONS_BRANCH", "")
-    options = course.links()
+    options = repository_links.links()
     assert options["repository_url"] == "https://github.com/someone/lessons"
     assert options["repository_branch"] == "main"
     assert set(options["launch_buttons"]) >= {"colab_url", "binderhub_url"}
     clone = "git clone --depth 1 --branch main https://github.com/someone/lessons lessons"
-    assert clone in course.substitutions()["elsewhere"]
+    assert clone in site_texts.substitutions()["elsewhere"]
 
 
 def test_in_colab_the_clone_is_installed_and_seen_by_the_kernel_that_runs(monkeypatch):
     """Editable: one copy, with its notebooks, tools and artifacts; what a child imports as well."""
     monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons")
-    recipe = course.substitutions()["elsewhere"].split("```")[1].strip().splitlines()
+    recipe = site_texts.substitutions()["elsewhere"].split("```")[1].strip().splitlines()
     assert recipe[1:3] == ["%pip install --quiet --editable ./lessons", "%cd lessons/notebooks"]
     assert recipe[3].startswith('import sys; sys.path.insert(0, "..")')
 
@@ -123,7 +133,7 @@ def test_a_branch_that_a_shell_would_run_is_refused(monkeypatch, tmp_path, name)
 
 def test_a_branch_of_another_name_is_taken(monkeypatch):
     monkeypatch.setenv("LESSONS_BRANCH", "release/1.0-b_2")
-    assert course.branch() == "release/1.0-b_2"
+    assert repository_links.branch() == "release/1.0-b_2"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import folds
 import hygiene
 from builders import code, execute, markdown, notebook
-from lessons_lib import files, notebooks
+from lessons_lib import catalogue, files, notebooks
 
 LESSONS = sorted(notebooks.FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted(notebooks.FOLDER.glob("solutions/*.ipynb"))
@@ -29,8 +29,9 @@ def _complaints(path, rules):
 # The lessons themselves.
 
 
-def test_there_are_fifteen_lessons_and_their_solutions():
-    assert [path.name[:3] for path in LESSONS] == [f"{n:02d}_" for n in range(15)]
+def test_the_lessons_are_those_of_the_catalogue_and_each_has_solutions():
+    assert [path.name for path in LESSONS] == list(catalogue.QUESTIONS)
+    assert list(catalogue.NOTEBOOKS) == list(range(len(LESSONS)))
     assert [path.name for path in SOLUTIONS] == [path.name for path in LESSONS]
 
 

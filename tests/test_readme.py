@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 import readme
-from lessons_lib import article, files, notebooks, paths, scoreboard
+from lessons_lib import article, catalogue, files, notebooks, paths, scoreboard
 from reference import converted, digits
 
 
@@ -22,10 +22,11 @@ def share(text: str) -> float:
     return float(text.rstrip("%")) / 100
 
 
-def test_the_readmes_scoreboard_is_up_to_date(rows):
+def test_the_stored_scoreboard_is_up_to_date(rows):
     """Sizes to the byte; shares to 0.3 points: float sums depend on the processor."""
-    for row, said in zip(rows, readme.stored(), strict=True):
-        expected = dict(zip(said, scoreboard.text([row])[0].values(), strict=True))
+    for row, said in zip(rows, readme.stored()["rows"], strict=True):
+        (expected,) = scoreboard.text([row])
+        assert list(said) == list(expected), "run make refresh"
         for column in ("path", "bytes", "smaller", "integer only", "input / output"):
             assert said[column] == expected[column], f"{row.name}: run make refresh"
         assert share(said["accuracy"]) == pytest.approx(row.accuracy, abs=0.003)
@@ -33,53 +34,75 @@ def test_the_readmes_scoreboard_is_up_to_date(rows):
         assert share(said["on hard digits"]) == pytest.approx(row.accuracy_hard, abs=0.005)
 
 
-def test_the_decision_trees_figure_is_up_to_date(rows):
-    said = readme.figure_texts()
-    assert said["questions"] == readme.questions(), "run make refresh"
-    for name, text in readme.leaf_texts(rows).items():
-        size, accuracy = text.split(" · ")
-        said_size, said_accuracy = said["leaves"][name].split(" · ")
-        assert said_size == size, "run make refresh"
-        assert share(said_accuracy) == pytest.approx(share(accuracy), abs=0.003)
-
-
-def test_a_change_of_a_size_would_be_noticed():
-    rows = readme.stored()
+def test_the_scoreboard_has_every_path_and_one_column_of_times():
+    rows = readme.stored()["rows"]
     assert [row["path"] for row in rows] == list(paths.PATHS)
     assert readme.TIMED in rows[0]
     assert readme.TIMED not in readme.untimed(rows)[0]
 
 
+def test_the_decision_trees_figure_says_what_is_stored():
+    assert readme.figure_texts() == readme.tree_texts(), "run make refresh"
+
+
 TEXT = readme.README.read_text(encoding="utf-8")
 
 
-def test_the_table_of_lessons_is_that_of_the_notebooks():
-    assert readme.lesson_rows(TEXT) == TEXT, "run make refresh"
-    rows = re.findall(r"^\| (\d+) \| \[[^]]+\]\(notebooks/([^)]+)\) \|", TEXT, re.MULTILINE)
-    assert rows == [(str(int(path.name[:2])), path.name) for path in notebooks.find()]
-    assert f"seconds to run on {notebooks.MACHINE} |" in TEXT
+def test_the_readmes_parts_are_up_to_date():
+    assert readme.filled(TEXT) == TEXT, "run make refresh"
 
 
-def test_a_lessons_new_time_gets_into_the_table():
-    row = r"(01_save_model\.ipynb\) \|[^|]+)\| [\d ()]+ \| \d+ \|"
-    for times in ("1 | 999", "1 (2) | 999"):
-        changed = re.sub(row, rf"\1| {times} |", TEXT)
-        assert changed != TEXT
-        assert readme.lesson_rows(changed) == readme.lesson_rows(TEXT)
+def rewritten(monkeypatch, place, **board):
+    """The README as it would be with another scoreboard, and the files that are written then."""
+    for name in ("README", "SCOREBOARD", "FIGURE"):
+        path = getattr(readme, name)
+        copy = files.write_atomic(place / path.name, path.read_bytes())
+        monkeypatch.setattr(readme, name, copy)
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    monkeypatch.setattr(readme, "measured", lambda: readme.stored() | board)
+    readme.main()
+    changed = {path.name for path in place.iterdir() if path.read_bytes() != before[path.name]}
+    return (place / "README.md").read_text("utf-8"), changed
+
+
+def test_a_second_measurement_with_other_times_changes_nothing(monkeypatch, tmp_path):
+    rows = [row | {readme.TIMED: "999"} for row in readme.stored()["rows"]]
+    monkeypatch.setattr("sys.argv", ["readme.py"])
+    assert rewritten(monkeypatch, tmp_path, rows=rows) == (TEXT, set())
+
+
+def test_times_are_written_anew_on_request(monkeypatch, tmp_path):
+    rows = [row | {readme.TIMED: "999"} for row in readme.stored()["rows"]]
+    monkeypatch.setattr("sys.argv", ["readme.py", "--volatile"])
+    text, changed = rewritten(monkeypatch, tmp_path, rows=rows)
+    assert (text.count("| 999 |"), changed) == (len(rows), {"README.md", "scoreboard.json"})
+
+
+def test_another_size_gets_into_readme_and_figure(monkeypatch, tmp_path):
+    rows = [row | {"bytes": "77,777"} for row in readme.stored()["rows"]]
+    monkeypatch.setattr("sys.argv", ["readme.py"])
+    text, changed = rewritten(monkeypatch, tmp_path, rows=rows)
+    assert text.count("| 77,777 |") == len(rows)
+    assert changed == {"README.md", "scoreboard.json", "decision_tree.png"}
+    assert set(readme.figure_texts()["leaves"].values()) == {"77,777 bytes, 98.1%"}
 
 
 def test_a_lesson_with_deeper_sections_has_its_other_minutes_in_brackets(monkeypatch):
     lesson = notebooks.describe(notebooks.find([1])[0])
     times = replace(lesson.times, core=35, everything=60, seconds=20)
     monkeypatch.setattr(notebooks, "describe", lambda path: replace(lesson, times=times))
-    monkeypatch.setattr(notebooks, "find", lambda: [lesson.path])
-    assert "| 35 (60) | 20 |" in readme.lesson_rows(TEXT)
+    assert "| 35 (60) | 20 |" in readme.filled(TEXT)
+
+
+def test_each_part_of_the_course_is_listed_with_its_lessons():
+    assert "(lessons 1 to 8): its steps one by one" in readme.course_parts()
+    assert readme.course_parts().count("\n") == len(catalogue.PARTS) - 1
 
 
 def test_no_result_stands_above_the_lessons():
     """Nothing answers a prediction before it is asked: what was measured has its own heading."""
     before, results = TEXT.split("## Results", 1)
-    assert readme.BEGIN in results
+    assert "<!-- scoreboard: written by make refresh -->" in results
     assert "decision_tree.png" in results
     assert before.index("## The lessons\n") < before.index("## From the article to the lessons\n")
     assert not re.search(r"\d%|\d %|\dx\b|µs", before)

@@ -22,7 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 import chromium
-from lessons_lib import calibration, data, every_path, files, integer_engine, notebooks, training
+from lessons_lib import (
+    calibration,
+    catalogue,
+    data,
+    every_path,
+    files,
+    integer_engine,
+    notebooks,
+    training,
+)
 from lessons_lib.run.runtime import Model
 
 ROUNDS = 7
@@ -248,7 +257,7 @@ def lessons() -> list[Result]:
         seconds, peak = taken[path.stem]
         print(f"{path.stem}: {seconds:.1f} s, {peak / 1e9:.2f} GB", file=sys.stderr)
     return [
-        *(_minutes(*part, taken) for part in ((0, 8), (9, 14))),
+        *(_minutes(of_article, taken) for of_article in (True, False)),
         Result(
             "largest kernel of a lesson",
             max(peak for _, peak in taken.values()) / 1e9,
@@ -276,11 +285,13 @@ def site() -> list[Result]:
     ]
 
 
-def _minutes(first: int, last: int, taken: dict[str, tuple[float, int]]) -> Result:
-    """The minutes of the lessons ``first`` to ``last`` together."""
-    seconds = [s for name, (s, _) in taken.items() if first <= int(name[:2]) <= last]
+def _minutes(of_article: bool, taken: dict[str, tuple[float, int]]) -> Result:
+    """The minutes of the lessons that take the article, or of the others, together."""
+    parts = [part for part in catalogue.PARTS if part.of_article == of_article]
+    numbers = {number for part in parts for number in part.numbers}
+    seconds = [s for name, (s, _) in taken.items() if int(name[:2]) in numbers]
     how = f"pytest of {len(seconds)} notebooks through nbval, one after the other"
-    what = f"lessons {first} to {last} through nbval"
+    what = f"lessons {min(numbers)} to {max(numbers)} through nbval"
     return Result(what, sum(seconds) / 60, "min", 6, False, how)
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
-import course
 import icons
+import repository_links
 from lessons_lib import files, sandbox
 from lessons_lib.errors import InputError, LessonError
 
@@ -96,8 +96,8 @@ def build(output: Path) -> None:
     or LESSONS_BRANCH, or when ``output`` holds anything but a site, which this one would replace.
     """
     # What is wrong in the environment is said at once, and without a traceback.
-    course.repository()
-    course.branch()
+    repository_links.repository()
+    repository_links.branch()
     require_replaceable(output)
     BUILD.mkdir(exist_ok=True)
     with (

@@ -1,34 +1,38 @@
-"""Write the README's measured parts: the scoreboard, the decision tree, the lessons' times.
+"""Measure the scoreboard, and write what follows from it and from the notebooks into the README.
 
-``make refresh`` runs it after the notebooks. What is measured in time is kept as long as nothing
+``make refresh`` runs it after the notebooks. The scoreboard is kept in ``book/scoreboard.json``,
+from which README, figure and site are written. What is measured in time is kept as long as nothing
 else has changed, so that a second run changes nothing; ``--volatile`` measures it anew.
 """
 
 import io
 import json
 import platform
-import re
 import sys
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from lessons_lib import files, notebooks, paths, plots, scoreboard, training
+from lessons_lib import catalogue, files, notebooks, paths, plots, scoreboard, training
 
 README = files.ROOT / "README.md"
+SCOREBOARD = files.ROOT / "book" / "scoreboard.json"
 FIGURE = files.ROOT / "notebooks" / "figures" / "decision_tree.png"
-BEGIN, END = "<!-- scoreboard: written by make refresh -->", "<!-- end of scoreboard -->"
 TIMED = "µs an image"
-_ROW = re.compile(r"\| \d+ \| \[[^\]]*\]\(notebooks/([^)]+)\) \| ([^|]+) \|")
 
 
-def stored() -> list[dict[str, str]]:
-    """Return the README's scoreboard: a dictionary of column and text for each path."""
-    part = README.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
-    lines = [line for line in part.splitlines() if line.startswith("|")]
-    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(heads, row, strict=True)) for row in rows]
+def measured() -> dict:
+    """Measure the reference model; return its ``rows``, as a reader sees them, and with what."""
+    rows = scoreboard.text(scoreboard.build(training.reference(), files.artifacts("scoreboard")))
+    machine = f"{platform.system()} {platform.machine()}"
+    return {"tensorflow": version("tensorflow"), "machine": machine, "rows": rows}
+
+
+def stored() -> dict:
+    """Return the scoreboard that was measured last, as ``measured`` gave it."""
+    return json.loads(SCOREBOARD.read_text(encoding="utf-8"))
 
 
 def untimed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -36,9 +40,60 @@ def untimed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{head: cell for head, cell in row.items() if head != TIMED} for row in rows]
 
 
-def leaf_texts(rows: list[scoreboard.Row]) -> dict[str, str]:
-    """Return what the figure says on each leaf: size and accuracy."""
-    return {row.name: f"{row.bytes / 1000:.0f} kB · {row.accuracy:.1%}" for row in rows}
+# ---- the README's parts
+
+
+def filled(text: str) -> str:
+    """Return the README with its marked parts as they should be now."""
+    parts = {"parts": course_parts(), "lessons": lesson_table(), "scoreboard": scoreboard_text()}
+    for name, content in parts.items():
+        begin, end = f"<!-- {name}: written by make refresh -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def course_parts() -> str:
+    return "\n".join(f"- **{p.title}** ({p.lessons}): {p.says}" for p in catalogue.PARTS)
+
+
+def lesson_table() -> str:
+    """Return a row for each lesson: its link, its question, its minutes and seconds."""
+    heads = ["", "lesson", "the question it answers", "minutes to learn"]
+    rows = []
+    for lesson in map(notebooks.describe, notebooks.find()):
+        name, times = lesson.path.name, lesson.times
+        minutes = f"{times.core} ({times.everything})" if times.everything else times.core
+        link = f"[{lesson.title}](notebooks/{name})"
+        rows.append([lesson.number, link, catalogue.QUESTIONS[name], minutes, times.seconds])
+    return table([*heads, f"seconds to run on {notebooks.MACHINE}"], rows)
+
+
+def scoreboard_text() -> str:
+    """Return the stored scoreboard in Markdown, and how it was taken."""
+    board = stored()
+    shown = table(list(board["rows"][0]), (row.values() for row in board["rows"]))
+    return (
+        f"{shown}\n\n"
+        "The course's trained `mnist_cnn` on its 1,000 test digits, and on the same digits dimmed, "
+        "noisy, turned and shifted (*hard*; answers gained and lost against float32 there, and "
+        f"McNemar's p). TensorFlow {board['tensorflow']}; latency: median for one image on one "
+        f"thread of {board['machine']}. Yours will differ: `make lessons` measures it."
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Iterable]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+
+
+# ---- the decision tree's figure
+
+
+def leaf_text(row: dict[str, str]) -> str:
+    """Return what a leaf of the tree says of a path's row."""
+    return f"{row['bytes']} bytes, {row['accuracy']}"
 
 
 def questions(node: paths.Question | str = paths.TREE) -> list[str]:
@@ -48,40 +103,16 @@ def questions(node: paths.Question | str = paths.TREE) -> list[str]:
     return [node.text, *questions(node.yes), *questions(node.no)]
 
 
+def tree_texts() -> dict:
+    """Return what the figure should say: "leaves" and "questions"."""
+    leaves = {row["path"]: leaf_text(row) for row in stored()["rows"]}
+    return {"leaves": leaves, "questions": questions()}
+
+
 def figure_texts() -> dict:
-    """Return what the stored figure says, "leaves" and "questions", from the PNG's description."""
+    """Return what the stored figure says, from the PNG's description."""
     with Image.open(FIGURE) as image:
         return json.loads(image.text["Description"])
-
-
-def lesson_rows(text: str) -> str:
-    """Return the README with each lesson's title, minutes and seconds as its notebook has them."""
-    for lesson in map(notebooks.describe, notebooks.find()):
-        name = lesson.path.name
-        row = re.compile(rf"\[[^\]]*\]\((notebooks/{name})\) \|([^|]+)\| [\d ()]+ \| \d+ \|")
-        times = lesson.times
-        minutes = f"{times.core} ({times.everything})" if times.everything else times.core
-        text = row.sub(rf"[{lesson.title}](\1) |\2| {minutes} | {times.seconds} |", text)
-    return text
-
-
-def lesson_questions() -> dict[str, str]:
-    """Return the question that each lesson answers, by its notebook's name."""
-    return {name: question.strip() for name, question in _ROW.findall(README.read_text("utf-8"))}
-
-
-def write_scoreboard(rows: list[scoreboard.Row]) -> None:
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    taken = (
-        "The course's trained `mnist_cnn` on its 1,000 test digits, and on the same digits dimmed, "
-        "noisy, turned and shifted (*hard*; answers gained and lost against float32 there, and "
-        f"McNemar's p). TensorFlow {version('tensorflow')}; "
-        "latency: median for one image on one thread of "
-        f"{platform.system()} {platform.machine()}. Yours will differ: `make lessons` measures it."
-    )
-    table = scoreboard.markdown(rows)
-    files.write_atomic(README, f"{before}{BEGIN}\n{table}\n\n{taken}\n{END}{after}")
 
 
 def write_figure(texts: dict) -> None:
@@ -93,15 +124,15 @@ def write_figure(texts: dict) -> None:
 
 
 def main() -> None:
-    rows = scoreboard.build(training.reference(), files.artifacts("scoreboard"))
-    if "--volatile" in sys.argv or untimed(scoreboard.text(rows)) != untimed(stored()):
-        write_scoreboard(rows)
-    texts = {"leaves": leaf_texts(rows), "questions": questions()}
-    if not FIGURE.exists() or texts != figure_texts():
-        write_figure(texts)
+    board = measured()
+    if "--volatile" in sys.argv or untimed(board["rows"]) != untimed(stored()["rows"]):
+        text = json.dumps(board, indent=1, ensure_ascii=False)
+        files.write_atomic(SCOREBOARD, f"{text}\n")
+    if not FIGURE.exists() or tree_texts() != figure_texts():
+        write_figure(tree_texts())
     text = README.read_text(encoding="utf-8")
-    if text != lesson_rows(text):
-        files.write_atomic(README, lesson_rows(text))
+    if text != filled(text):
+        files.write_atomic(README, filled(text))
 
 
 if __name__ == "__main__":

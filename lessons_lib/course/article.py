@@ -9,19 +9,11 @@ such cells and that one of them asserts or is checked; whether that is enough, a
 import re
 from dataclasses import dataclass
 
+from lessons_lib.course import catalogue
+
 ADDRESS = "https://medium.com/analytics-vidhya/quantisation-of-models-8f609987a1f5"
 HOLDS, HOLDS_WHEN, FAILS, UNTESTED = "holds", "holds when", "does not hold", "not testable here"
 VERDICTS = (HOLDS, HOLDS_WHEN, FAILS, UNTESTED)
-_NOTEBOOKS = {  # by name, for an installed copy has none to look at
-    1: "01_save_model.ipynb",
-    2: "02_measure_model.ipynb",
-    3: "03_quantize_tensor.ipynb",
-    4: "04_shrink_dynamic_range.ipynb",
-    5: "05_halve_float16.ipynb",
-    6: "06_choose_calibration.ipynb",
-    7: "07_quantize_integers.ipynb",
-    8: "08_choose_path.ipynb",
-}
 
 
 @dataclass(frozen=True)
@@ -229,13 +221,10 @@ def markdown(*, verdicts: bool = True, folder: str = "") -> str:
 
 
 def _row(statement: Statement, verdicts: bool, folder: str) -> list[str]:
-    notebook = _NOTEBOOKS[statement.lesson]
-    section = f"#{_slug(statement.section)}" if folder else ""  # JupyterLab has other anchors
+    notebook = catalogue.NOTEBOOKS[statement.lesson]
+    # The site's anchors are GitHub's; JupyterLab has others.
+    anchor = re.sub(r"[^\w -]", "", statement.section.lower()).replace(" ", "-")
+    section = f"#{anchor}" if folder else ""
     where = f"[Lesson {statement.lesson}]({folder}{notebook}{section}), *{statement.section}*"
     found = f"**{statement.verdict}.** {statement.found}" if statement.verdict else statement.found
     return [statement.key, statement.says, *([found] if verdicts else []), where]
-
-
-def _slug(heading: str) -> str:
-    """A heading's anchor on the site, as GitHub makes them."""
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
