@@ -4,6 +4,7 @@ Heavy imports stand inside the commands: ``lessons --help`` answers at once.
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import InputError, LessonError
 from lessons_lib.system import files
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for the tables
 err = Console(stderr=True, highlight=False)
+# What the extra `lab` brings, as modules: running lessons needs it, quantizing a model does not.
+LAB = ("IPython", "ipykernel", "jupyter_core", "jupyterlab", "matplotlib", "nbclient", "nbformat")
 
 
 class _Lessons(TyperGroup):
@@ -59,6 +62,7 @@ def run(
     folder: Folder = None,
 ) -> None:
     """Execute all lessons, or those with the given numbers; the copies go to artifacts/runs."""
+    _require_lab()
     from lessons_lib.course import notebooks
 
     runs = [_run(path) for path in notebooks.find(numbers or (), folder)]
@@ -69,6 +73,16 @@ def run(
         err.print(f"[bold red]Failed:[/] {escape(message)}", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _require_lab() -> None:
+    missing = [name for name in LAB if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"the lessons need {', '.join(missing)}, which are not installed: they come with the "
+            'extra `lab`. In the course\'s folder: `make lab`, `pip install -e ".[lab]"`, or '
+            "`uv run --extra lab lessons lab`"
+        )
 
 
 def _run(path: Path) -> "Run":
@@ -100,6 +114,7 @@ def _runs_table(runs: "list[Run]") -> Table:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(ctx: typer.Context, folder: Folder = None) -> None:
     """Open JupyterLab at the first lesson; further arguments go to JupyterLab."""
+    _require_lab()
     from lessons_lib.course import notebooks
 
     first = notebooks.find(folder=folder)[0].resolve()
@@ -119,17 +134,17 @@ def scoreboard(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows there as JSON.")
     ] = None,
 ) -> None:
-    """Send a model down the seven paths; print size, accuracy, agreement and latency of each."""
+    """Send a model down every path; print size, accuracy, agreement and latency of each."""
     from lessons_lib.judge import scoreboard as board
     from lessons_lib.models import training
 
-    with err.status("Converting and measuring the seven paths, about a minute ..."):
+    with err.status("Converting along each path and measuring, about a minute ..."):
         source = model if model is not None else training.reference("mnist_cnn")
         rows = board.build(source, files.artifacts("scoreboard"))
     lines = board.text(rows)
     others = [name for name in lines[0] if name not in ("path", *_COST)]
-    out.print(_scoreboard_table("The seven paths: what they cost", lines, _COST))
-    out.print(_scoreboard_table("The seven paths: how they answer", lines, others))
+    out.print(_scoreboard_table("What each path costs", lines, _COST))
+    out.print(_scoreboard_table("How each path answers", lines, others))
     if json_file is not None:
         fields = [dataclasses.asdict(row) for row in rows]
         files.write_atomic(json_file, json.dumps(fields, indent=2) + "\n")

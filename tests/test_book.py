@@ -119,7 +119,10 @@ def test_in_colab_the_clone_is_installed_and_seen_by_the_kernel_that_runs(monkey
     """Editable: one copy, with its notebooks, tools and artifacts; what a child imports as well."""
     monkeypatch.setenv("LESSONS_REPOSITORY", "https://github.com/someone/lessons")
     recipe = site_texts.substitutions()["elsewhere"].split("```")[1].strip().splitlines()
-    assert recipe[1:3] == ["%pip install --quiet --editable ./lessons", "%cd lessons/notebooks"]
+    assert recipe[1:3] == [
+        "%pip install --quiet --editable ./lessons[lab]",
+        "%cd lessons/notebooks",
+    ]
     assert recipe[3].startswith('import sys; sys.path.insert(0, "..")')
 
 

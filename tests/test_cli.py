@@ -283,7 +283,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-def test_scoreboard_prints_and_writes_the_seven_paths(tmp_path, artifacts):
+def test_scoreboard_prints_and_writes_each_path(tmp_path, artifacts):
     target = tmp_path / "rows.json"
     status, out, err = lessons("scoreboard", "--json", target)
     assert (status, err) == (0, "")
@@ -295,7 +295,7 @@ def test_scoreboard_prints_and_writes_the_seven_paths(tmp_path, artifacts):
         assert f"{row['bytes']:,}" in out
         assert Path(row["file"]).stat().st_size == row["bytes"]
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
-        assert row["integer_only"] == (row["name"] in ("int8", "uint8", "int16x8"))
+        assert row["integer_only"] == paths.PATHS[row["name"]].integer_only
 
 
 def test_scoreboard_of_something_that_is_no_model(tmp_path, artifacts):
@@ -316,6 +316,22 @@ def test_ctrl_c_ends_the_scoreboard_and_its_children(tmp_path, artifacts):
 
 
 # The command itself
+
+WITHOUT_LAB = """
+import sys
+sys.modules.update(dict.fromkeys(["jupyterlab", "nbformat"]))  # as if they were not installed
+from lessons_lib import cli
+cli.app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "lab"])
+def test_without_the_extra_lab_a_lessons_command_names_it(command):
+    script = [sys.executable, "-c", WITHOUT_LAB, command]
+    done = subprocess.run(script, cwd=files.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: the lessons need jupyterlab, nbformat, which are not ")
+    assert 'pip install -e ".[lab]"' in done.stderr
 
 
 def test_help_needs_nothing_heavy():

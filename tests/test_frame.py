@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import lessons_lib
-from lessons_lib import files
+from lessons_lib import cli, files
 
 TARGETS = {"help", "lab", "lessons", "test", "book", "refresh", "lint", "bench"}
 PYPROJECT = tomllib.loads((files.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -180,8 +180,7 @@ def test_environment_yml_is_in_step_with_pyproject():
     assert python.startswith("python ")
     wanted = SpecifierSet(PYPROJECT["project"]["requires-python"])
     assert SpecifierSet(python.removeprefix("python ")) == wanted
-    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", editable)[1].split(",")
-    assert set(extras) <= set(PYPROJECT["project"]["optional-dependencies"])
+    assert editable == "-e .[dev]"
 
 
 def test_make_accepts_the_pythons_of_pyproject():
@@ -261,7 +260,7 @@ def test_the_map_fits_on_a_screen_and_names_each_floor_once():
     runs = [package for package, _ in itertools.groupby(lessons_lib.ROOMS, lambda row: row[0])]
     assert runs == list(FLOORS)
     page = (files.ROOT / "lessons_lib" / "__init__.py").read_text("utf-8").splitlines()
-    assert len(page) <= 85
+    assert len(page) <= 100
 
 
 def test_packages_import_one_another_in_one_direction():
@@ -316,7 +315,12 @@ def undeclared(paths, declared):
 
 
 def required(lines):
-    return {canonicalize_name(Requirement(line).name) for line in lines}
+    """The distributions that these lines name; an extra of our own stands for what it has."""
+    for requirement in map(Requirement, lines):
+        if requirement.name == PYPROJECT["project"]["name"]:
+            yield from (name for extra in requirement.extras for name in required(EXTRAS[extra]))
+        else:
+            yield canonicalize_name(requirement.name)
 
 
 def scripts_own_requirements():
@@ -330,22 +334,54 @@ PROVIDERS = packages_distributions()
 # Declared for what they do: as commands, as plugins, or for a package that forgets to ask.
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
 NOT_IMPORTED |= {"myst-nb", "sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
-DEPENDENCIES = required(PYPROJECT["project"]["dependencies"])
-DEVELOPERS = required(PYPROJECT["project"]["optional-dependencies"]["dev"])
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
+LAB = set(required(EXTRAS["lab"]))
+DEVELOPERS = set(required(EXTRAS["dev"]))
+COURSE_SOURCES = [path for path in SOURCES if "course" in path.parts]
 
 
-def test_what_the_library_imports_is_declared():
-    assert undeclared(SOURCES, DEPENDENCIES) == []
+def test_quantizing_needs_none_of_the_extras():
+    others = [path for path in SOURCES if path not in COURSE_SOURCES]
+    assert len(others) > len(COURSE_SOURCES) > 10
+    assert undeclared(others, DEPENDENCIES) == []
+
+
+def test_what_the_lessons_import_is_declared():
+    assert undeclared(COURSE_SOURCES, DEPENDENCIES | LAB) == []
 
 
 def test_what_tests_and_tools_import_is_declared():
-    declared = DEPENDENCIES | DEVELOPERS | required(scripts_own_requirements())
+    declared = DEPENDENCIES | DEVELOPERS | set(required(scripts_own_requirements()))
     assert undeclared(DEVELOPERS_SOURCES, declared) == []
 
 
-def test_what_is_declared_is_needed():
+def test_what_is_declared_is_needed_and_stands_once():
     used = set().union(*map(providers, foreign([*SOURCES, *DEVELOPERS_SOURCES])))
     assert (DEPENDENCIES | DEVELOPERS) - used == NOT_IMPORTED
+    assert DEPENDENCIES.isdisjoint(DEVELOPERS)
+
+
+def test_make_and_conda_install_every_extra():
+    assert set().union(*(required(lines) for lines in EXTRAS.values())) == DEVELOPERS
+    assert "uv sync --locked --compile-bytecode --extra dev" in read("Makefile")
+
+
+IMPORT_ALL_BUT_COURSE = """
+import sys
+sys.modules.update(dict.fromkeys(sys.argv[1:]))  # as if none of these were installed
+import lessons_lib
+for package, room, _ in lessons_lib.ROOMS:
+    if package != "course":
+        getattr(lessons_lib, room)
+"""
+
+
+def test_without_the_extra_lab_every_room_but_the_courses_opens():
+    command = [sys.executable, "-c", IMPORT_ALL_BUT_COURSE, *cli.LAB]
+    done = subprocess.run(command, cwd=files.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert {name for module in cli.LAB for name in providers(module)} == LAB
 
 
 WITHOUT_TENSORFLOW = """

@@ -64,7 +64,7 @@ course's tests.)
 
 ```
 !git clone --depth 1 --branch {branch()} {repository()} lessons
-%pip install --quiet --editable ./lessons
+%pip install --quiet --editable ./lessons[lab]
 %cd lessons/notebooks
 import sys; sys.path.insert(0, "..")  # the kernel that runs already does not see the install
 ```
