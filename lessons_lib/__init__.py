@@ -32,17 +32,28 @@ models      sources         a float model as you have it: SavedModel, Keras, .tf
 models      training        training with seeds; the course's trained models
 run         micro           TFLite-Micro, the runtime of microcontrollers
 run         runtime         LiteRT: named arrays in, named arrays out
-run.engine  apart           which models keep the samples of a batch apart
 run.engine  integer_graph   a full-integer file as the engine runs it
+run.engine  apart           which models keep the samples of a batch apart
+run.engine  rescaling       from an accumulator back to a code: where runtimes differ
+run.engine  windows         how a filter or a pool moves over images
+run.engine  weighted        convolutions and dense layers in integers
+run.engine  reduced         the mean, the largest, its place, in integers
+run.engine  elementwise     sums and products of codes, one by one
+run.engine  curves          sigmoid, tanh, hard swish, softmax without floats
+run.engine  shapes          codes moved, shapes computed
 run.engine  integer_engine  the same integers from scratch in NumPy, to the last bit
 convert     paths           one row a path: its settings, its promise; the tree that chooses
 convert     calibration     representative samples: are they fit, what do they record
+convert     complaints      what TFLiteConverter complains of, in words
 convert     outcome         what came of one path: the file, or the reason why not
 convert     by_litert       float .tflite to quantized, by LiteRT's quantizer
 convert     by_tensorflow   SavedModel to .tflite, by TFLiteConverter
 convert     every_path      one model down many paths, each by itself
 convert     qat             training that knows of the rounding to come
 judge       evaluate        how good, how sure, how different from another
+judge       measures        what good means, for each kind of task
+judge       tasks           which task an output has
+judge       verdict         is the drop real, in words
 judge       layer_errors    which layer is at fault
 judge       benchmark       how fast, how much memory
 judge       scoreboard      every path in one table

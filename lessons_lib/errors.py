@@ -47,3 +47,7 @@ class ChildDied(LessonError, RuntimeError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class QualityWarning(UserWarning):
+    """A file was made and runs, but its answers are far from the float model's."""

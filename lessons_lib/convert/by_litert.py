@@ -9,15 +9,15 @@ depthwise convolution), weights in blocks (wrong on the reference kernels), and 
 
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from lessons_lib.convert import calibration, paths
-from lessons_lib.convert.outcome import audit
+from lessons_lib.convert import calibration, outcome, paths
 from lessons_lib.errors import (
     ChildDied,
     ConversionError,
@@ -26,10 +26,16 @@ from lessons_lib.errors import (
     ModelFileError,
     first_line,
 )
-from lessons_lib.system import files
+from lessons_lib.run.runtime import Model
+from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet
-from lessons_lib.system.sandbox import call, is_trusted, trust
-from lessons_lib.tflite import reader, tables
+from lessons_lib.tflite import edit, reader, samples, tables
+from lessons_lib.tflite.signature import of_file
+
+# Keyword -> the library's name: the extremes; the least error of clipping and rounding together.
+WEIGHT_RANGES = {"min_max": "min_max_uniform_quantize", "octav": "OCTAV", "mse": "MSE"}
+# Keyword -> the library's function: what is kept of a tensor's ranges in several samples.
+CALIBRATIONS = {"extremes": "min_max_update", "moving_average": "moving_average_update"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Recipe:
 
     ``weights``: float32, float16, int8 or int4, the last two symmetric, and per-channel unless
     ``per_tensor``. ``activations``: ``float32``; ``dynamic``, quantized to int8 while the model
-    runs; or ``int8`` and ``int16``, with ranges from a calibration.
+    runs; or ``int8`` and ``int16``, with ranges from a calibration. ``weight_range``: how far the
+    weights' integers reach, one of WEIGHT_RANGES.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Recipe:
     weights: str
     activations: str = "float32"
     per_tensor: bool = False
+    weight_range: str = "min_max"
 
     def __post_init__(self):
         if self.weights not in ("float32", "float16", "int8", "int4"):
@@ -63,6 +71,9 @@ class Recipe:
                 f"{self.weights} weights go with float32 activations, not with "
                 f"{self.activations} (lesson 13)"
             )
+        if self.weight_range not in WEIGHT_RANGES:
+            known = ", ".join(WEIGHT_RANGES)
+            raise InputError(f"weight_range={self.weight_range!r}; expected {known} (lesson 13)")
         if self.per_tensor and self.activations == "dynamic":
             raise InputError(
                 "per-tensor weights with dynamic activations: the result is wrong, without an "
@@ -136,31 +147,29 @@ def require_rules(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return given
 
 
-def require_float(model: reader.Source) -> tuple[int, ...]:
-    """Return one input's shape without the batch, if a file is a float32 model with one input.
+def prepared(source: reader.Source, key: str | None = None) -> bytes:
+    """Return a float ``.tflite`` as LiteRT's quantizer needs it: one signature, tensors with names.
 
-    Raises ModelFileError for a folder, such as a SavedModel, and ConversionError when the model
-    is quantized already, or has another input.
+    Weights of float16 become float32 again. Raises ModelFileError for a folder, such as a
+    SavedModel, ConversionError for a model that is quantized already, InputError for an unknown
+    signature.
     """
-    if isinstance(model, str | os.PathLike) and os.path.isdir(model):
+    if isinstance(source, str | os.PathLike) and os.path.isdir(source):
         raise ModelFileError(
-            f"{files.display_path(model)} is a folder; LiteRT's quantizer starts from a float32 "
+            f"{files.display_path(source)} is a folder; LiteRT's quantizer starts from a float32 "
             ".tflite, which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
         )
-    table = tables.tensors(model)
-    halves = table["dtype"] == "FLOAT16"
-    if table["scale"].notna().any() or halves.any():
+    content = edit.only_signature(files.content(source), key)
+    content = edit.with_signature(edit.unfold_halves(content))
+    table = tables.tensors(content)
+    quantized = table["scale"].notna() & ~table["dtype"].isin(["FLOAT32", "FLOAT16"])
+    if quantized.any():
+        dtypes = ", ".join(sorted(table.loc[quantized, "dtype"].str.lower().unique()))
         raise ConversionError(
-            "the .tflite is quantized already; LiteRT's quantizer starts from the float32 file, "
-            "which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
+            f"the .tflite is quantized already ({dtypes}); LiteRT's quantizer starts from the "
+            "float32 file, which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
         )
-    inputs = table[(table["role"] == "input") & (table["subgraph"] == 0)]
-    if list(inputs["dtype"]) != ["FLOAT32"]:
-        dtypes = ", ".join(inputs["dtype"]) or "none"
-        raise ConversionError(
-            f"the course's helpers take models with one FLOAT32 input; this one has {dtypes}"
-        )
-    return inputs["shape"].iloc[0][1:]
+    return content
 
 
 def needs_samples(steps: pd.DataFrame, path: str, rules: Iterable[Rule] = ()) -> str:
@@ -183,12 +192,11 @@ def plan(model: reader.Source, path: str, rules: Iterable[Rule] = ()) -> pd.Data
     ``recipe``. Of several rules that match an operator the last one wins; where LiteRT lacks a
     recipe for an operator, a rule does not match. Raises InputError for an unknown path, for a
     rule that matches no operator (it lists those that it could have matched), and for one that
-    keeps floats on a path of integers; ModelFileError and ConversionError as ``require_float``.
+    keeps floats on a path of integers; otherwise what ``prepared`` raises.
     Defined in lesson 13.
     """
     promise, rules = paths.get(path), require_rules(rules)
-    require_float(model)
-    table = tables.operators(model)[["operator", "outputs"]]
+    table = tables.operators(prepared(model))[["operator", "outputs"]]
     table["outputs"] = [";".join(filter(None, names)) for names in table["outputs"]]
     table["recipe"] = "float32"
     for name in promise.recipes:
@@ -240,40 +248,46 @@ def _matches_nothing(rule: Rule, table: pd.DataFrame, able: pd.DataFrame) -> Inp
     )
 
 
-def quantizer_recipe(steps: pd.DataFrame, path: str) -> list[dict]:
+def quantizer_recipe(steps: pd.DataFrame, path: str, weight_range: str = "min_max") -> list[dict]:
     """Return a plan in the form that ``litert_quantizer`` reads: a list of entries.
 
     Each operator gets an entry of its own, under its outputs' full name. (In the library's form a
     second entry for the same expression takes the place of the first one, in its old rank.)
-    Raises InputError for an unknown path.
+    ``weight_range``: one of WEIGHT_RANGES. Raises InputError for an unknown path or range.
     """
     ends = paths.get(path).input_dtype
     entries = []
     if ends != "float32":
         for end in ("INPUT", "OUTPUT"):
-            entries.append(_entry(".*", end, _end_settings(ends)))
+            entries.append(_entry(".*", end, WEIGHT_RANGES["min_max"], _end_settings(ends)))
     for row in steps[steps["recipe"] != "float32"].itertuples():
+        recipe = _with_range(RECIPES[row.recipe], weight_range, row.operator)
         name = _LIBRARY_NAMES.get(row.operator, row.operator)
-        settings = _settings(RECIPES[row.recipe])
-        entries.append(_entry(f"^{re.escape(row.outputs)};$", name, settings))
+        regex = f"^{re.escape(row.outputs)};$"
+        entries.append(_entry(regex, name, _algorithm(recipe), _settings(recipe)))
     return entries
 
 
 _LIBRARY_NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 
 
-def _entry(regex: str, operation: str, settings: dict) -> dict:
+def _with_range(recipe: Recipe, weight_range: str, operator: str) -> Recipe:
+    """The recipe with another range of its weights, where LiteRT has that for the operator."""
+    other = replace(recipe, weight_range=weight_range)
+    return other if recipe.weights.startswith("int") and _supports(other, operator) else recipe
+
+
+def _entry(regex: str, operation: str, algorithm: str, settings: dict) -> dict:
     return {
         "regex": regex,
         "operation": operation,
-        "algorithm_key": _algorithm(settings),
+        "algorithm_key": algorithm,
         "op_config": settings,
     }
 
 
-def _algorithm(settings: dict) -> str:
-    casts = settings["weight_tensor_config"]["dtype"] == "FLOAT"
-    return "float_casting" if casts else "min_max_uniform_quantize"
+def _algorithm(recipe: Recipe) -> str:
+    return "float_casting" if recipe.weights == "float16" else WEIGHT_RANGES[recipe.weight_range]
 
 
 def _settings(recipe: Recipe) -> dict:
@@ -322,7 +336,7 @@ def _supports(recipe: Recipe, operator: str) -> bool:
     settings = _settings(recipe)
     try:
         algorithm_manager.check_op_quantization_config(
-            _algorithm(settings),
+            _algorithm(recipe),
             qtyping.TFLOperationName(_LIBRARY_NAMES.get(operator, operator)),
             qtyping.OpQuantizationConfig.from_dict(settings),
         )
@@ -331,153 +345,154 @@ def _supports(recipe: Recipe, operator: str) -> bool:
     return True
 
 
-def run(content: bytes, entries: list[dict], samples: Sequence[list[np.ndarray]] = ()) -> bytes:
+def run(
+    content: bytes,
+    entries: list[dict],
+    dataset: calibration.Guarded | None = None,
+    calibrate: str = "extremes",
+) -> bytes:
     """Return a float ``.tflite`` quantized by ``litert_quantizer`` with a recipe of ``entries``.
 
-    ``samples``, each ``[float32 (1, ...)]``, are needed by static entries. For each tensor the
-    library keeps a moving average of the samples' smallest and largest values,
-    ``0.95 * range + 0.05 * sample``, where TFLiteConverter keeps the extremes: the order of the
-    samples counts. Raises ConversionError when the library fails. Defined in lesson 13.
+    ``dataset`` is needed by static entries. ``calibrate`` says what is kept of the ranges of a
+    tensor in several samples: the ``extremes``, as TFLiteConverter keeps them, or a
+    ``moving_average``, ``0.95 * range + 0.05 * sample``, which is the library's default: it clips
+    what is rare, and the order of the samples counts. Raises InputError for another word,
+    ConversionError when the library fails. Defined in lesson 13.
     """
+    if calibrate not in CALIBRATIONS:
+        known = " or ".join(CALIBRATIONS)
+        raise InputError(f"calibrate={calibrate!r}; expected {known} (lesson 13)")
     try:
         with quiet(), warnings.catch_warnings(action="ignore"):
-            result = _quantize(content, entries, samples)
+            result = _quantize(content, entries, dataset, calibrate)
     except LessonError:
         raise
     except (ValueError, RuntimeError, KeyError) as error:
         raise ConversionError(
-            f"LiteRT's quantizer failed: {first_line(error)} (lesson 13)"
+            f"LiteRT's quantizer failed: {_explained(error)} (lesson 13)"
         ) from error
-    return let_shapes_read_integers(result)
+    return edit.let_shapes_read_integers(result)
 
 
-def _quantize(content: bytes, entries: list[dict], samples: Sequence[list[np.ndarray]]) -> bytes:
+def _quantize(content, entries, dataset, calibrate) -> bytes:
     from litert_quantizer import calibrator, quantizer
+    from litert_quantizer.utils import qsv_utils
 
     engine = quantizer.Quantizer(content, entries)
     ranges = None
     if engine.need_calibration:
-        key, name = signature(content)
-        ranges = engine.calibrate(
-            {key: [{name: sample[0]} for sample in samples]},
+        key = of_file(content).key
+        # Quantizer.calibrate knows the average alone, and holds all samples in memory.
+        ranges_of = calibrator.Calibrator(
+            content,
             num_threads=1,
             mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+            qsv_update_func=getattr(qsv_utils, CALIBRATIONS[calibrate]),
         )
+        for sample in dataset():
+            ranges_of.calibrate({key: [sample]}, None)
+        ranges = ranges_of.get_model_qsvs()
     return bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
 
 
-def signature(content: bytes) -> tuple[str, str]:
-    """Return the names of a model's signature and of its only input.
-
-    Raises ConversionError when it has no signature with one input.
-    """
-    for found in reader.read(content).signatureDefs or []:
-        if found.subgraphIndex == 0 and len(found.inputs) == 1:
-            return found.signatureKey.decode(), found.inputs[0].name.decode()
-    raise ConversionError(
-        "the .tflite has no signature with one input, by which LiteRT's quantizer feeds it while "
-        "it calibrates; convert the SavedModel again with by_tensorflow.convert (lesson 01)"
-    )
-
-
-def let_shapes_read_integers(content: bytes) -> bytes:
-    """Return a model whose SHAPE operators read quantized tensors and no dequantized copies.
-
-    The quantizer does not know SHAPE, which a dynamic batch needs before a RESHAPE, so it gives it
-    floats: one DEQUANTIZE, and the file is no longer integer-only. But the shape of a tensor does
-    not depend on its dtype. A model without that pattern comes back as it is.
-    Defined in lesson 13.
-    """
-    table = tables.operators(content)
-    if "SHAPE" not in set(table["operator"]):
-        return content
-    model, changed = reader.read(content), False
-    for number, graph in enumerate(model.subgraphs):
-        kinds = table.loc[table["subgraph"] == number, "operator"]
-        copies = _connect_shapes(graph, list(kinds))
-        if copies:
-            _remove_tensors(model, number, copies)
-            changed = True
-    return reader.pack(model) if changed else content
-
-
-def _connect_shapes(graph, kinds: list[str]) -> set[int]:
-    """Let each SHAPE read what a DEQUANTIZE reads; return the copies that nobody reads now."""
-    pairs = list(zip(graph.operators, kinds, strict=True))
-    source = {op.outputs[0]: op.inputs[0] for op, kind in pairs if kind == "DEQUANTIZE"}
-    for op, kind in pairs:
-        if kind == "SHAPE":
-            op.inputs = [source.get(index, index) for index in op.inputs]
-    read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
-    return set(source) - read
-
-
-def _remove_tensors(model, number: int, removed: set[int]) -> None:
-    """Take tensors, and the operators that write them, out of a subgraph."""
-    graph = model.subgraphs[number]
-    graph.operators = [op for op in graph.operators if removed.isdisjoint(op.outputs)]
-    kept = [index for index in range(len(graph.tensors)) if index not in removed]
-    place = {-1: -1, **{old: new for new, old in enumerate(kept)}}  # -1: an input left out
-    graph.tensors = [graph.tensors[index] for index in kept]
-    for owner in (graph, *graph.operators):
-        owner.inputs = [place[index] for index in owner.inputs]
-        owner.outputs = [place[index] for index in owner.outputs]
-    for operator in graph.operators:  # an LSTM's inner tensors
-        if operator.intermediates is not None:
-            operator.intermediates = [place[index] for index in operator.intermediates]
-    for signature in model.signatureDefs or []:
-        if signature.subgraphIndex == number:
-            for end in (*signature.inputs, *signature.outputs):
-                end.tensorIndex = place[end.tensorIndex]
+def _explained(error: Exception) -> str:
+    """The library's own words, and what they mean where that is known."""
+    text = first_line(error)
+    if "while_cond" in str(error) or "tensor_name_to_qsv" in str(error):
+        return (
+            f"{text[:200]}: no range was recorded inside a loop, such as that of an LSTM or GRU. "
+            "Build the layer with unroll=True, or take the path dynamic_range"
+        )
+    return text
 
 
 def quantize(
-    float_tflite: str | os.PathLike | bytes,
+    source: reader.Source,
     path: str,
     representative_dataset: calibration.RepresentativeDataset | None = None,
     *,
     rules: Iterable[Rule] = (),
-    value_range: tuple[float, float] | None = (0.0, 1.0),
+    value_range: calibration.Ranges = None,
+    signature: str | None = None,
+    calibrate: str = "extremes",
+    weight_range: str = "min_max",
 ) -> bytes:
-    """Return a float32 ``.tflite`` (file or bytes) quantized along ``path``, without TensorFlow.
+    """Return a float ``.tflite`` (file or bytes) quantized along ``path``, without TensorFlow.
 
-    The paths are the seven, ``float32`` being the file itself, and ``paths.ALL``;
-    ``rules`` change the recipe of some operators (the last one that matches wins), and the other
-    arguments are those of ``convert``. The same file, samples and rules give the same bytes.
-    Raises InputError for an unknown path and for rules that match no operator or keep floats on a
-    path of integers, ModelFileError when the file is damaged or a folder, CalibrationError for a
-    bad representative dataset, and ConversionError when the file is no float32 model with one
-    input, when samples are needed and missing, and when the quantizer fails or the result is not
-    what the path promises. A file that was not seen before is quantized in a child process, where
-    a crash does no harm.
+    The paths are those of ``paths.ALL``, ``float32`` being the file itself; ``rules`` change the
+    recipe of some operators (the last one that matches wins). ``calibrate``: ``extremes`` of the
+    samples' ranges, or their ``moving_average``; ``weight_range``: ``min_max``, or ``octav`` or
+    ``mse``, which clip weights where that makes the error smaller. The other arguments are those of
+    ``by_tensorflow.convert``. The same file, samples and settings give the same bytes. What comes
+    out was run on samples: QualityWarning says when it is far from the float model. Raises
+    InputError for an unknown path or word, and for rules that match no operator or keep floats on
+    a path of integers, ModelFileError when the file is damaged or a folder, CalibrationError for a
+    bad representative dataset, and ConversionError when the file is quantized already, when samples
+    are needed and missing, and when the quantizer fails, its result is not what the path promises,
+    or it cannot be run. A file that was not seen before is quantized in a child process.
     Defined in lesson 13. Source: ``litert_quantizer.quantizer.Quantizer``.
     """
-    rules, shape = require_rules(rules), require_float(float_tflite)
-    content = files.content(float_tflite)
-    steps = plan(content, path, rules)
-    samples = []
+    content = prepared(source, signature)
+    settings = {
+        "rules": require_rules(rules),
+        "value_range": value_range,
+        "calibrate": calibrate,
+        "weight_range": weight_range,
+    }
+    if sandbox.is_trusted(content, "quantizer"):
+        result, snr_db = quantized(content, path, representative_dataset, **settings)
+    else:
+        result, snr_db = _in_child(content, path, representative_dataset, settings)
+    outcome.warn(path, snr_db)
+    return result
+
+
+def _in_child(content, path, dataset, settings: dict) -> tuple[bytes, dict[str, float]]:
+    """Quantize and verify where a crash does no harm; the samples go there through a file."""
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        spool = None
+        if dataset is not None:
+            spool = Path(folder, "samples")
+            samples.spool(calibration.limited(dataset), spool)
+        try:
+            answer = sandbox.call(f"{__name__}:_from_file", content, path, spool, settings)
+        except ChildDied as error:
+            raise ConversionError(
+                f"LiteRT's quantizer died on the file: {error} (lesson 13)"
+            ) from error
+    sandbox.trust(content, "quantizer")
+    sandbox.trust(answer[0], "xnnpack")
+    return answer
+
+
+def _from_file(content, path, spool, settings: dict) -> tuple[bytes, dict[str, float]]:
+    dataset = None if spool is None else samples.spooled(spool)
+    return quantized(content, path, dataset, **settings)
+
+
+def quantized(
+    source: reader.Source,
+    path: str,
+    dataset: calibration.RepresentativeDataset | None,
+    value_range: calibration.Ranges = None,
+    key: str | None = None,
+    *,
+    rules: Iterable[Rule] = (),
+    calibrate: str = "extremes",
+    weight_range: str = "min_max",
+) -> tuple[bytes, dict[str, float]]:
+    """Quantize and verify in this process; return the bytes and ``outcome.verify``'s answer."""
+    content = prepared(source, key)
+    ends, steps, guarded = of_file(content), plan(content, path, rules), None
     if needed_by := needs_samples(steps, path, rules):
-        calibration.require(needed_by, representative_dataset)
-        _, name = signature(content)
-        guarded = calibration.guard(representative_dataset, shape, value_range, name)
-        samples = list(guarded())
-    entries = quantizer_recipe(steps, path)
-    model = _run_quantizer(content, entries, samples) if entries else content
-    audit(model, path)
-    return model
-
-
-def _run_quantizer(content: bytes, entries: list[dict], samples: list) -> bytes:
-    """Quantize in this process what is known to run in it, and anything else in a child."""
-    if is_trusted(content, "quantizer"):
-        model = run(content, entries, samples)
-        trust(model)
-        return model
-    try:
-        model = call("lessons_lib.convert.by_litert:run", content, entries, samples)
-    except ChildDied as error:
-        raise ConversionError(
-            f"LiteRT's quantizer died on the file: {error} (lesson 13)"
-        ) from error
-    trust(content, "quantizer")
-    return model
+        calibration.require(needed_by, dataset)
+        guarded = calibration.guard(dataset, ends, value_range)
+    entries = quantizer_recipe(steps, path, weight_range)
+    result = run(content, entries, guarded, calibrate) if entries else content
+    inputs = outcome.tried_on(ends, guarded)
+    sandbox.trust(content, "xnnpack")
+    expected = {}
+    if inputs is not None:
+        float_model = Model(content)
+        expected = outcome.answers(float_model._invoke, ends, inputs)
+    return result, outcome.verify(result, path, inputs, expected)

@@ -1,56 +1,182 @@
-"""To ``.tflite`` along a path, with an audit: from a SavedModel, or from a float ``.tflite``."""
+"""TensorFlow's own converter: a SavedModel or a Keras model along a path to ``.tflite``.
 
-import os
+``TFLiteConverter`` converts every signature that it finds, runs the first in the alphabet, checks
+no sample, and may end the process. Here one signature is converted, samples pass the guard, and a
+model of uncommon operators is converted in a child process.
+"""
+
+import functools
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from lessons_lib.convert import calibration, paths
-from lessons_lib.convert.outcome import audit
-from lessons_lib.errors import ConversionError, first_line
-from lessons_lib.models.sources import require_saved_model
-from lessons_lib.system import files
+from lessons_lib.convert import calibration, complaints, outcome, paths
+from lessons_lib.errors import ChildDied, ConversionError, InputError, LessonError, first_line
+from lessons_lib.models import sources
+from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet, tensorflow
-from lessons_lib.system.sandbox import trust
+from lessons_lib.tflite import samples
+
+# A model of these operators is converted in this process: no crash of the converter is known.
+# fmt: off
+_COMMON = {
+    "Add", "AddV2", "AvgPool", "BiasAdd", "Const", "Conv2D", "DepthwiseConv2dNative",
+    "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FusedBatchNormV3",
+    "Identity", "MatMul", "MaxPool", "Mean", "Mul", "NoOp", "Pack", "Pad", "PartitionedCall",
+    "Placeholder", "ReadVariableOp", "Relu", "Relu6", "Reshape", "Rsqrt", "Shape", "Sigmoid",
+    "Softmax", "Squeeze", "StatefulPartitionedCall", "StridedSlice", "Sub", "VarHandleOp",
+}
+# What saving and restoring a SavedModel needs: it is not converted.
+_SAVING = {
+    "AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2",
+    "Select", "ShardedFilename", "StaticRegexFullMatch", "StringJoin", "VarIsInitializedOp",
+}
+# fmt: on
 
 
 def convert(
-    saved_model: str | os.PathLike,
+    source: Any,
     path: str,
     representative_dataset: calibration.RepresentativeDataset | None = None,
     *,
-    value_range: tuple[float, float] | None = (0.0, 1.0),
+    value_range: calibration.Ranges = None,
+    signature: str | None = None,
 ) -> bytes:
-    """Return the ``.tflite`` bytes of ``saved_model`` converted along ``path``.
+    """Return the ``.tflite`` bytes of a model converted along ``path``.
 
-    ``representative_dataset`` yields samples as ``calibration.guard`` takes them, such as
-    ``[float32 (1, H, W, C)]``, and is needed by the four integer paths; ``value_range`` is the
-    range of values that the model takes. The same SavedModel and
-    samples always give the same bytes on one machine. Raises InputError for an unknown path,
-    ModelFileError when the folder is not a SavedModel, CalibrationError for a bad representative
-    dataset, ConversionError when the converter fails or the result is not what the path promises.
+    ``source`` is a SavedModel's folder, a ``.keras`` or ``.h5`` file, or a Keras model;
+    ``signature`` chooses one of a SavedModel's, by default ``serving_default``.
+    ``representative_dataset`` is what ``calibration.guard`` takes, and is needed by the four
+    integer paths; ``value_range`` is the range of values that the model was trained on, where it is
+    to be checked. The same model and samples always give the same bytes on one machine. What comes
+    out was run on samples: QualityWarning says when it is far from the float model. Raises
+    InputError for an unknown path or signature, ModelFileError for what is no model,
+    CalibrationError for a bad representative dataset, ConversionError when the converter fails,
+    or its result is not what the path promises, or cannot be run.
     Defined in lessons 01 and 04 to 07. Source: ``tf.lite.TFLiteConverter``.
     """
-    path = paths.get(path)
-    directory = require_saved_model(saved_model)
-    converter, guarded = _converter(directory), None
-    if path.needs_calibration:
-        calibration.require(f"the path {path.name}", representative_dataset)
-        name, shape = _only_input(directory)
-        guarded = calibration.guard(representative_dataset, shape, value_range, name)
-    configure(converter, path.name, guarded)
-    model = _run(converter, path)
-    audit(model, path.name)
-    trust(model)
-    return model
+    chosen = _require_path(path)
+    if chosen.needs_calibration:
+        calibration.require(f"the path {path}", representative_dataset)
+    with sources.opened(source) as folder:
+        do = converted if is_common(folder) else _in_child
+        content, snr_db = do(folder, path, representative_dataset, value_range, signature)
+    outcome.warn(path, snr_db)
+    return content
 
 
-def _converter(directory: Path):
+def is_common(saved_model: Path) -> bool:
+    """Whether a SavedModel has only operators that never ended the process in the converter."""
+    return sources.operators(saved_model) <= _COMMON | _SAVING
+
+
+def converted(
+    saved_model: Path,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None,
+    value_range: calibration.Ranges,
+    key: str | None,
+) -> tuple[bytes, dict[str, float]]:
+    """Convert and verify in this process; return the bytes and ``outcome.verify``'s answer."""
+    chosen, ends = _require_path(path), sources.signature(saved_model, key)
+    guarded = None
+    if chosen.needs_calibration:
+        calibration.require(f"the path {path}", representative_dataset)
+        _require_sizes(ends)
+        guarded = calibration.guard(representative_dataset, ends, value_range)
+    converter = _converter(saved_model, ends.key)
+    configure(converter, path, guarded)
+    content = _run(converter, path)
+    inputs = outcome.tried_on(ends, guarded)
+    expected = outcome.answers(_runner(saved_model, ends.key), ends, inputs) if inputs else {}
+    return content, outcome.verify(content, path, inputs, expected)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(saved_model: Path, key: str, stamp: int):
+    return sources.runner(saved_model, key)
+
+
+def _runner(saved_model: Path, key: str):
+    """The float model itself; it is loaded once for all its paths, as long as it stays the same."""
+    newest = max(file.stat().st_mtime_ns for file in saved_model.rglob("*") if file.is_file())
+    return _loaded(saved_model, key, newest)
+
+
+def _in_child(
+    saved_model: Path,
+    path: str,
+    representative_dataset: calibration.RepresentativeDataset | None,
+    value_range: calibration.Ranges,
+    key: str | None,
+) -> tuple[bytes, dict[str, float]]:
+    """The same in a child process, which may crash; the samples go there through a file."""
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        spool = None
+        if representative_dataset is not None:
+            spool = Path(folder, "samples")
+            samples.spool(calibration.limited(representative_dataset), spool)
+        arguments = (saved_model, path, spool, value_range, key)
+        try:
+            content, snr_db = sandbox.call(f"{__name__}:_converted_from_file", *arguments)
+        except ChildDied as error:
+            raise died(saved_model, path, error) from error
+    sandbox.trust(content, "xnnpack")
+    return content, snr_db
+
+
+def _converted_from_file(saved_model, path, spool, value_range, key) -> tuple[bytes, dict]:
+    dataset = None if spool is None else samples.spooled(spool)
+    return converted(saved_model, path, dataset, value_range, key)
+
+
+def died(saved_model: Path, path: str, error: ChildDied) -> ConversionError:
+    """Return the error for a converter that ended its process, with what may be done."""
+    recurrent = sources.operators(saved_model) & {"While", "StatelessWhile", "TensorListReserve"}
+    cure = (
+        "Its loop, of an LSTM or GRU layer, does that on the integer paths: build the layer with "
+        "unroll=True and copy the weights, or take the path dynamic_range"
+        if recurrent
+        else "Take a path without calibration, such as dynamic_range"
+    )
+    return ConversionError(
+        f"the converter ended its process on the path {path} of "
+        f"{files.display_path(saved_model)}: {error}. {cure} (lesson 07)"
+    )
+
+
+def _require_path(path: str) -> paths.Path:
+    chosen = paths.get(path)
+    if not chosen.by_converter:
+        raise InputError(
+            f"TFLiteConverter has no path {path}; by_litert.quantize makes it of the float32 "
+            ".tflite (lesson 13)"
+        )
+    return chosen
+
+
+def _require_sizes(ends) -> None:
+    """A calibrated tensor's memory is laid out for one size."""
+    for spec in ends.inputs.values():
+        if spec.open_sizes:
+            fixed = tuple(size or (1 if n == 0 else 96) for n, size in enumerate(spec.shape))
+            raise ConversionError(
+                f"the size of the input {spec} is open, and the integer paths need one: save the "
+                f"Keras model again, sources.save(model, folder, shapes={{{spec.name!r}: {fixed}}})"
+                " with your sizes (lesson 07)"
+            )
+
+
+def _converter(saved_model: Path, key: str):
     tf = tensorflow()
+    several = len(sources.signatures(saved_model)) > 1  # all of them are converted unless told
+    keys = [key] if several else None
     try:
         with quiet():
-            return tf.lite.TFLiteConverter.from_saved_model(str(directory))
+            return tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=keys)
     except Exception as error:  # the loader raises many kinds, all about its insides
         raise ConversionError(
-            f"{files.display_path(directory)} cannot be read as a SavedModel: {first_line(error)}"
+            f"{files.display_path(saved_model)} cannot be read as a SavedModel: {first_line(error)}"
         ) from error
 
 
@@ -63,7 +189,7 @@ def configure(
 
     These are the settings that lessons 04 to 07 write out. Raises InputError for an unknown path.
     """
-    tf, chosen = tensorflow(), paths.get(path)
+    tf, chosen = tensorflow(), _require_path(path)
     converter.optimizations = [tf.lite.Optimize.DEFAULT] if chosen.optimize else []
     converter.representative_dataset = representative_dataset if chosen.needs_calibration else None
     converter.target_spec = tf.lite.TargetSpec()
@@ -75,31 +201,13 @@ def configure(
     converter.inference_output_type = getattr(tf, chosen.output_dtype)
 
 
-def _run(converter, path: paths.Path) -> bytes:
+def _run(converter, path: str) -> bytes:
     try:
         with quiet():
             return converter.convert()
+    except LessonError:  # of a sample, on its way
+        raise
     except Exception as error:  # ValueError, RuntimeError, ConverterError, by the stage that failed
         raise ConversionError(
-            f"the converter refused the path {path.name}: {first_line(error)} (lesson 07)"
+            f"the converter refused the path {path}: {complaints.explain(error)} (lesson 07)"
         ) from error
-
-
-def _only_input(directory: Path) -> tuple[str, tuple[int, ...]]:
-    """The input's name in the SavedModel's signature, and its shape without the batch."""
-    tf = tensorflow()
-    with quiet():
-        signature = tf.saved_model.load(str(directory)).signatures.get("serving_default")
-    if signature is None:
-        raise ConversionError(
-            f"{files.display_path(directory)} has no signature serving_default, which says what "
-            "the model takes; save it with sources.save (lesson 01)"
-        )
-    inputs = signature.structured_input_signature[1]
-    if len(inputs) != 1:
-        raise ConversionError(
-            f"{files.display_path(directory)} has {len(inputs)} inputs; the course's helpers take "
-            "models with one"
-        )
-    ((name, tensor),) = inputs.items()
-    return name, tuple(tensor.shape[1:])

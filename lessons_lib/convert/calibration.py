@@ -1,35 +1,41 @@
 """Representative datasets, and the guard that refuses one that would spoil the calibration.
 
-The converter runs the float model on these samples and records each tensor's smallest and largest
-value. It checks nothing: no sample at all gives a float model, NaN a broken one, inf ends the
-process. So every sample is checked here first.
+A quantizer runs the float model on these samples and records the range of each tensor. It checks
+nothing: no sample at all gives a float model, NaN a broken one, inf ends the process, and inputs
+in another order than the signature's are calibrated with each other's values. So every sample is
+checked on its way. What is given up: samples without an end, and an input that is text.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from lessons_lib.errors import CalibrationError, ConversionError
+from lessons_lib.errors import CalibrationError, ConversionError, InputError, LessonError
+from lessons_lib.tflite import samples
+from lessons_lib.tflite.samples import Rows
+from lessons_lib.tflite.signature import Signature
 
-# Yields samples; a sample is one input's array or tf.Tensor in a list, a tuple, or a dictionary.
-RepresentativeDataset = Callable[[], Iterator[list | tuple | dict]]
+# Anything that ``samples.stream`` reads: arrays, a generator, a tf.data.Dataset, ...
+RepresentativeDataset = Any
+Ranges = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
 # A calibration whose values span less of the promised range than this was surely scaled wrongly.
 _SMALLEST_SPAN = 0.1
 _ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
-_MOST_SAMPLES = 10_000
+MOST_SAMPLES = 10_000
+_KEPT = 8  # samples, for a look at the result
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
 
-def representative_dataset(source, samples: int = 100, seed: int = 0) -> RepresentativeDataset:
-    """Return a function that yields ``samples`` inputs, each as ``[float32 (1, H, W, C)]``.
+def representative_dataset(source, samples: int = 100, seed: int = 0) -> Callable[[], Iterator]:
+    """Return a function that yields ``samples`` inputs, each as ``[array (1, ...)]``.
 
-    ``source`` is a Split, or float32 images (N, H, W, C). The samples are drawn without
-    replacement with ``seed``. Raises CalibrationError for a test split (its accuracy would no
-    longer be an honest estimate), or when there are fewer than ``samples`` images.
-    Defined in lesson 06.
+    ``source`` is a Split of images, which come as float32, or an array (N, ...), which keeps its
+    dtype. The samples are drawn without replacement with ``seed``. Raises CalibrationError for a
+    test split (its accuracy would no longer be an honest estimate), or when there are fewer than
+    ``samples``. Defined in lesson 06.
     """
     if getattr(source, "role", None) == "test":
         raise CalibrationError(
@@ -51,132 +57,151 @@ def representative_dataset(source, samples: int = 100, seed: int = 0) -> Represe
     return generate
 
 
-def guard(
-    representative_dataset: Any,
-    input_shape: tuple[int, ...] = (28, 28, 1),
-    value_range: tuple[float, float] | None = (0.0, 1.0),
-    input_name: str = "image",
-) -> RepresentativeDataset:
-    """Check every sample and return a function that yields them again, as ``[array]``.
+class Guarded:
+    """A representative dataset, each sample checked on its way to a quantizer.
 
-    A sample holds one float32 input (1, *input_shape), a NumPy array or a ``tf.Tensor``: in a list
-    or a tuple, or in a dictionary under ``input_name``, the input's name in the model's signature.
-    ``input_shape`` leaves out the batch; ``value_range`` is the range of values that the model
-    takes (None: not checked). Raises CalibrationError when the dataset is not a function, yields
-    nothing, or yields anything else, values that are not finite, or values outside
-    ``value_range``. Defined in lesson 06.
+    Calling it yields what each call of the model takes: arrays by input name. ``kept`` has the
+    first samples, and ``count`` the number of all, once they have gone through.
     """
-    samples = collect(representative_dataset)
-    inputs = [_only_array(n, sample, input_name) for n, sample in enumerate(samples)]
-    for number, array in enumerate(inputs):
-        _check_array(number, array, tuple(input_shape))
-        if value_range is not None:
-            _check_range(number, array, value_range)
-    if value_range is not None:
-        _check_span(inputs, value_range)
-    return lambda: iter([[array] for array in inputs])
 
+    def __init__(self, source: RepresentativeDataset, signature: Signature, value_range: Ranges):
+        self._source, self._signature = source, signature
+        self._ranges = _by_name(value_range, signature)
+        self._seen: dict[str, tuple[float, float]] = {}
+        self._differ = False
+        self.kept: Rows = {}
+        self.count = 0
 
-def collect(representative_dataset: Any) -> list:
-    """Return all samples, their arrays copied, for a generator may use one again and again.
+    def __call__(self) -> Iterator[Rows]:
+        stream = samples.regrouped(self._checked(), self._signature.batch or 1)
+        for found in stream:
+            yield from samples.calls(found, self._signature, 1)
 
-    A ``tf.Tensor`` becomes its NumPy array: a child process that gets the samples needs no
-    TensorFlow. Raises CalibrationError when the dataset is not a function without arguments, yields
-    nothing, or does not end.
-    """
-    if not callable(representative_dataset):
-        what = type(representative_dataset).__name__
-        raise _bad(f"it is a {what}, not a function; write a function that yields the samples")
-    try:
-        samples = iter(representative_dataset())
-    except TypeError as error:
-        raise _bad(f"calling it, without arguments, gave nothing that yields ({error})") from error
-    collected = [_copy(sample) for sample in itertools.islice(samples, _MOST_SAMPLES + 1)]
-    if not collected:
-        raise _bad("it yields nothing; the converter would silently leave the model in float")
-    if len(collected) > _MOST_SAMPLES:
-        raise _bad(f"it yields more than {_MOST_SAMPLES:,} samples; does it ever end?")
-    return collected
+    def _checked(self) -> Iterator[Rows]:
+        stream = samples.stream(limited(self._source), self._signature)
+        while True:
+            try:
+                found = next(stream, None)
+            except InputError as error:
+                raise _bad(str(error)) from error
+            if found is None:
+                break
+            self._check(found)
+            self._keep(found)
+            yield found
+        self._check_all()
 
+    def _check(self, found: Rows) -> None:
+        for name, (least, most) in self._ranges.items():
+            array = found[name]
+            low, high = float(array.min()), float(array.max())
+            rounding = _ROUNDING * (most - least)
+            if low < least - rounding or high > most + rounding:
+                raise _bad(
+                    f"sample {self.count} spans {low:g} to {high:g}, but value_range says that the "
+                    f"model takes {least:g} to {most:g}: scale the sample as in training, or, for "
+                    "a model that was trained on other values, pass their value_range"
+                )
+            before = self._seen.get(name, (low, high))
+            self._seen[name] = min(before[0], low), max(before[1], high)
 
-def _copy(sample: Any) -> Any:
-    if isinstance(sample, dict):
-        return {name: _array(value) for name, value in sample.items()}
-    if isinstance(sample, list | tuple):
-        kind = tuple if isinstance(sample, tuple) else list  # also for a namedtuple
-        return kind(map(_array, sample))
-    return _array(sample)
+    def _keep(self, found: Rows) -> None:
+        self.count += len(next(iter(found.values())))
+        if self.count > MOST_SAMPLES:
+            raise _bad(f"it yields more than {MOST_SAMPLES:,} samples; does it ever end?")
+        for name, array in found.items():
+            first = self.kept.setdefault(name, array[:1].copy())
+            self._differ |= bool((array != first[:1]).any())
+            room = _KEPT - len(first)
+            self.kept[name] = np.concatenate([first, array[-room:]]) if room > 0 else first
 
-
-def _array(value: Any) -> Any:
-    """A NumPy array of its own for an array or a tensor; anything else as it is."""
-    if hasattr(value, "numpy"):  # tf.Tensor, without importing TensorFlow
-        value = value.numpy()
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _only_array(number: int, sample: Any, input_name: str) -> np.ndarray:
-    """The one array in a sample; CalibrationError where it holds something else."""
-    if isinstance(sample, dict):
-        if list(sample) != [input_name]:
-            names = ", ".join(map(repr, sample)) or "nothing"
+    def _check_all(self) -> None:
+        if not self.count:
+            raise _bad("it yields nothing; the converter would silently leave the model in float")
+        if self.count > 1 and not self._differ:
             raise _bad(
-                f"sample {number} is a dictionary with {names}; the model's only input is called "
-                f"{input_name!r}: `yield {{{input_name!r}: image}}`"
+                f"its {self.count} samples are all equal, so they have the ranges of one: does the "
+                "generator yield the same sample again and again?"
             )
-        inside = list(sample.values())
-    else:
-        inside = list(sample) if isinstance(sample, list | tuple) else None
-    if inside is not None and len(inside) == 1 and isinstance(inside[0], np.ndarray):
-        return inside[0]
-    kinds = ", ".join(type(item).__name__ for item in inside or ()) or "nothing"
-    what = f"a {type(sample).__name__}" + (f" of {kinds}" if inside is not None else " by itself")
-    raise _bad(
-        f"sample {number} is {what}; yield a list of one array or tensor for the model's one "
-        "input: `yield [image]`"
-    )
+        for name, (low, high) in self._seen.items():
+            least, most = self._ranges[name]
+            if high - low < _SMALLEST_SPAN * (most - least):
+                raise _bad(
+                    f"all samples lie between {low:g} and {high:g}, a small part of the model's "
+                    f"range {least:g} to {most:g}; was the scaling applied twice?"
+                )
 
 
-def _check_array(number: int, array: np.ndarray, input_shape: tuple[int, ...]) -> None:
-    expected = (1, *input_shape)
-    if array.dtype != np.float32:
-        raise _bad(f"sample {number} is {array.dtype}; expected float32: use .astype('float32')")
-    if array.shape != expected:
-        raise _bad(f"sample {number} has shape {array.shape}; expected {expected}, one input")
-    if not np.isfinite(array).all():
-        what = "NaN" if np.isnan(array).any() else "inf"
-        raise _bad(f"sample {number} holds {what}; every value must be a finite number")
+def guard(
+    representative_dataset: RepresentativeDataset,
+    signature: Signature,
+    value_range: Ranges = None,
+) -> Guarded:
+    """Return the samples of a representative dataset, each to be checked on its way.
+
+    The dataset is what ``samples.stream`` reads: arrays (N, ...), a generator or a function that
+    returns one, a ``tf.data.Dataset``, a Keras ``Sequence``; for several inputs dictionaries by
+    name. ``value_range``: the least and largest value that the model was trained on, for its only
+    float input or by name; nothing is checked where nothing is said. Where they are used,
+    CalibrationError is raised when the dataset yields nothing, does not end, or yields what does
+    not fit the signature, is not finite, lies outside ``value_range``, or is the same sample again
+    and again. Defined in lesson 06.
+    """
+    return Guarded(representative_dataset, signature, value_range)
 
 
-def _check_range(number: int, array: np.ndarray, value_range: tuple[float, float]) -> None:
-    low, high = float(array.min()), float(array.max())
-    rounding = _ROUNDING * (value_range[1] - value_range[0])
-    if low < value_range[0] - rounding or high > value_range[1] + rounding:
-        raise _bad(
-            f"sample {number} spans {low:g} to {high:g}, but value_range says that the model takes "
-            f"{value_range[0]:g} to {value_range[1]:g}: scale the sample as in training, or, for a "
-            "model that was trained on other values, pass their value_range"
+def check(
+    representative_dataset: RepresentativeDataset,
+    signature: Signature,
+    value_range: Ranges = None,
+) -> int:
+    """Let all samples pass the guard and return how many there are; CalibrationError as there."""
+    guarded = guard(representative_dataset, signature, value_range)
+    for _ in guarded():
+        pass
+    return guarded.count
+
+
+def require(needed_by: str, representative_dataset: RepresentativeDataset | None) -> None:
+    """Raise ConversionError where samples are needed and there are none."""
+    if representative_dataset is None:
+        raise ConversionError(
+            f"{needed_by} needs a representative_dataset: without one, the ranges of the "
+            "activations are unknown (lesson 06)"
         )
 
 
-def _check_span(inputs: list[np.ndarray], value_range: tuple[float, float]) -> None:
-    low = min(float(array.min()) for array in inputs)
-    high = max(float(array.max()) for array in inputs)
-    promised = value_range[1] - value_range[0]
-    if high - low < _SMALLEST_SPAN * promised:
-        raise _bad(
-            f"all samples lie between {low:g} and {high:g}, a small part of the model's range "
-            f"{value_range[0]:g} to {value_range[1]:g}; was the scaling applied twice?"
+def _by_name(value_range: Ranges, signature: Signature) -> dict[str, tuple[float, float]]:
+    if value_range is None or isinstance(value_range, Mapping):
+        return dict(value_range or {})
+    floats = [name for name, spec in signature.inputs.items() if spec.is_float]
+    if len(floats) != 1:
+        raise InputError(
+            f"value_range={value_range} of which input? Give it by name: "
+            + ", ".join(f"{name!r}: (low, high)" for name in floats)
+            + " (lesson 06)"
         )
+    return {floats[0]: tuple(value_range)}
 
 
 def _bad(what: str) -> CalibrationError:
     return CalibrationError(f"bad representative dataset: {what}. {_LESSON}")
 
 
-def require(needed_by: str, representative_dataset: object) -> None:
-    if representative_dataset is None:
-        raise ConversionError(
-            f"{needed_by} needs a representative_dataset: without one, the ranges of the "
-            "activations are unknown (lesson 06)"
-        )
+def limited(source: RepresentativeDataset) -> Iterator[Any]:
+    """Yield the items of a dataset, one more than is allowed at most, so that it is refused.
+
+    Raises CalibrationError for what is no dataset, and for the dataset's own errors.
+    """
+    stream = itertools.islice(samples.items(source), MOST_SAMPLES + 1)
+    for number in itertools.count():
+        try:
+            item = next(stream, stream)
+        except LessonError as error:
+            raise _bad(str(error)) from error
+        except Exception as error:  # of the learner's own code
+            what = f"{type(error).__name__}: {error}"
+            raise _bad(f"its own code failed at sample {number} with {what}") from error
+        if item is stream:
+            return
+        yield item

@@ -1,62 +1,132 @@
-"""One model along every path."""
+"""One model down many paths, each by itself: a path that fails takes no other with it."""
 
 import os
+import pickle
+import tempfile
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-from lessons_lib.convert import by_tensorflow, calibration, paths
-from lessons_lib.errors import ChildDied, ConversionError
-from lessons_lib.system import files
-from lessons_lib.system.sandbox import call, trust
+from lessons_lib.convert import by_litert, by_tensorflow, calibration, outcome, paths
+from lessons_lib.convert.outcome import Outcome
+from lessons_lib.errors import ChildDied, ConversionError, LessonError, StorageError, first_line
+from lessons_lib.models import sources
+from lessons_lib.system import files, sandbox
+from lessons_lib.tflite import samples
 
 
 def convert(
-    saved_model: str | os.PathLike,
+    source: Any,
     representative_dataset: calibration.RepresentativeDataset | None,
     directory: str | os.PathLike,
     *,
-    names: Iterable[str] = tuple(paths.PATHS),
-    value_range: tuple[float, float] | None = (0.0, 1.0),
-) -> dict[str, Path]:
-    """Do what ``convert_all`` does, in a fresh process, which may crash or need much memory.
+    names: Iterable[str] | None = None,
+    value_range: calibration.Ranges = None,
+    signature: str | None = None,
+) -> dict[str, Outcome]:
+    """Send a float model down the paths ``names`` and return what came of each, by its name.
 
-    The caller needs no TensorFlow. A crash of the converter becomes a ConversionError.
+    ``source`` is a SavedModel's folder, a ``.keras`` or ``.h5`` file or a Keras model, which
+    TFLiteConverter takes down the seven paths, or a float ``.tflite``, which LiteRT's quantizer
+    takes down all that it has. Everything runs in a child process, which may crash or need much
+    memory; the caller needs no TensorFlow. The files are ``directory/NAME.tflite``; of a path
+    without a file no older one is left. Samples are streamed, once for all paths. Raises InputError
+    for an unknown path, ModelFileError for what is no model, and StorageError when ``directory``
+    cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
     """
-    samples = representative_dataset and calibration.collect(representative_dataset)
-    arguments = (saved_model, samples, directory, tuple(names), value_range)
+    lane = "litert" if _is_tflite(source) else "tensorflow"
+    every = paths.ALL if lane == "litert" else paths.PATHS
+    wanted = [paths.get(name).name for name in (every if names is None else names)]
+    directory = Path(directory).absolute()
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder, _picklable(source) as given:
+        spool, reason = _spooled(representative_dataset, wanted, Path(folder, "samples"))
+        job = (lane, given, spool, reason, value_range, signature, directory, Path(folder))
+        results = _all_results(job, wanted)
+    for result in results.values():
+        if result.ok:
+            sandbox.trust(result.file, "xnnpack")
+    return results
+
+
+def _is_tflite(source: Any) -> bool:
+    return isinstance(source, bytes) or (
+        isinstance(source, str | os.PathLike) and Path(source).suffix == ".tflite"
+    )
+
+
+def _picklable(source: Any):
+    """A Keras model goes to the child as a SavedModel; names of files and bytes as they are."""
+    if isinstance(source, str | os.PathLike | bytes):
+        return nullcontext(source)
+    return sources.opened(source)
+
+
+def _spooled(dataset, wanted: list[str], file: Path) -> tuple[Path | None, LessonError | None]:
+    """The samples in a file, or the reason why they cannot be had, for the paths that need them."""
+    if dataset is None or not any(paths.get(name).needs_calibration for name in wanted):
+        return None, None
     try:
-        written = call("lessons_lib.convert.by_tensorflow:_convert_samples", *arguments)
-    except ChildDied as error:
-        hint = " Rolled LSTM and GRU layers do that on the integer paths (lesson 07)."
-        raise ConversionError(
-            f"the converter died on {files.display_path(saved_model)}: {error}."
-            f"{hint if error.signal else ''}"
-        ) from error
-    for file in written.values():
-        trust(file)
-    return written
+        samples.spool(calibration.limited(dataset), file)
+    except LessonError as error:
+        return None, error
+    return file, None
 
 
-def _convert_samples(saved_model, samples, directory, names, value_range) -> dict[str, Path]:
-    dataset = None if samples is None else lambda: iter(samples)
-    return convert_all(saved_model, dataset, directory, names=names, value_range=value_range)
+def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
+    """Run the paths in a child; where it dies, name the path, and go on with the rest."""
+    results: dict[str, Outcome] = {}
+    folder = job[-1]
+    while missing := [name for name in wanted if name not in results]:
+        try:
+            sandbox.call(f"{__name__}:_run_paths", job, missing)
+            death = None
+        except ChildDied as error:
+            death = error
+        for name in missing:
+            if (file := folder / f"{name}.outcome").exists():
+                results[name] = pickle.loads(file.read_bytes())
+        if death is not None and (left := [name for name in wanted if name not in results]):
+            results[left[0]] = Outcome(left[0], reason=_death(job, left[0], death))
+    return {name: results[name] for name in wanted}
 
 
-def convert_all(
-    saved_model: str | os.PathLike,
-    representative_dataset: calibration.RepresentativeDataset | None,
-    directory: str | os.PathLike,
-    *,
-    names: Iterable[str] = tuple(paths.PATHS),
-    value_range: tuple[float, float] | None = (0.0, 1.0),
-) -> dict[str, Path]:
-    """Convert along the paths ``names`` into ``directory`` and return each path's file.
+def _death(job: tuple, path: str, error: ChildDied) -> LessonError:
+    lane, source = job[0], job[1]
+    if lane == "tensorflow" and Path(source).is_dir() and error.signal:
+        return sandbox.call(f"{__name__}:_explained", Path(source), path, str(error))
+    who = "the converter" if lane == "tensorflow" else "LiteRT's quantizer"
+    return ConversionError(f"{who} ended its process on the path {path}: {error} (lesson 07)")
 
-    Raises what ``convert`` raises, and StorageError when ``directory`` cannot be written.
-    """
-    written = {}
-    for name in names:
-        dataset = representative_dataset if paths.get(name).needs_calibration else None
-        model = by_tensorflow.convert(saved_model, name, dataset, value_range=value_range)
-        written[name] = files.write_atomic(Path(directory) / f"{name}.tflite", model)
-    return written
+
+def _explained(saved_model: Path, path: str, error: str) -> ConversionError:
+    return by_tensorflow.died(saved_model, path, ChildDied(error))
+
+
+def _reason(path: str, error: Exception) -> LessonError:
+    if isinstance(error, LessonError):
+        return error
+    what = f"{type(error).__name__}: {first_line(error)}"
+    return ConversionError(f"the path {path} failed with {what} (lesson 07)")
+
+
+def _run_paths(job: tuple, names: list[str]) -> None:
+    """In the child: write a file and an outcome for each path, as soon as it is there."""
+    lane, source, spool, reason, value_range, key, directory, folder = job
+    with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
+        for name in names:
+            file = directory / f"{name}.tflite"
+            try:
+                if reason is not None and paths.get(name).needs_calibration:
+                    raise reason
+                dataset = None if spool is None else samples.spooled(spool)
+                one = by_litert.quantized if lane == "litert" else by_tensorflow.converted
+                content, snr_db = one(model, name, dataset, value_range, key)
+                remarks = outcome.remarks(content, snr_db)
+                result = Outcome(name, files.write_atomic(file, content), None, snr_db, remarks)
+            except StorageError:
+                raise
+            except Exception as error:  # also what a library did not mean to raise
+                file.unlink(missing_ok=True)
+                result = Outcome(name, reason=_reason(name, error))
+            files.write_atomic(folder / f"{name}.outcome", pickle.dumps(result))

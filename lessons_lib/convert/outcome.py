@@ -1,28 +1,190 @@
-"""What came of a conversion: the file that a path promises, or the reason why not."""
+"""What came of a path: the file that it promises, or the reason why there is none.
 
+A converter reports success for files that no runtime loads, that answer NaN, that always answer
+the same, and that are float models still. So a file is run on samples, beside the float model,
+before anybody calls it good.
+"""
+
+import math
 import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 
 from lessons_lib.convert import paths
-from lessons_lib.errors import ConversionError
-from lessons_lib.tflite import tables
+from lessons_lib.convert.calibration import Guarded
+from lessons_lib.errors import ConversionError, LessonError, ModelFileError, QualityWarning
+from lessons_lib.numbers import noise
+from lessons_lib.run.runtime import Model
+from lessons_lib.system import files, sandbox
+from lessons_lib.tflite import signature, tables
+from lessons_lib.tflite.samples import Rows, calls, drawn, joined
+
+LOW_DB = 10.0  # a centred SQNR below this is said aloud: a third of the movement is noise
+SOURCE_DB = 60.0  # the float file must be as near as this to the model that it was made of
+_SMALL = 1024  # elements: TFLiteConverter's dynamic range leaves smaller weights in float
+
+
+@dataclass(frozen=True)
+class Outcome(os.PathLike):
+    """One path of one model: its file, or the reason why there is none.
+
+    An outcome is a path-like object: wherever a file's path is taken, its file is, and an outcome
+    without one raises its ``reason`` there. ``snr_db`` is, for each output, the centred SQNR in
+    decibels beside the float model, on the first samples of the calibration or on random inputs;
+    it is empty where nothing could be compared. ``remarks`` are what a reader should know.
+    """
+
+    path: str
+    file: Path | None = None
+    reason: LessonError | None = None
+    snr_db: dict[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is None
+
+    def __fspath__(self) -> str:
+        if self.reason is not None:
+            raise self.reason
+        return str(self.file)
+
+    @property
+    def bytes(self) -> int:
+        """The file's size; raises the reason where there is none."""
+        return os.stat(self).st_size
+
+    def read_bytes(self) -> bytes:
+        """The file's content; raises the reason where there is none."""
+        return files.content(self)
 
 
 def audit(model: str | os.PathLike | bytes, path: str) -> tables.Audit:
     """Return the audit of a converted model; raise ConversionError if it breaks its promise.
 
-    A path that promises integers must have integer input and output of its own dtype and no
-    operator with a float operand, in any subgraph. ``path`` is one of the seven, or one of those
-    that only LiteRT's quantizer has. Defined in lesson 07.
+    Every input and output that stands for real numbers must have the path's dtype, and a path that
+    promises integers has no operator with a float operand. Integers that are integers in the float
+    model too, such as tokens, stay what they are. ``path`` is a name in ``paths.ALL``.
+    Defined in lesson 07.
     """
     promise, found = paths.get(path), tables.audit(model)
-    if (found.input_dtype, found.output_dtype) != (promise.input_dtype, promise.output_dtype):
-        raise ConversionError(
-            f"the path {path} promises {promise.input_dtype} input and {promise.output_dtype} "
-            f"output, but the model has {found.input_dtype} and {found.output_dtype} (lesson 07)"
-        )
-    if promise.integer_only and not found.integer_only:
+    ends = signature.of_file(model)
+    for kind, side, wanted in (
+        ("input", ends.inputs, promise.input_dtype),
+        ("output", ends.outputs, promise.output_dtype),
+    ):
+        for spec in side.values():
+            if (spec.is_float or spec.scale is not None) and spec.dtype != wanted:
+                raise ConversionError(
+                    f"the path {path} promises {wanted} {kind}, but {spec.name} is {spec.dtype} "
+                    "(lesson 07)"
+                )
+    if promise.integer_only and found.float_operators:
         raise ConversionError(
             f"the path {path} promises integers only, but these operators stayed in float: "
             f"{', '.join(found.float_operators)} (lesson 07)"
         )
     return found
+
+
+def tried_on(ends: signature.Signature, guarded: Guarded | None) -> Rows | None:
+    """What a result is tried on: the first calibration samples, else random inputs.
+
+    None where nobody said the sizes of its inputs.
+    """
+    if guarded is not None and guarded.kept:
+        return guarded.kept
+    open_sizes = any(spec.open_sizes for spec in ends.inputs.values())
+    return None if open_sizes else drawn(ends)
+
+
+def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> dict[str, float]:
+    """Return the centred SQNR of each output beside ``expected``, the float model's answers.
+
+    ``inputs``: a few samples, by name, in the float model's dtypes; None where a model cannot be
+    run without knowing its sizes. The file is audited and run here, in this process, by the
+    default kernels, which are trusted with it afterwards: strangers' files come here in a child
+    process. Raises ConversionError when the file breaks the path's promise, nothing was quantized,
+    the runtime refuses it, or it answers NaN or always the same where the float model does not.
+    """
+    audit(content, path)
+    _require_quantized(content, path)
+    if inputs is None:
+        return {}
+    sandbox.trust(content, "xnnpack")
+    try:
+        found = Model(content).predict(inputs)
+    except ModelFileError as error:
+        raise ConversionError(
+            f"the path {path} gives a file that cannot be run: {error}. It is not damaged: the "
+            "runtime has no kernel for what was quantized. Take another path (lesson 07)"
+        ) from error
+    found = found if isinstance(found, dict) else dict.fromkeys(expected, found)
+    return {name: _compare(path, name, expected[name], found[name]) for name in expected}
+
+
+def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray) -> float:
+    """The SQNR of one output, if its numbers are numbers and move as the float model's do."""
+    expected, found = (np.asarray(side, np.float64) for side in (expected, found))
+    if not np.isfinite(expected).all():
+        return float("nan")  # the float model's own fault
+    if not np.isfinite(found).all():
+        raise ConversionError(
+            f"the path {path} gives NaN or inf in {name} where the float model gives numbers: a "
+            "constant or a range that its dtype cannot hold (lesson 05)"
+        )
+    spread = np.ptp(expected, axis=0).max()
+    if len(found) > 1 and not np.ptp(found, axis=0).any() and spread > 0.1 * np.ptp(expected):
+        raise ConversionError(
+            f"the path {path} answers the same for every sample in {name}, where the float model "
+            "does not: calibrate it with samples of the range that it was trained on (lesson 06)"
+        )
+    return noise.signal_to_noise(expected, found, centred=len(expected) > 1)
+
+
+def _require_quantized(content: bytes, path: str) -> None:
+    if path == "float32":
+        return
+    table = tables.tensors(content)
+    if table["scale"].notna().any() or (table["dtype"] == "FLOAT16").any():
+        return
+    stored = table.loc[table["bytes"] > 0, "shape"]
+    largest = max((math.prod(shape) for shape in stored), default=0)
+    kinds = ", ".join(dict.fromkeys(tables.operators(content)["operator"]))
+    raise ConversionError(
+        f"the path {path} quantized nothing, the file is a float model still: its operators are "
+        f"{kinds or 'none'}, and its largest constant has {largest:,} elements (weights below "
+        f"{_SMALL:,} are left in float by the path dynamic_range). Keep float32 (lesson 04)"
+    )
+
+
+def remarks(content: bytes, snr_db: dict[str, float]) -> tuple[str, ...]:
+    """What a reader should know of a file that was verified."""
+    state = signature.of_file(content).state
+    kept = f"it keeps a state, {', '.join(state)}, and starts anew at every call here"
+    return (*_low(snr_db), *([kept] if state else []))
+
+
+def warn(path: str, snr_db: dict[str, float]) -> None:
+    """Say as a QualityWarning what a caller who gets nothing but the bytes would not see."""
+    for remark in _low(snr_db):
+        warnings.warn(f"{path}: {remark}", QualityWarning, stacklevel=3)
+
+
+def _low(snr_db: dict[str, float]) -> list[str]:
+    return [
+        f"{name} is {decibels:.1f} dB from the float model on the samples tried: measure it on "
+        "your task before you use it (lesson 11)"
+        for name, decibels in snr_db.items()
+        if decibels < LOW_DB
+    ]
+
+
+def answers(run, signature: signature.Signature, inputs: Rows) -> Rows:
+    """Return what a function from rows to rows answers, call by call, all samples joined."""
+    count = len(next(iter(inputs.values())))
+    parts = [run(part) for part in calls(inputs, signature, count)]
+    return joined(parts, signature, count)

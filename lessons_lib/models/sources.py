@@ -1,35 +1,77 @@
-"""Where a float model comes from: a SavedModel, and how one is written."""
+"""A float model as its owner has it: a SavedModel, a Keras model, or a Keras file.
 
+The converter has one class method for each of them, with other names, other bytes and other
+faults. Here all come to the same: a SavedModel's folder, met by one of its signatures.
+"""
+
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from lessons_lib.errors import InputError, ModelFileError
+import numpy as np
+
+from lessons_lib.errors import InputError, ModelFileError, first_line
 from lessons_lib.system.files import atomic_directory, display_path
 from lessons_lib.system.quiet import quiet, tensorflow
+from lessons_lib.tflite.signature import Signature, TensorSpec, choose
+
+Shapes = Mapping[str, tuple[int | None, ...]]
+_OTHERS = {
+    ".onnx": "`onnx2tf -i model.onnx`",
+    ".pt": "`litert_torch.convert(model.eval(), args).export('model.tflite')`",
+    ".pth": "`litert_torch.convert(model.eval(), args).export('model.tflite')`",
+    ".pt2": "`litert_torch.convert(model.eval(), args).export('model.tflite')`",
+}
 
 
-def save(model, directory: str | os.PathLike, *, batch_size: int | None = None) -> Path:
-    """Write ``model`` as a SavedModel, whole or not at all, and return its folder.
+def save(
+    model,
+    directory: str | os.PathLike,
+    *,
+    batch_size: int | None = None,
+    shapes: Shapes | None = None,
+) -> Path:
+    """Write a Keras ``model`` as a SavedModel, whole or not at all, and return its folder.
 
     ``batch_size`` fixes the number of inputs in one call, as browsers and many accelerators need
-    it; None leaves it open. Raises InputError when the folder holds anything but a SavedModel,
-    which this one would replace, or when ``batch_size`` is below 1, and StorageError when the
-    folder cannot be written. Defined in lessons 01 and 14.
+    it; None leaves it open. ``shapes`` fixes whole shapes by input name, batch included, such as
+    ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds anything but a
+    SavedModel, which this one would replace, when ``batch_size`` is below 1 or ``shapes`` names
+    no input, and when the model never saw an input; StorageError when the folder cannot be
+    written. Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
-    signature = None if batch_size is None else _fixed_batch(model, batch_size)
-    with quiet(), atomic_directory(directory) as temporary:
-        model.export(temporary, verbose=False, input_signature=signature)
+    if not getattr(model, "built", True):
+        raise InputError(
+            f"the model {getattr(model, 'name', '')!r} does not know its inputs' shapes yet: call "
+            "it once on a batch of samples, model(x[:1]), then save it (lesson 01)"
+        )
+    fixed = None if batch_size is None and not shapes else _fixed(model, batch_size, shapes or {})
+    with atomic_directory(directory) as temporary, quiet():
+        model.export(temporary, verbose=False, input_signature=fixed)
     return Path(directory)
 
 
-def _fixed_batch(model, batch_size: int) -> list:
-    if batch_size < 1:
+def _fixed(model, batch_size: int | None, shapes: Shapes) -> list:
+    """The model's inputs, in its own structure, with the sizes that are to be fixed."""
+    if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size}; expected at least 1, or None (lesson 14)")
-    return [
-        tensorflow().TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
-    ]
+    tf = tensorflow()
+    names = [tensor.name for tensor in model.inputs]
+    if unknown := set(shapes) - set(names):
+        raise InputError(
+            f"shapes names {', '.join(sorted(unknown))}; the inputs are called {', '.join(names)}"
+        )
+
+    def spec(tensor):
+        shape = shapes.get(tensor.name, (batch_size, *tensor.shape[1:]))
+        return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
+
+    structure = model.input if len(names) > 1 else model.inputs[0]
+    return [tf.nest.map_structure(spec, structure)]
 
 
 def _require_replaceable(directory: Path) -> None:
@@ -42,13 +84,155 @@ def _require_replaceable(directory: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def opened(source: Any) -> Iterator[Path]:
+    """Yield the SavedModel's folder of ``source``: itself, or a temporary one.
+
+    ``source`` is the folder of a SavedModel, a ``.keras`` or ``.h5`` file, or a Keras model.
+    Raises ModelFileError for what is none of them, with what to do about it.
+    """
+    if isinstance(source, str | os.PathLike) and Path(source).suffix not in (".keras", ".h5"):
+        yield require_saved_model(source)
+        return
+    model = load(source) if isinstance(source, str | os.PathLike) else source
+    if not hasattr(model, "export"):
+        raise ModelFileError(
+            f"a {type(model).__name__} is no model that can be converted: give a Keras model, a "
+            "SavedModel's folder (`tf.saved_model.save(module, folder, signatures=...)` makes one "
+            "of a tf.Module), or a .keras or .h5 file (lesson 01)"
+        )
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        yield save(model, Path(folder) / "saved_model")
+
+
+def load(file: str | os.PathLike):
+    """Return the Keras model of a ``.keras`` or ``.h5`` file, not compiled.
+
+    Code inside the file, such as that of a Lambda layer, is not run. Raises ModelFileError, with
+    the layer's name where one is at fault.
+    """
+    if not Path(file).is_file():
+        raise ModelFileError(f"{display_path(file)} is not a file (lesson 01)")
+    keras = tensorflow().keras
+    try:
+        with quiet():
+            return keras.models.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds
+        raise ModelFileError(f"{display_path(file)} cannot be loaded: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Keras quotes a whole configuration around the name of a class that it does not know."""
+    text = str(error)
+    if "Lambda" in text:
+        return (
+            "it has a Lambda layer, whose code is not run unasked. If you trust it, load it with "
+            "keras.models.load_model(file, safe_mode=False) and give the model (lesson 01)"
+        )
+    if "Could not locate class" in text or "Unknown layer" in text:
+        name = text.split("'")[1] if "'" in text else ""
+        return (
+            f"it has a layer of your own, {name!r}: load it with keras.models.load_model(file, "
+            f"custom_objects={{{name!r}: {name or 'TheClass'}}}) and give the model (lesson 01)"
+        )
+    return f"{first_line(error)[:300]} (lesson 01)"
+
+
 def require_saved_model(directory: str | os.PathLike) -> Path:
     """Return ``directory`` as a Path if it is a SavedModel; raise ModelFileError otherwise."""
     directory = Path(directory)
     if (directory / "saved_model.pb").is_file() and (directory / "variables").is_dir():
         return directory
+    if command := _OTHERS.get(directory.suffix):
+        raise ModelFileError(
+            f"{display_path(directory)} is not read here: {command} makes a .tflite of it, which "
+            "by_litert.quantize takes (lesson 13)"
+        )
     what = "does not exist" if not directory.exists() else "is not a SavedModel"
     raise ModelFileError(
         f"{display_path(directory)} {what}: a SavedModel is a folder with saved_model.pb and "
         "variables/. Make one with sources.save(model, folder) (lesson 01)."
     )
+
+
+def signature(saved_model: str | os.PathLike, key: str | None = None) -> Signature:
+    """Return a signature of a SavedModel, by default ``serving_default``.
+
+    Raises ModelFileError for no SavedModel or a damaged one, InputError, with the choice, when
+    there is no such signature, or none to choose without a name.
+    """
+    return choose(signatures(saved_model), key)
+
+
+def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
+    """Return the signatures of a SavedModel by their keys; Keras's second, ``serve``, left out."""
+    tf = tensorflow()
+    found = {}
+    for key, definition in _graph(saved_model).signature_def.items():
+        if key in ("serve", "__saved_model_init_op"):
+            continue
+        sides = [
+            {
+                name: TensorSpec(name, _shape(info.tensor_shape), _dtype(tf, info.dtype))
+                for name, info in side.items()
+            }
+            for side in (definition.inputs, definition.outputs)
+        ]
+        if all(sides):
+            found[key] = Signature(*sides, key)
+    if not found:
+        raise ModelFileError(
+            f"{display_path(saved_model)} has no signature, which says what the model takes: save "
+            "it with sources.save(model, folder), or tf.saved_model.save(module, folder, "
+            "signatures=module.call.get_concrete_function(...)) (lesson 01)"
+        )
+    return found
+
+
+def operators(saved_model: str | os.PathLike) -> set[str]:
+    """Return TensorFlow's names of the operators in a SavedModel's graph and functions."""
+    graph = _graph(saved_model).graph_def
+    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
+    return {node.op for part in nodes for node in part}
+
+
+def _graph(saved_model: str | os.PathLike):
+    directory = require_saved_model(saved_model)
+    with quiet():
+        tensorflow()
+        from tensorflow.core.protobuf import saved_model_pb2
+    content = saved_model_pb2.SavedModel()
+    try:
+        content.ParseFromString((directory / "saved_model.pb").read_bytes())
+        return content.meta_graphs[0]
+    except Exception as error:  # protobuf's own kinds, or no graph at all
+        raise ModelFileError(
+            f"{display_path(directory)} cannot be read as a SavedModel: {first_line(error)} "
+            "(lesson 01)"
+        ) from error
+
+
+def _shape(shape) -> tuple[int | None, ...]:
+    return tuple(None if size.size < 0 else size.size for size in shape.dim)
+
+
+def _dtype(tf, number: int) -> np.dtype:
+    dtype = tf.as_dtype(number)
+    return np.dtype(dtype.as_numpy_dtype if dtype.is_numpy_compatible else object)
+
+
+def runner(saved_model: str | os.PathLike, key: str):
+    """Return a function that runs a SavedModel's signature: rows by name in, rows by name out."""
+    tf = tensorflow()
+    with quiet():
+        loaded = tf.saved_model.load(str(saved_model))
+        function = loaded.signatures[key]
+    keys = {spec.name: key for key, spec in function.structured_input_signature[1].items()}
+
+    def run(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with quiet():
+            outputs = function(**{keys[name]: tf.constant(array) for name, array in rows.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    run.loaded = loaded  # whose variables the function needs
+    return run

@@ -196,7 +196,8 @@ class Model:
                 self._interpreter.resize_tensor_input(index, array.shape)
                 self._shapes[index], self._allocated = array.shape, False
         if not self._allocated:
-            self._interpreter.allocate_tensors()
+            with quiet():  # XNNPACK presents itself
+                self._interpreter.allocate_tensors()
             self._allocated = True
         if self.signature.state:
             self._interpreter.reset_all_variables()

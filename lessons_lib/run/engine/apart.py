@@ -48,7 +48,7 @@ def _reduces_the_first(op: Operator, ends: list[Tensor], constants: list[Tensor]
 
 
 def _axis_option(op: Operator, ends: list[Tensor], constants: list[Tensor]) -> bool:
-    return bool(constants) and _spreads(op, ends, []) or _along_the_first(
+    return (bool(constants) and _spreads(op, ends, [])) or _along_the_first(
         op.options.axis, max(len(t.shape) for t in ends)
     )
 
@@ -63,9 +63,8 @@ def _cuts_the_first(op: Operator, ends: list[Tensor], constants: list[Tensor]) -
     if any(t is None or t.value is None for t in op.inputs[1:4]) or o.newAxisMask or o.ellipsisMask:
         return True
     begin, end, stride = (int(t.value.ravel()[0]) for t in op.inputs[1:4])
-    whole = end >= op.input.shape[0] if o.endMask & 1 == 0 else True
-    kept = (o.beginMask & 1 or begin == 0) and whole and stride == 1
-    return bool(o.shrinkAxisMask & 1) or not kept or (o.endMask & 1 == 0 and op.call != end)
+    whole = (o.beginMask & 1 or begin == 0) and (o.endMask & 1 or end == op.call) and stride == 1
+    return bool(o.shrinkAxisMask & 1) or not whole
 
 
 def _slices_the_first(op: Operator, ends: list[Tensor], constants: list[Tensor]) -> bool:
