@@ -1,6 +1,11 @@
+import math
+
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest, bootstrap
 
 from lessons_lib import evaluate
 from lessons_lib.errors import InputError
@@ -50,10 +55,14 @@ def test_an_impossible_proportion_is_refused(k, n):
 @pytest.mark.parametrize(
     ("predicted", "labels", "message"),
     [
-        (np.zeros((4, 10), int), np.zeros(4, int), "argmax"),
+        (np.zeros((4, 10), int), np.zeros(4, int), r"argmax\(axis=1\)"),
+        (np.zeros((4, 1), int), np.zeros(4, int), r"outputs\[:, 0\] > 0.5"),
+        (np.zeros((4, 6, 6), int), np.zeros((4, 6, 6), int), r"argmax\(axis=-1\).*segmentation"),
+        (np.zeros((4, 6, 1), int), np.zeros((4, 6), int), r"argmax\(axis=-1\).*segmentation"),
+        (np.zeros((), int), np.zeros((), int), "no list of samples"),
         (np.zeros(3, int), np.zeros(4, int), "one shape"),
         (np.zeros(0, int), np.zeros(0, int), "one shape"),
-        (np.zeros(4), np.zeros(4, int), "integers"),
+        (np.zeros(4), np.zeros(4, int), "integers.*outputs > 0.5.*regression"),
     ],
 )
 def test_what_is_no_list_of_classes_is_refused(predicted, labels, message):
@@ -114,3 +123,138 @@ def test_a_tolerance_is_a_share(tolerance):
 def test_what_has_no_front_is_refused(cost, value, message):
     with pytest.raises(InputError, match=message):
         evaluate.pareto(cost, value)
+
+
+def error_if(drop, lost, gained, total):
+    """Tango's standard error by definition: the likeliest shares of flips under that drop."""
+
+    def unlikely(share_gained):
+        shares = share_gained + drop, share_gained, 1 - 2 * share_gained - drop
+        counts = lost, gained, total - lost - gained
+        return -sum(n * math.log(max(p, 1e-300)) for n, p in zip(counts, shares, strict=True) if n)
+
+    ends = max(0.0, -drop), (1 - drop) / 2
+    gains = minimize_scalar(unlikely, bounds=ends, method="bounded", options={"xatol": 1e-12}).x
+    return math.sqrt((2 * gains + drop * (1 - drop)) / total)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 900))
+def test_the_interval_of_a_drop_is_tangos(lost, gained, others):
+    total = lost + gained + others
+    if not total:
+        return
+    low, high = evaluate.Flips(gained, lost).drop_interval(total)
+    seen = (lost - gained) / total
+    assert -1 <= low <= seen <= high <= 1
+    for end in (low, high):
+        if abs(end) < 0.999:
+            error = error_if(end, lost, gained, total)
+            assert abs(seen - end) == pytest.approx(evaluate.Z_95 * error, rel=1e-4, abs=1e-5)
+
+
+def test_no_flip_at_all_leaves_room_for_a_drop():
+    low, high = evaluate.Flips(0, 0).drop_interval(1000)
+    assert high == pytest.approx(evaluate.Z_95**2 / (1000 + evaluate.Z_95**2))
+    assert low == pytest.approx(-high)
+    assert evaluate.Flips(0, 7).drop_interval(7)[1] == 1
+    assert evaluate.Flips(7, 0).drop_interval(7)[0] == -1
+
+
+def test_the_interval_of_a_drop_covers_the_truth_about_95_times_in_100():
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(500, [0.03, 0.01, 0.96], size=1500).tolist()
+    covered = 0
+    for lost, gained, _ in drawn:
+        low, high = evaluate.Flips(gained, lost).drop_interval(500)
+        covered += low <= 0.02 <= high
+    assert 0.935 < covered / 1500 < 0.97
+
+
+def test_what_mcnemar_calls_significant_leaves_no_room_for_zero():
+    for lost in range(30):
+        for gained in range(30):
+            flips = evaluate.Flips(gained, lost)
+            low, high = flips.drop_interval(100)
+            assert flips.p_value >= 0.05 or low > 0 or high < 0
+
+
+def test_more_flips_than_samples_are_refused():
+    with pytest.raises(InputError, match="among 5 samples"):
+        evaluate.Flips(3, 3).drop_interval(5)
+
+
+def rejected_by_holm(p_values, level):
+    """Holm's procedure as he wrote it: go up the p-values, stop at the first that is too large."""
+    rejected = np.zeros(len(p_values), bool)
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        if p_values[place] > level / (len(p_values) - rank):
+            break
+        rejected[place] = True
+    return rejected
+
+
+@given(st.lists(st.floats(0, 1), max_size=9), st.floats(0.001, 0.999))
+def test_holms_p_values_reject_what_his_procedure_rejects(p_values, level):
+    corrected = evaluate.holm(p_values)
+    clear = np.abs(corrected - level) > 1e-9
+    assert (corrected <= level)[clear].tolist() == rejected_by_holm(p_values, level)[clear].tolist()
+    assert (corrected >= p_values).all()
+
+
+@pytest.mark.parametrize("p_values", [[0.1, float("nan")], [1.2], [-0.1], [[0.5]], 0.5])
+def test_what_is_no_list_of_p_values_is_refused(p_values):
+    with pytest.raises(InputError, match="from 0 to 1"):
+        evaluate.holm(p_values)
+
+
+def test_the_samples_needed_are_those_of_lesson_8():
+    needed = [evaluate.samples_needed(spread, 0.002) for spread in (0.002, 0.005, 0.01, 0.02)]
+    assert needed == [3925, 9812, 19623, 39245]
+    with pytest.raises(InputError, match="no number of samples"):
+        evaluate.samples_needed(0.1, 0)
+
+
+def test_the_bootstrap_draws_what_scipys_draws():
+    numbers = np.random.default_rng(3).exponential(size=80)
+    theirs = bootstrap(
+        (numbers,), np.mean, n_resamples=2000, rng=np.random.default_rng(0), method="percentile"
+    )
+    (ours,) = evaluate.bootstrap([lambda counts: counts @ numbers / 80], 80)
+    assert np.sort(ours) == pytest.approx(np.sort(theirs.bootstrap_distribution))
+    assert np.percentile(ours, [2.5, 97.5]) == pytest.approx(theirs.confidence_interval)
+
+
+def test_the_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    whole = np.concatenate(list(evaluate.resamples(50)))
+    monkeypatch.setattr(evaluate, "_DRAWN_AT_ONCE", 700)
+    blocks = list(evaluate.resamples(50))
+    assert len(blocks) > 100
+    assert (np.concatenate(blocks) == whole).all()
+    assert (whole.sum(axis=1) == 50).all()
+    assert len(whole) == evaluate.RESAMPLES
+
+
+def test_classes_are_the_places_of_the_largest():
+    assert evaluate.classes([[0.1, 0.9], [0.8, 0.2]]).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((5, 1), r"threshold, \(outputs\[:, 0\] > 0.5\).*binary, regression"),
+        ((5,), r"threshold, \(outputs > 0.5\)"),
+        ((5, 6, 5), r"argmax\(axis=-1\).*segmentation, tagging"),
+        ((5, 8, 8, 3), r"argmax\(axis=-1\).*segmentation, tagging"),
+        ((), "no list of samples"),
+    ],
+)
+def test_what_has_no_classes_is_told_what_it_has(shape, message):
+    with pytest.raises(InputError, match=message):
+        evaluate.classes(np.zeros(shape))
+
+
+def test_nan_is_no_class():
+    outputs = np.array([[0.1, 0.9], [np.nan, 0.2], [0.5, np.nan]])
+    with pytest.raises(InputError, match="2 of 3 rows hold NaN, the first is row 1"):
+        evaluate.classes(outputs)

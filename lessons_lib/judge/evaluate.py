@@ -1,13 +1,25 @@
-"""How good a model is, how sure we are, and in how much it differs from another one."""
+"""How good a model is, how sure we are, and in how much it differs from another one.
 
+SciPy has the classic tests; what it lacks stands here: the interval of a paired difference of
+shares (Tango), Holm's correction, and a bootstrap that draws once for all models and paths.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import ceil, comb, sqrt
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lessons_lib.errors import InputError
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
+_Z_80 = 0.8416212335729143  # its 80 % quantile: the chance to see what is there
+RESAMPLES = 2000  # 50 of them lie outside each end of a 95 % interval
+_DRAWN_AT_ONCE = 2**22  # numbers in one block of resamples, about 32 MB
+
+# From how often each sample was drawn, (resamples, N), to a measure of each resample, (resamples,).
+Measurer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,38 @@ class Flips:
         tail = sum(comb(n, k) for k in range(min(self.gained, self.lost) + 1)) / 2**n
         return min(1.0, 2 * tail)
 
+    def drop_interval(self, total: int) -> tuple[float, float]:
+        """Return Tango's 95 % interval of the drop, the share ``(lost - gained) / total``.
+
+        It holds every drop D for which the difference seen is within 1.96 of its standard errors,
+        ``sqrt((2q + D(1 - D)) / total)``, where q is the likeliest share of gains if D is true.
+        So no flip at all still leaves room, up to ``3.84 / (total + 3.84)``.
+        Raises InputError when there are more flips than ``total``.
+        Source: T. Tango, Statistics in Medicine 17 (1998). Defined in lesson 08.
+        """
+        if self.gained + self.lost > total or total < 1:
+            raise InputError(f"{self.gained} gained and {self.lost} lost among {total} samples")
+        from scipy.optimize import brentq  # here, because its import takes a while
+
+        seen, step = (self.lost - self.gained) / total, 1e-12
+
+        def beyond(drop: float, sign: int) -> float:
+            return seen - drop + sign * Z_95 * self._error_if(drop, total)
+
+        low, high = -1.0, 1.0
+        if seen > -1 + step:
+            low = brentq(beyond, -1, seen - step, args=(-1,))
+        if seen < 1 - step:
+            high = brentq(beyond, seen + step, 1, args=(+1,))
+        return low, high
+
+    def _error_if(self, drop: float, total: int) -> float:
+        """The standard error of the drop that is seen if ``drop`` is the true one."""
+        flips, a = self.gained + self.lost, 2 * total
+        b = (a - self.lost + self.gained) * drop - flips
+        root = sqrt(max(b**2 + 4 * a * self.gained * drop * (1 - drop), 0))
+        return sqrt(max(2 * (root - b) / (2 * a) + drop * (1 - drop), 0) / total)
+
 
 def flips(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Flips:
     """Compare two models on the same inputs: predicted classes and labels, integer (N,) each.
@@ -102,6 +146,63 @@ def flips(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Flips:
         gained=int((right_after & ~right_before).sum()),
         lost=int((right_before & ~right_after).sum()),
     )
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Return p-values that may be read together, float64 (N,): Holm's step-down correction.
+
+    Of N tests at 5 % one in 20 finds something where nothing is. The smallest p is multiplied by
+    N, the next by N - 1 and so on; none becomes smaller than the one before it, or larger than 1.
+    Raises InputError unless all are numbers from 0 to 1.
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979). Defined in lesson 08.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise InputError(f"p-values are numbers from 0 to 1, (N,), got {p_values!r} (lesson 08)")
+    order = np.argsort(p_values, kind="stable")
+    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
+    corrected = np.empty_like(p_values)
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return corrected
+
+
+def samples_needed(spread: float, drop: float) -> int:
+    """Return how many samples show a ``drop`` with a chance of 80 %: lesson 8's formula.
+
+    ``(1.96 + 0.84)**2 * spread / drop**2``, where ``spread`` is the variance of one sample's
+    difference between the two models: for shares, that of the samples that flip.
+    Raises InputError unless ``drop`` is positive and ``spread`` not negative.
+    Defined in lesson 08.
+    """
+    if not (drop > 0 and spread >= 0):
+        raise InputError(f"spread={spread} and drop={drop}: no number of samples (lesson 08)")
+    return ceil((Z_95 + _Z_80) ** 2 * spread / drop**2)
+
+
+def resamples(count: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yield blocks of the bootstrap's draws: int64 (rows, count), RESAMPLES rows in all.
+
+    Each row says how often each of ``count`` samples was drawn, ``count`` draws with replacement.
+    The draws are those of ``scipy.stats.bootstrap`` with ``rng=default_rng(seed)``.
+    """
+    random = np.random.default_rng(seed)
+    block = max(1, _DRAWN_AT_ONCE // count)
+    for start in range(0, RESAMPLES, block):
+        rows = min(block, RESAMPLES - start)
+        drawn = random.integers(0, count, (rows, count))
+        drawn += count * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+
+
+def bootstrap(measurers: Sequence[Measurer], count: int) -> np.ndarray:
+    """Return each measure on every resample of ``count`` samples: float64 (measures, RESAMPLES).
+
+    All measures see the same draws, so the difference of two rows is a paired one; 2.5 % of a row
+    lie below and above its 95 % interval. Each measurer takes a block of ``resamples``.
+    Source: B. Efron, The Annals of Statistics 7 (1979). Defined in lesson 08.
+    """
+    blocks = [[measure(drawn) for measure in measurers] for drawn in resamples(count)]
+    return np.concatenate(blocks, axis=1)
 
 
 def pareto(cost: np.ndarray, value: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
@@ -131,14 +232,56 @@ def pareto(cost: np.ndarray, value: np.ndarray, tolerance: float = 0.0) -> np.nd
     return ~(no_dearer & no_worse & (cheaper | better)).any(axis=0)
 
 
+def classes(outputs: np.ndarray) -> np.ndarray:
+    """Return the class of each row of probabilities or logits: (N, C) to int64 (N,).
+
+    Raises InputError, naming what to measure instead, for outputs of another shape or with only
+    one column, which have no classes, and for NaN, which would be class 0.
+    Defined in lesson 01.
+    """
+    outputs = np.asarray(outputs)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise InputError(
+            f"outputs of shape {outputs.shape} have no classes, (N, 2 or more columns) has: "
+            f"{advice(outputs.shape)} (lesson 01)"
+        )
+    broken = np.flatnonzero(np.isnan(outputs).any(axis=1))
+    if broken.size:
+        raise InputError(
+            f"{broken.size} of {len(outputs)} rows hold NaN, the first is row {broken[0]}: they "
+            "have no class, and argmax would make it the place of the NaN (lesson 05)"
+        )
+    return outputs.argmax(axis=1)
+
+
+def advice(shape: tuple[int, ...]) -> str:
+    """Return what to measure of outputs of this shape, which are not class numbers (N,)."""
+    if len(shape) == 0:
+        return "one number is no list of samples"
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        column = "" if len(shape) == 1 else "[:, 0]"
+        return (
+            f"one sigmoid gives yes or no by a threshold, (outputs{column} > 0.5).astype(int); of "
+            "a quantity take the error in its unit (tasks: binary, regression)"
+        )
+    if len(shape) == 2:
+        return "take argmax(axis=1) of probabilities first"
+    return (
+        "with a class for each position take argmax(axis=-1), and compare position by position "
+        "(tasks: segmentation, tagging; regression for quantities)"
+    )
+
+
 def _classes(*arrays: np.ndarray) -> list[np.ndarray]:
     arrays = [np.asarray(array) for array in arrays]
-    shapes = {array.shape for array in arrays}
-    if len(shapes) != 1 or arrays[0].ndim != 1 or arrays[0].size == 0:
-        raise InputError(
-            f"expected class numbers of one shape (N,), got {[a.shape for a in arrays]}; "
-            "take argmax(axis=1) of probabilities first"
-        )
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) != 1 or arrays[0].ndim != 1 or arrays[0].size == 0:
+        odd = next((shape for shape in shapes if len(shape) != 1), None)
+        what = f"; {advice(odd)}" if odd is not None else ""
+        raise InputError(f"expected class numbers of one shape (N,), got {shapes}{what}")
     if not all(np.issubdtype(array.dtype, np.integer) for array in arrays):
-        raise InputError(f"class numbers are integers, got {[str(a.dtype) for a in arrays]}")
+        raise InputError(
+            f"class numbers are integers, got {[str(a.dtype) for a in arrays]}; "
+            f"{advice(arrays[0].shape)}"
+        )
     return arrays
