@@ -1,12 +1,14 @@
 """The frame around the lessons: make, conda, continuous integration, and a cheap import."""
 
 import ast
+import io
 import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -199,7 +201,7 @@ def test_no_file_names_an_index():
 # A module imports only from rooms before its own.
 ROOMS = tuple(room for _, room, _ in lessons_lib.ROOMS)
 FLOORS = tuple(dict.fromkeys(package for package, *_ in lessons_lib.ROOMS))
-PACKAGES = {part for package in FLOORS for part in package.split(".")}
+PACKAGES = {part for floor in FLOORS for part in floor.split(".") if floor[0] != "("}
 SOURCES = sorted((files.ROOT / "lessons_lib").rglob("*.py"))
 DEVELOPERS_SOURCES = sorted(
     path
@@ -283,6 +285,72 @@ def test_a_module_imports_only_from_rooms_before_it(path):
         assert list(rooms_used(path.read_text(encoding="utf-8"))) == []
     else:
         assert late_imports(path) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*SOURCES, *DEVELOPERS_SOURCES],
+    ids=lambda path: path.relative_to(files.ROOT).as_posix(),
+)
+def test_what_is_called_in_a_child_exists(path):
+    """``sandbox.call`` gets its function as a text, which no other check looks at."""
+    called = re.findall(
+        r"""(?<=["'])(lessons_lib\.[\w.]+):(\w+)(?=["'])""", path.read_text("utf-8")
+    )
+    for module, function in called:
+        source = files.ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+        assert re.search(rf"^(?:def |class |from .*\b){function}\b", source, re.MULTILINE), function
+
+
+def first_lines():
+    """The first line of each source's docstring."""
+    docstrings = {path: ast.get_docstring(ast.parse(path.read_text("utf-8"))) for path in SOURCES}
+    return {path: (text or "").partition("\n") for path, text in docstrings.items()}
+
+
+def test_each_rooms_first_line_says_its_subject():
+    """In one sentence, which no other room says of itself, and on a line of its own."""
+    found = first_lines()
+    wrong = [
+        path.name
+        for path, (first, _, rest) in found.items()
+        if not first.endswith(".") or (rest and not rest.startswith("\n"))
+    ]
+    assert wrong == []
+    assert len({first for first, *_ in found.values()}) == len(SOURCES)
+
+
+CODE_LINES = 12_000  # the budget of lessons_lib: who adds lines finds some that can go
+
+
+def code_lines(text):
+    """How many lines hold code: blank lines, comments and docstrings are free."""
+    free = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    free |= {tokenize.ENCODING, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in free:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def test_what_a_line_of_code_is():
+    text = '''"""Doc.\n\nMore."""\n\nimport re  # why\n\n# a remark\ndef f(\n    x,\n):\n'''
+    text += '''    """Doc."""\n    return """\n    one text\n    """\n'''
+    assert code_lines(text) == 1 + 3 + 3
+
+
+def test_the_library_keeps_its_budget_of_lines():
+    count = {path: code_lines(path.read_text("utf-8")) for path in SOURCES}
+    floors = {floor: 0 for floor in ("", *PACKAGES)}
+    for path, lines in count.items():
+        floors[next((part for part in path.parts[::-1] if part in PACKAGES), "")] += lines
+    print(f"{sum(count.values()):,} of {CODE_LINES:,} lines of code: {floors}")
+    assert sum(count.values()) <= CODE_LINES
 
 
 @pytest.mark.parametrize(
