@@ -38,7 +38,7 @@ class Page {
     });
     this.sources = courseSources(manifest);
     this.sides = KEYS.map((key, i) => (
-      new Side(key, this.sources, (source) => this.load(i, source))
+      new Side(key, this.sources, manifest.refused, (source) => this.load(i, source))
     ));
     const action = (id, act) => byId(id).addEventListener("click", () => {
       if (this.actionsAllowed) act();

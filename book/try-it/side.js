@@ -6,12 +6,6 @@ import { percent } from "./format.js";
 const OWN = "own";
 const LESSON = "../notebooks/14_run_browser.html";
 
-// The paths of the course that no browser can run, and why: the reader should know of them.
-const REFUSED = [
-  { name: "int8", reason: "LiteRT.js refuses int8 input" },
-  { name: "int16x8", reason: "LiteRT.js refuses int16 input" },
-];
-
 /**
  * @typedef {object} Source a model that can be opened
  * @property {string} key the value of its option
@@ -24,9 +18,11 @@ export class Side {
   /**
    * @param {"left" | "right"} key
    * @param {Source[]} sources the course's models
+   * @param {{name: string, reason: string}[]} refused its paths that no browser can run, and why:
+   *   the reader should know of them
    * @param {(source: Source) => void} onChoice
    */
-  constructor(key, sources, onChoice) {
+  constructor(key, sources, refused, onChoice) {
     const part = (name) => byId(`${key}-${name}`);
     this.root = part("side");
     this.select = part("model");
@@ -38,16 +34,16 @@ export class Side {
     this.sources = new Map(sources.map((source) => [source.name, source]));
     this.onChoice = onChoice;
     this.shown = null; // the source whose model is loaded
-    this.fill(sources);
+    this.fill(sources, refused);
     this.listen();
   }
 
-  fill(sources) {
+  fill(sources, refused) {
     const options = sources.map(({ name }) => element("option", { value: name }, name));
-    const refused = REFUSED.map(({ name, reason }) => (
+    const others = refused.map(({ name, reason }) => (
       element("option", { value: name, disabled: true }, `${name}: ${reason}`)
     ));
-    this.select.replaceChildren(...options, ...refused);
+    this.select.replaceChildren(...options, ...others);
   }
 
   listen() {

@@ -32,8 +32,8 @@ def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:
 
     That is one ``.tflite`` for each of ``PATHS``, with a batch of one, made from a reference model;
     ``digits.bin``, the first ``DIGITS`` test digits, uint8 (DIGITS, 28, 28), 0 to 255; and the
-    manifest that names them. Raises InputError for an unknown reference, StorageError when
-    ``directory`` cannot be written. Defined in lesson 14.
+    manifest that names them, and the paths that no browser runs. Raises InputError for an unknown
+    reference, StorageError when ``directory`` cannot be written. Defined in lesson 14.
     """
     directory, digits = Path(directory), data.load("mnist")
     samples = calibration.representative_dataset(digits.calibration)
@@ -54,7 +54,12 @@ def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:
                 "bytes": file.stat().st_size,
                 "sha256": files.sha256(file),
             }
-            for name, file in written.items()
+            for name, file in ((name, Path(made)) for name, made in written.items())
+        ],
+        "refused": [
+            {"name": name, "reason": f"LiteRT.js refuses {path.input_dtype} input"}
+            for name, path in paths.PATHS.items()
+            if name not in PATHS
         ],
     }
     return files.write_atomic(directory / "manifest.json", json.dumps(manifest, indent=1))
