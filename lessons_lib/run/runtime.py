@@ -19,7 +19,7 @@ from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet
 from lessons_lib.tflite import edit, samples, tables
 from lessons_lib.tflite.samples import Rows
-from lessons_lib.tflite.signature import Signature, of_file, real
+from lessons_lib.tflite.signature import Signature, of_file, one_by_one, real
 
 KERNELS = {
     "xnnpack": "AUTO",
@@ -173,10 +173,12 @@ class Model:
     def _in_calls(self, found: Rows, batch_size: int, encode: Callable[[Rows], Rows]) -> Rows:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
-        count = len(next(iter(found.values())))
-        parts = [
-            self._invoke(encode(part)) for part in samples.calls(found, self.signature, batch_size)
-        ]
+        count, parts = len(next(iter(found.values()))), []
+        for part in samples.calls(found, self.signature, batch_size):
+            parts.append(self._invoke(encode(part)))
+            if self.signature.open_batch and not _same_count(part, parts[-1]):
+                self.signature, self._real = map(one_by_one, (self.signature, self._real))
+                return self._in_calls(found, 1, encode)
         return samples.joined(parts, self.signature, count)
 
     def _invoke(self, part: Rows) -> Rows:
@@ -278,6 +280,20 @@ def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]
         for index, value in batches[0].items()
         if value is not None and value.shape[:1] == (size,)
     }
+
+
+def _same_count(inputs: Rows, outputs: Rows) -> bool:
+    """Whether a call gave as many rows as it took, at every output."""
+    return (
+        len(
+            {
+                len(array) if array.ndim else 0
+                for side in (inputs, outputs)
+                for array in side.values()
+            }
+        )
+        == 1
+    )
 
 
 def _codes(array: np.ndarray, spec) -> np.ndarray:

@@ -176,7 +176,28 @@ def _signature(model, number: int, sides: Iterable[dict[str, int]], key: str) ->
         {name: _spec(graph.tensors[index], name, index) for name, index in side.items()}
         for side in sides
     )
+    if all(spec.shape[:1] == (None,) for spec in inputs.values()):
+        outputs = {name: _follows(graph, spec) for name, spec in outputs.items()}
     return Signature(inputs, outputs, key, _state(model, graph), number)
+
+
+def _follows(graph, spec: TensorSpec) -> TensorSpec:
+    """An output of which the file says nothing but a size of 1 is as open as the inputs are.
+
+    LiteRT's quantizer writes such outputs. Whoever runs the model sees whether it is true.
+    """
+    unsaid = not reader.integers(graph.tensors[spec.index].shapeSignature)
+    return (
+        replace(spec, shape=(None, *spec.shape[1:])) if unsaid and spec.shape[:1] == (1,) else spec
+    )
+
+
+def one_by_one(signature: Signature) -> Signature:
+    """Return the signature of a model whose outputs, against its word, do not count samples."""
+    outputs = {
+        name: replace(spec, shape=(1, *spec.shape[1:])) for name, spec in signature.outputs.items()
+    }
+    return replace(signature, outputs=outputs)
 
 
 def _spec(tensor, name: str, index: int) -> TensorSpec:
