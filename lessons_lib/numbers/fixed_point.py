@@ -50,16 +50,28 @@ def double_rounding(
     return np.where(ties_up, shift_ties_up(high, n), shift_ties_away(high, n))
 
 
-def exp_of_negative(x: np.ndarray) -> np.ndarray:
+def wide_rounding(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return ``acc * multiplier * 2**(shift - 31)``, rounded once, ties up.
+
+    For accumulators of up to 48 bits, beside 16-bit codes: only 15 bits of the multiplier are kept,
+    so that the product has room in 64. ``MultiplyByQuantizedMultiplier`` for int64.
+    """
+    short = np.minimum((multiplier + (1 << 15)) >> 16, 0x7FFF)
+    return shift_ties_up(acc * short, 15 - shift)
+
+
+def exp_of_negative(x: np.ndarray, integer_bits: int = 5) -> np.ndarray:
     """Return ``exp(x)`` in Q0.31 for ``x <= 0`` in Q5.26: a polynomial, then factors from a table.
 
     ``x = -q - r`` with q on a grid of quarters and r in (0, 1/4]: the polynomial gives ``exp(-r)``,
-    and each bit of q one factor ``exp(-2**k)``. gemmlowp's exp_on_negative_values.
+    and each bit of q one factor ``exp(-2**k)``. ``integer_bits`` may be 4, for Q4.27. gemmlowp's
+    exp_on_negative_values.
     """
-    quarter = 1 << 24
-    rest = (x & (quarter - 1)) - quarter
-    result, whole = _exp_of_small(rest << 5), rest - x
-    for bit, factor in enumerate(_EXP_OF_MINUS_POWERS, start=24):
+    quarter_bit = 29 - integer_bits
+    rest = (x & ((1 << quarter_bit) - 1)) - (1 << quarter_bit)
+    result, whole = _exp_of_small(rest << integer_bits), rest - x
+    factors = _EXP_OF_MINUS_POWERS[: integer_bits + 2]
+    for bit, factor in enumerate(factors, start=quarter_bit):
         result = np.where(whole >> bit & 1, high_multiply(result, factor), result)
     return np.where(x == 0, ONE, result)
 
@@ -83,12 +95,33 @@ def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
 
     gemmlowp's one_over_one_plus_x_for_x_in_0_1.
     """
+    return np.minimum(_two_over_one_plus(x) << 1, ONE)
+
+
+def _two_over_one_plus(x: np.ndarray) -> np.ndarray:
+    """``2 / (1 + x)`` in Q2.29."""
     half = (x + ONE + 1) >> 1
     result = 1515870810 + high_multiply(half, -1010580540)  # 48/17 - 32/17 * half, in Q2.29
     for _ in range(3):
         error = (1 << 29) - high_multiply(half, result)
         result = result + (high_multiply(result, error) << 2)
-    return np.minimum(result << 1, ONE)
+    return result
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    """Return ``1 / (1 + exp(-x))`` in Q0.31 for ``x`` in Q4.27. gemmlowp's logistic."""
+    upper = reciprocal_of_one_plus(exp_of_negative(-np.abs(x), integer_bits=4))
+    return np.where(x == 0, 1 << 30, np.where(x > 0, upper, ONE - upper))
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """Return ``tanh(x)`` in Q0.31 for ``x`` in Q4.27. gemmlowp's tanh.
+
+    With ``e = exp(-2 * abs(x))`` it is ``(1 - e) / (1 + e) = 2 / (1 + e) - 1`` on the right side.
+    """
+    twice = exp_of_negative(-np.abs(x))  # the same number read as Q5.26 is 2 * x
+    right = np.clip((_two_over_one_plus(twice) - (1 << 29)) << 2, -ONE - 1, ONE)
+    return np.where(x == 0, 0, np.where(x > 0, right, -right))
 
 
 class IntegersOnly(np.ndarray):

@@ -1,0 +1,209 @@
+"""Operators that take each element by itself, or two of them.
+
+Eight bits have 256 values, and pairs of them 65,536: what such an operator does is computed once
+for all of them, and looked up.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lessons_lib.errors import ModelFileError
+from lessons_lib.numbers import affine, fixed_point
+from lessons_lib.numbers.fixed_point import IntegersOnly, double_rounding, shift_ties_up
+from lessons_lib.run.engine.integer_graph import LITERT, Operator, require_room
+from lessons_lib.run.engine.rescaling import (
+    centered,
+    clip,
+    float32_ratio,
+    in_vectors_of,
+    rescaled,
+)
+
+
+def refuse(op: Operator, what: str):
+    """Raise ModelFileError for what the engine does not do as the named kernels do it."""
+    raise ModelFileError(
+        f"{op.name} of {op.kernels} {what}, which the engine lacks. {LITERT} (lesson 09)"
+    )
+
+
+def _codes(op: Operator) -> np.ndarray:
+    """All values of the input's dtype, in order."""
+    limits = np.iinfo(op.input.dtype)
+    codes = np.arange(limits.min, limits.max + 1)
+    return codes.view(IntegersOnly) if op.strict else codes
+
+
+def looked_up(op: Operator, x, rule: Callable):
+    """``rule(op, codes)``, computed once for all codes; what floats it takes is made before."""
+    if "table" not in op.memory:
+        op.memory["table"] = clip(op, rule(op, np.asarray(_codes(op))))
+    return np.take(op.memory["table"], np.subtract(x, np.iinfo(x.dtype).min, dtype=np.int64))
+
+
+# ---- one element
+
+
+def relu(op: Operator, x):
+    """RELU, RELU6, RELU_N1_TO_1 on their own: rescale, and clip."""
+    if op.kernels == "tflm" and op.name == "RELU_N1_TO_1":
+        raise ModelFileError("TFLite-Micro has no RELU_N1_TO_1; the other kernels do (lesson 09)")
+    if op.kernels == "tflm" and op.name == "RELU6":  # it takes both scales for the same
+        return x.clip(op.input.zero_point, min(op.input.code(6), np.iinfo(x.dtype).max))
+    return rescaled(op, centered(op.input, x, np.int64))
+
+
+def quantize(op: Operator, x):
+    """QUANTIZE from integers to integers: another scale, another zero point."""
+    steps = centered(op.input, x, np.int64)
+    if op.kernels == "xnnpack" and x.dtype == op.output.dtype and x.dtype != np.int16:
+        factor = int(np.rint(256 * float32_ratio(op)[0]))
+        return clip(op, shift_ties_up(steps * factor, 8) + op.output.zero_point)
+    return rescaled(op, steps)
+
+
+def dequantize(op: Operator, x):
+    """DEQUANTIZE: the one operator that gives floats."""
+    real = affine.dequantize(x, op.input.scale[0], op.input.zero_point)
+    if op.kernels != "builtin" or x.dtype == np.int16:
+        return real
+    scale = op.input.scale[0]  # in vectors of 8, two products are rounded instead of one
+    fused = x.astype(np.float32) * scale + np.float32(-op.input.zero_point) * scale
+    return np.where(in_vectors_of(8, op, x), fused, real)
+
+
+def cast(op: Operator, x):
+    """CAST between integers that are no codes."""
+    if op.input.scale is not None or op.output.scale is not None:
+        refuse(op, "takes or gives quantized codes")
+    return x.astype(op.output.dtype)
+
+
+def leaky_relu(op: Operator, x):
+    """LEAKY_RELU: one ratio for what is above zero, another for what is below."""
+    return looked_up(op, x, _leaky_relu)
+
+
+def _leaky_relu(op: Operator, codes):
+    steps, alpha = codes - op.input.zero_point, np.float32(op.options.alpha)
+    positive = op.input.scale[0] / op.output.scale[0]
+    negative = op.input.scale[0] * alpha / op.output.scale[0]
+    if op.kernels == "xnnpack" and _xnnpack_leaks(op, positive, positive * alpha):
+        factors = [int(np.rint(np.float32(256) * ratio)) for ratio in (positive, positive * alpha)]
+        scaled = [shift_ties_up(steps * factor, 8) for factor in factors]
+    else:
+        scaled = [
+            np.int64(np.sign(ratio))
+            * double_rounding(steps, *fixed_point.multiplier_shift(float(abs(ratio))))
+            for ratio in (positive, negative)
+        ]
+    return np.where(steps > 0, *scaled) + op.output.zero_point
+
+
+def _xnnpack_leaks(op: Operator, positive, negative) -> bool:
+    """Whether XNNPACK takes the operator over; else the builtin kernel computes it."""
+    sound = 1 / 256 <= positive <= 128 and -127.99609375 <= negative <= 128
+    return op.input.dtype != np.int16 and bool(sound and abs(negative) >= 1 / 256)
+
+
+# ---- two elements
+
+
+def add(op: Operator, a, b):
+    """ADD, with codes of two scales."""
+    return _of_two(op, a, b, _add, np.add)
+
+
+def sub(op: Operator, a, b):
+    """SUB, with codes of two scales."""
+    return _of_two(op, a, b, _add, np.subtract)
+
+
+def mul(op: Operator, a, b):
+    """MUL: the scale of the product is the product of the scales."""
+    return _of_two(op, a, b, _mul, np.multiply)
+
+
+def extreme(op: Operator, a, b):
+    """MAXIMUM and MINIMUM: all scales are the same, so codes are compared as they are."""
+    return (np.maximum if op.name == "MAXIMUM" else np.minimum)(a, b)
+
+
+def _of_two(op: Operator, a, b, rule: Callable, plain: Callable):
+    """Codes by ``rule``, and integers that are no codes plainly."""
+    require_room(op.name, *np.broadcast_shapes(a.shape, b.shape))
+    if op.output.scale is None:
+        return plain(a, b).clip(*op.limits).astype(op.output.dtype)
+    if any(tensor.dtype != op.output.dtype for tensor in op.inputs):
+        refuse(op, f"takes {' and '.join(str(t.dtype) for t in op.inputs)}")
+    if a.dtype == np.int16:
+        return clip(op, rule(op, a.astype(np.int64), b.astype(np.int64)) + op.output.zero_point)
+    if "table" not in op.memory:
+        codes = _codes(op)
+        steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
+        op.memory["table"] = clip(op, rule(op, *steps) + op.output.zero_point)
+    least, count = np.iinfo(a.dtype).min, len(op.memory["table"])
+    a, b = (np.subtract(x, least, dtype=np.int64) for x in (a, b))
+    return np.take(op.memory["table"], a * count + b)
+
+
+def _add(op: Operator, a, b):
+    """Both inputs are brought to one scale with 20 more bits, added, and rescaled; SUB as well."""
+    sign = -1 if op.name == "SUB" else 1
+    if op.kernels == "xnnpack" and _xnnpack_adds(op):
+        return _add_xnnpack(op, a, sign * b)
+    if op.input.dtype == np.int16 and _by_shifts(op):
+        return _add_shifted(op, a, sign * b)
+    scales, bits = [float(tensor.scale[0]) for tensor in op.inputs], 20
+    if op.input.dtype == np.int16:
+        bits = 15
+    twice = 2 * max(scales)
+    first, second = (
+        double_rounding(x << bits, *fixed_point.multiplier_shift(scale / twice))
+        for x, scale in zip((a, b), scales, strict=True)
+    )
+    ratio = twice / (2**bits * float(op.output.scale[0]))
+    return double_rounding(first + sign * second, *fixed_point.multiplier_shift(ratio))
+
+
+def _xnnpack_adds(op: Operator) -> bool:
+    """Whether XNNPACK takes the operator over; else the builtin kernel computes it."""
+    ratios = [tensor.scale[0] / op.output.scale[0] for tensor in op.inputs]
+    return op.input.dtype != np.int16 and all(1 / 1024 <= ratio < 256 for ratio in ratios)
+
+
+def _add_xnnpack(op: Operator, a, b):
+    """21 bits for the larger factor, rounded once, ties up."""
+    factors = [tensor.scale[0] / op.output.scale[0] for tensor in op.inputs]
+    shift = 21 - int(np.frexp(max(factors))[1])
+    first, second = (int(np.rint(np.ldexp(factor, shift))) for factor in factors)
+    return shift_ties_up(a * first + b * second, shift)
+
+
+def _by_shifts(op: Operator) -> bool:
+    """Whether all scales of 16-bit codes are powers of two, and the file wants shifts for them."""
+    wanted = op.kernels != "tflm" and getattr(op.options, "potScaleInt16", False)
+    return bool(wanted) and all(
+        np.frexp(tensor.scale[0])[0] == 0.5 for tensor in (*op.inputs, op.output)
+    )
+
+
+def _add_shifted(op: Operator, a, b):
+    shifts = [int(np.log2(op.output.scale[0] / tensor.scale[0])) for tensor in op.inputs]
+    if min(shifts) != 0:
+        refuse(op, "has scales that are powers of two, but none of the output's")
+    first, second = (
+        fixed_point.shift_ties_away(x, shift) for x, shift in zip((a, b), shifts, strict=True)
+    )
+    return np.clip(first + second, -(2**15), 2**15 - 1)
+
+
+def _mul(op: Operator, a, b):
+    scales = [tensor.scale[0] for tensor in (*op.inputs, op.output)]
+    if op.kernels == "tflm":
+        scales = [float(scale) for scale in scales]
+    ratio = scales[0] * scales[1] / scales[2]
+    if op.kernels == "xnnpack" and op.input.dtype != np.int16 and 2.0**-16 <= ratio < 256:
+        return np.rint((a * b).astype(np.float32) * ratio).astype(np.int64)
+    return double_rounding(a * b, *fixed_point.multiplier_shift(float(ratio)))

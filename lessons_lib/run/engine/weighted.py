@@ -1,0 +1,62 @@
+"""Operators with weights: sums of products, exact in every runtime, then rescaled."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lessons_lib.run.engine.integer_graph import Operator, require_room
+from lessons_lib.run.engine.rescaling import centered, finish
+from lessons_lib.run.engine.windows import maxima, padded, taps_of
+
+PLACES_AT_ONCE = 2**25  # what the weights of a convolution see, held for one band of rows
+
+
+def conv_2d(op: Operator, x, kernel, bias=None):
+    """CONV_2D: ``kernel`` (out, height, width, in), one matrix product for all positions."""
+    size = kernel.shape[1:3]
+    x = centered(op.input, padded(op, x, size, op.input.zero_point), op.sum_dtype)
+    taps = taps_of(op, x, size)
+    require_room(op.name, *taps[0].shape[:3], len(kernel))
+    bands = [_products(op, np.stack(band, axis=3)) for band in _bands(taps)]
+    sums = np.concatenate(bands, axis=1) if len(bands) > 1 else bands[0]
+    if op.pool:
+        sums = maxima(op.pool, sums, -(2**62))
+    return finish(op, sums, bias)
+
+
+def _products(op: Operator, places):
+    """``places`` (N, rows, columns, taps, in) times the weights."""
+    sums = places.reshape(-1, len(op.weight_matrix)) @ op.weight_matrix
+    return sums.reshape(*places.shape[:3], -1)
+
+
+def _bands(taps: list) -> Iterator[list]:
+    """The views of a filter, as many rows at once as the memory should hold."""
+    rows = taps[0].shape[1]
+    step = max(1, PLACES_AT_ONCE * rows // max(1, len(taps) * taps[0].size))
+    for start in range(0, rows, step):
+        yield [tap[:, start : start + step] for tap in taps]
+
+
+def depthwise_conv_2d(op: Operator, x, kernel, bias=None):
+    """DEPTHWISE_CONV_2D: ``kernel`` (1, height, width, channels * depth multiplier)."""
+    size = kernel.shape[1:3]
+    x = centered(op.input, padded(op, x, size, op.input.zero_point), op.sum_dtype)
+    if kernel.shape[-1] > x.shape[-1]:
+        require_room(op.name, *x.shape[:3], kernel.shape[-1])
+        x = np.repeat(x, kernel.shape[-1] // x.shape[-1], axis=-1)
+    taps = taps_of(op, x, size)
+    weights = op.weights.reshape(len(taps), 1, -1).astype(op.sum_dtype)
+    weights = np.tile(weights, (taps[0].shape[2], 1))  # a long last axis: see finish
+    sums = taps[0] * weights[0]
+    for tap, weight in zip(taps[1:], weights[1:], strict=True):
+        sums += tap * weight
+    return finish(op, sums, bias)
+
+
+def fully_connected(op: Operator, x, kernel, bias=None):
+    """FULLY_CONNECTED: ``kernel`` (out, in)."""
+    rows = centered(op.input, x, op.sum_dtype).reshape(-1, kernel.shape[1])
+    require_room(op.name, len(rows), len(kernel))
+    result = finish(op, rows @ op.weight_matrix, bias)
+    return result.reshape(*x.shape[:-1], -1) if op.options.keepNumDims else result
