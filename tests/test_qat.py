@@ -53,6 +53,8 @@ def shaken(model):
             layer.moving_variance.assign(generator.uniform(0.2, 2, layer.moving_variance.shape))
             for weight in (layer.moving_mean, layer.beta, layer.gamma):
                 weight.assign(generator.normal(size=weight.shape))
+        elif isinstance(layer, keras.Model):
+            shaken(layer)
         elif layer.weights:
             layer.set_weights([generator.normal(0, 0.3, w.shape) for w in layer.get_weights()])
     return model
@@ -204,6 +206,134 @@ def test_the_stored_codes_are_those_of_the_folded_weights():
     assert np.array_equal(stored, affine.quantize(kernel, scales, 0, 4, narrow_range=True))
 
 
+def before_activation():
+    """A residual block whose sum is read by a ReLU and by the next sum."""
+    image = keras.Input((8, 8, 3), name="image")
+    sums = layers.Conv2D(4, 3, padding="same")(image)
+    inner = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(sums))
+    return keras.Model(image, layers.Add()([sums, inner]))
+
+
+def squeeze_and_excite():
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(4, 3, activation="silu")(image)
+    share = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, layers.Multiply()([x, layers.Reshape((1, 1, 4))(share)]))
+
+
+def branches():
+    image = keras.Input((8, 8, 3), name="image")
+    short = layers.MaxPooling2D(2, 1, padding="same")(image)
+    x = layers.Concatenate()([layers.Conv2D(3, 3, padding="same")(image), short])
+    return keras.Model(image, layers.ReLU()(layers.Subtract()([x, layers.Conv2D(6, 1)(x)])))
+
+
+def nested():
+    base = functional(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(6))
+    image = keras.Input((8, 8, 3), name="other_image")
+    x = layers.Dropout(0.3)(base(image, training=False))
+    head = keras.Sequential([keras.Input((6, 6, 4)), layers.Flatten(), layers.Dense(2)])
+    return keras.Model(image, head(x))
+
+
+def of_anothers_layers():
+    """Its layers were called before, in another model."""
+    other = functional(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(9))
+    image = keras.Input((8, 8, 3), name="image")
+    x = other.layers[1](other.layers[0](image))
+    return keras.Model(image, layers.Dense(2, activation="tanh")(x))
+
+
+def fixed_batch():
+    image = keras.Input(batch_shape=(4, 8, 8, 3), name="image")
+    return keras.Model(image, layers.Conv2D(2, 3)(image))
+
+
+def stack(*makers, **options):
+    return lambda: functional(*(make() for make in makers), **options)
+
+
+def made(kind, *arguments, **keywords):
+    return lambda: kind(*arguments, **keywords)
+
+
+CONV, RELU = made(layers.Conv2D, 4, 3), made(layers.ReLU)
+MEAN = made(layers.GlobalAveragePooling2D)
+ALL_THE_WAY = {
+    "before_activation": before_activation,
+    "squeeze_and_excite": squeeze_and_excite,
+    "branches": branches,
+    "nested": nested,
+    "of_anothers_layers": of_anothers_layers,
+    "fixed_batch": fixed_batch,
+    "mean_relu": stack(CONV, MEAN, RELU, made(layers.Dense, 3)),
+    "pool_relu": stack(CONV, made(layers.AveragePooling2D, 2), RELU, CONV),
+    "relu_first": stack(RELU, CONV),
+    "relu_twice": stack(CONV, RELU, made(layers.ReLU, 6)),
+    "leaky": stack(CONV, made(layers.BatchNormalization), made(layers.LeakyReLU), CONV),
+    "padded": stack(
+        made(layers.ZeroPadding2D), made(layers.DepthwiseConv2D, 3, depth_multiplier=2)
+    ),
+    "grouped": stack(made(layers.Conv2D, 6, 3, groups=3), made(layers.Cropping2D)),
+    "moved": stack(
+        CONV, made(layers.Permute, (2, 1, 3)), made(layers.Reshape, (-1, 4)), made(layers.Dense, 2)
+    ),
+    "largest": stack(CONV, made(layers.SpatialDropout2D, 0.5), made(layers.GlobalMaxPooling2D)),
+    "open_size": stack(CONV, MEAN, shape=(None, None, 3)),
+    "hard_silu": stack(made(layers.Conv2D, 4, 3, activation="hard_silu")),
+}
+for activation in ("relu", "relu6", "softmax", "sigmoid", "tanh", "leaky_relu", "silu", "gelu"):
+    inside = made(layers.Conv2D, 4, 3, activation=activation)
+    ALL_THE_WAY[f"inside_{activation}"] = stack(inside, CONV)
+    ALL_THE_WAY[f"behind_{activation}"] = stack(CONV, made(layers.Activation, activation), CONV)
+
+
+@pytest.mark.parametrize("name", ALL_THE_WAY)
+def test_what_is_accepted_becomes_integers(name):
+    model = shaken(ALL_THE_WAY[name]())
+    images = IMAGES[:4]
+    control = qat.quantize_aware(model, None, None)
+    np.testing.assert_allclose(control(images), model(images), atol=1e-4)
+    aware = qat.quantize_aware(model)
+    aware(images, training=True)
+    expected = aware(images).numpy()
+    answers = runtime.Model(qat.convert_trained(aware)).predict(images)
+    assert np.abs(answers - expected).max() < 0.03 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+def test_another_precision_becomes_float32(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small_net()
+        aware = qat.quantize_aware(model)
+    finally:
+        keras.config.set_dtype_policy(before)
+    aware(IMAGES, training=True)
+    assert {weight.dtype for weight in aware.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in aware.layers} == {"float32"}
+    control = qat.quantize_aware(model, None, None)
+    np.testing.assert_allclose(control(IMAGES), np.float32(model(IMAGES)), atol=0.02)
+
+
+def test_inputs_and_outputs_keep_their_names_and_their_structure():
+    low, high = keras.Input((5,), name="low"), keras.Input((4,), name="high")
+    both = layers.Concatenate()([layers.Dense(3, activation="relu")(low), layers.Dense(3)(high)])
+    outputs = {"size": layers.Dense(1)(both), "kind": layers.Dense(2, activation="softmax")(both)}
+    model = keras.Model({"low": low, "high": high}, outputs)
+    samples = {"low": random(8, 5), "high": random(8, 4)}
+    found, expected = qat.quantize_aware(model, None, None)(samples), model(samples)
+    for name in outputs:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+    aware = qat.quantize_aware(model)
+    aware(samples, training=True)
+    answers, expected = runtime.Model(qat.convert_trained(aware)).predict(samples), aware(samples)
+    assert set(answers) == set(expected) == set(outputs)
+    for name in outputs:
+        assert np.abs(answers[name] - expected[name]).max() < 0.03 * np.abs(expected[name]).max()
+
+
 @pytest.mark.parametrize("name", training.REFERENCES)
 def test_the_courses_models_go_all_the_way(name):
     model, images = training.load_keras(name), digits().test.images[:200]
@@ -281,13 +411,17 @@ def test_activations_of_four_bits_are_refused():
 
 def test_a_layer_without_a_twin_is_named():
     model = functional(layers.Conv2D(3, 3), layers.LayerNormalization(name="odd"))
-    with pytest.raises(InputError, match="odd is a LayerNormalization; known are Conv2D, Depth"):
+    with pytest.raises(
+        InputError, match="odd is a LayerNormalization; known are the layers Conv2D, Dep"
+    ):
         qat.quantize_aware(model)
 
 
 def test_an_activation_without_integers_is_named():
     model = functional(layers.Conv2D(3, 3, activation="elu", name="smooth"))
-    with pytest.raises(InputError, match="smooth has the activation elu; expected linear, relu"):
+    with pytest.raises(
+        InputError, match=r"smooth has the activation elu; expected.*: linear, relu"
+    ):
         qat.quantize_aware(model)
 
 
@@ -298,25 +432,112 @@ def test_a_relu_that_stays_an_operator_is_named(settings):
         qat.quantize_aware(model)
 
 
-def test_relu6_goes_all_the_way():
-    model = qat.quantize_aware(functional(layers.Conv2D(3, 3), layers.ReLU(6)))
-    model(IMAGES, training=True)
-    assert tables.audit(qat.convert_trained(model)).integer_only
-
-
-def test_a_result_that_relu_and_another_layer_read_is_refused():
+def test_a_layer_that_is_called_twice_is_refused():
     image = keras.Input((8, 8, 3), name="image")
-    sums = layers.Conv2D(4, 3, padding="same", name="sums")(image)
-    other = layers.Conv2D(4, 3, padding="same", name="other")(layers.ReLU(name="relu")(sums))
-    model = keras.Model(image, layers.Add(name="add")([sums, other]))
-    with pytest.raises(InputError, match="ReLU reads the result of sums, and so does another"):
+    conv = layers.Conv2D(3, 3, padding="same", name="shared")
+    inside = functional(layers.Conv2D(3, 3, padding="same"))
+    for layer, name in ((conv, "shared"), (inside, inside.name)):
+        with pytest.raises(InputError, match=f"{name} is called more than once"):
+            qat.quantize_aware(keras.Model(image, layer(layer(image))))
+
+
+def test_two_layers_of_one_name_are_refused():
+    inside = functional(layers.Conv2D(3, 3, name="conv"))
+    image = keras.Input((8, 8, 3), name="image")
+    model = keras.Model(image, layers.Conv2D(3, 3, name="conv")(inside(image)))
+    with pytest.raises(InputError, match="conv is called more than once, or two layers have this"):
         qat.quantize_aware(model)
 
 
-def test_a_layer_that_is_called_twice_is_refused():
-    image, conv = keras.Input((8, 8, 3), name="image"), layers.Conv2D(3, 3, padding="same")
-    with pytest.raises(InputError, match="called more than once"):
-        qat.quantize_aware(keras.Model(image, conv(conv(image))))
+def test_an_operation_that_is_no_layer_is_named():
+    image = keras.Input((8, 8, 3), name="image")
+    sums = layers.Conv2D(3, 3, padding="same")(image)
+    with pytest.raises(InputError, match=r"is a Multiply; known are the layers"):
+        qat.quantize_aware(keras.Model(image, sums * image))
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Softmax(axis=(1, 2), name="odd"), layers.BatchNormalization(1, name="odd")]
+)
+def test_another_axis_than_the_last_is_refused(layer):
+    model = functional(layers.Conv2D(6, 3), layer)
+    with pytest.raises(InputError, match=r"odd has axis=.*; expected the last one, -1"):
+        qat.quantize_aware(model)
+
+
+def test_an_activation_without_a_name_goes_by_its_type():
+    model = functional(layers.Conv2D(3, 3, activation=layers.ReLU(), name="odd"))
+    with pytest.raises(InputError, match=r"odd has the activation ReLU; expected"):
+        qat.quantize_aware(model)
+
+
+@pytest.mark.parametrize("kind", [layers.Conv2D, layers.DepthwiseConv2D])
+def test_dilation_is_refused(kind):
+    size = {"kernel_size": 3} | ({"filters": 6} if kind is layers.Conv2D else {})
+    with pytest.raises(
+        InputError, match="odd is dilated, and its kernel cannot be fake-quantized: build"
+    ):
+        qat.quantize_aware(functional(kind(**size, dilation_rate=2, name="odd")))
+
+
+def test_channels_first_is_refused():
+    model = functional(layers.GlobalAveragePooling2D(data_format="channels_first", name="odd"))
+    with pytest.raises(InputError, match="odd has channels_first; expected channels_last"):
+        qat.quantize_aware(model)
+
+
+def quantized(mode):
+    model = functional(layers.Flatten(), layers.Dense(4, name="changed"))
+    model.get_layer("changed").quantize(mode)
+    return model
+
+
+def with_lora():
+    model = functional(layers.Flatten(), layers.Dense(4, name="changed"))
+    model.get_layer("changed").enable_lora(2)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: quantized("int8"), lambda: quantized("int4"), lambda: quantized("float8"), with_lora],
+)
+def test_what_keras_quantized_or_adapted_is_refused(make):
+    with pytest.raises(InputError, match=r"changed was changed by Keras's quantize or enable_lora"):
+        qat.quantize_aware(make())
+
+
+def test_weights_that_are_not_finite_are_refused():
+    model = functional(layers.Conv2D(3, 3, name="broken"))
+    kernel, bias = model.get_weights()
+    kernel[0, 0, 0, 0] = np.nan
+    model.set_weights([kernel, bias])
+    with pytest.raises(InputError, match="broken has weights that are not finite"):
+        qat.quantize_aware(model)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_an_input_of_integers_is_refused(dtype):
+    codes = keras.Input((8, 8, 3), dtype=dtype, name="codes")
+    model = keras.Model(codes, layers.Conv2D(3, 3)(layers.Rescaling(1 / 255)(codes)))
+    with pytest.raises(InputError, match=f"the input codes is {dtype}; expected float32"):
+        qat.quantize_aware(model)
+
+
+class Subclassed(keras.Model):
+    """Calculates in Python, so that nobody sees its layers from outside."""
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    "model", [Subclassed(), keras.Sequential([layers.Dense(3)]), layers.Dense(3), "model.keras"]
+)
+def test_what_shows_no_layers_is_refused(model):
+    kind = type(model).__name__
+    with pytest.raises(InputError, match=f"layers of this {kind} cannot be seen; expected a Keras"):
+        qat.quantize_aware(model)
 
 
 def test_normalization_that_cannot_be_folded_is_named():
@@ -349,7 +570,9 @@ def test_an_operator_that_stays_in_float_is_an_error():
     x = qat.QuantDense(4)(qat.FakeQuant(name="image_range")(image))
     model = keras.Model(image, layers.Activation("elu")(x))
     model(random(3, 6), training=True)
-    with pytest.raises(ConversionError, match="the model has int8 and float32"):
+    with pytest.raises(
+        ConversionError, match="the path int8 promises int8 output, but output_0 is float32"
+    ):
         qat.convert_trained(model)
 
 

@@ -15,8 +15,9 @@ from lessons_lib.convert import outcome
 from lessons_lib.errors import ConversionError, InputError, first_line
 from lessons_lib.models import architectures, sources, training
 from lessons_lib.numbers.folding import fold_batch_norm
+from lessons_lib.run import runtime
 from lessons_lib.system.quiet import quiet, tensorflow
-from lessons_lib.system.sandbox import call, trust
+from lessons_lib.system.sandbox import call
 
 tf = tensorflow()
 keras = tf.keras
@@ -32,11 +33,35 @@ FOUR_BITS = {
 }
 EPOCHS = 2  # after the training that a model comes from
 SEEDS = training.SEEDS[1:]  # committed with the course; lesson 12 trains seed 0 itself
-_FUSED = (keras.layers.BatchNormalization, keras.layers.ReLU)  # part of the operator before them
-# No range is observed behind these: the first two hand on the integers that they get, and the
-# scale of a softmax is always 1/256.
-_NO_RANGE = (keras.layers.Flatten, keras.layers.MaxPooling2D, keras.layers.Softmax)
-_OTHERS = (keras.layers.Add, keras.layers.GlobalAveragePooling2D)
+# Where activations go: the first stay inside their operator; the others are operators of their own,
+# of which the second write their results with a scale that is always the same.
+_INSIDE = ("linear", "relu", "relu6")
+_OWN_SCALE = ("softmax", "sigmoid", "tanh")
+_OWN_RANGE = ("leaky_relu", "silu", "gelu", "hard_silu")
+# Behind these no range is observed: they hand on the integers that they get, or have their scale.
+_NO_RANGE = (
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Permute,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.Cropping2D,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.Softmax,
+)
+_ARITHMETIC = (keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply)
+_OTHERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.Activation,
+    keras.layers.Concatenate,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalMaxPooling2D,
+    *_ARITHMETIC,
+)
 
 
 def fake_quantize_weights(kernel, num_bits: int = 8, per_channel: bool = True):
@@ -133,6 +158,9 @@ _QUANTIZED = {
     keras.layers.DepthwiseConv2D: QuantDepthwiseConv2D,
     keras.layers.Dense: QuantDense,
 }
+_KNOWN = (*_QUANTIZED, *_NO_RANGE, *_OTHERS)
+# What a ReLU or a batch normalization behind them becomes a part of.
+_FUSING = (*_QUANTIZED, *_ARITHMETIC, keras.layers.BatchNormalization)
 
 
 def quantize_aware(
@@ -144,40 +172,50 @@ def quantize_aware(
 ):
     """Return a new Keras model with the weights of ``model`` that rounds while it is trained.
 
+    ``model``: a Keras model of known layers, with any number of float inputs and outputs; models
+    inside it are laid open, and whatever its precision was, the new one calculates in float32.
     Batch normalization is folded into the layer before it, with the statistics that it has. Every
     kernel then passes through fake quantization (with one scale in all where ``per_channel`` is
-    False, and in Dense), and so does the result of every operator but the softmax at the end.
+    False, and in Dense), and so does the result of every operator whose scale is not given anyway.
     ``weight_bits``: 4 or 8; ``activation_bits``: 8. None leaves them in float; with both None the
     result is the control that a gain is to be measured against. Raises InputError for other
-    numbers of bits, and for a model with a layer, or an order of layers, that it does not know.
+    numbers of bits, and, naming the layer, for all that would not become integers.
     Defined in lesson 12. Source: M. Nagel et al., 2021, arXiv:2106.08295, section 4.
     """
     if weight_bits is not None:
         _require_bits("weight_bits", weight_bits, WEIGHT_BITS)
     if activation_bits is not None:
         _require_bits("activation_bits", activation_bits, ACTIVATION_BITS)
-    graph = keras.Model(model.inputs, model.outputs)  # a Sequential as a graph of layers
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise InputError(
-            f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the "
-            "course's helpers take models with one of each (lesson 12)"
-        )
+    graph = _own_graph(model)
     norms = _norms(graph)
 
     def observed(y, name):
-        return y if activation_bits is None else FakeQuant(name=f"{name}_range")(y)
+        return y if activation_bits is None else FakeQuant(name=f"{name}_range", dtype="float32")(y)
 
-    image = keras.Input(graph.inputs[0].shape[1:], name=graph.inputs[0].name)
-    results = {id(graph.inputs[0]): observed(image, image.name)}
-    for layer in graph.layers[1:]:
-        inputs = keras.tree.map_structure(lambda tensor: results[id(tensor)], layer.input)
-        y = _twin(layer, norms.get(layer.name), weight_bits, per_channel)(inputs)
+    inputs = {
+        id(tensor): keras.Input(batch_shape=tensor.shape, name=tensor.name)
+        for tensor in graph.inputs
+    }
+    results = {key: observed(tensor, tensor.name) for key, tensor in inputs.items()}
+
+    def result(tensor):
+        return results[id(tensor)]
+
+    for layer in _inner_layers(graph):
+        read = keras.tree.map_structure(result, layer.input)
+        y = _twin(layer, norms.get(layer.name), weight_bits, per_channel)(read)
         if _needs_range(graph, layer):
             y = observed(y, layer.name)
-        if _ends_in_softmax(layer):
-            y = keras.layers.Softmax(name=f"{layer.name}_softmax")(y)
+        if type(layer) in _QUANTIZED and (name := _activation(layer)) not in _INSIDE:
+            y = keras.layers.Activation(name, name=f"{layer.name}_{name}", dtype="float32")(y)
+            if name in _OWN_RANGE:
+                y = observed(y, f"{layer.name}_{name}")
         results[id(layer.output)] = y
-    return keras.Model(image, results[id(graph.outputs[0])], name=model.name)
+    return keras.Model(
+        keras.tree.map_structure(lambda tensor: inputs[id(tensor)], graph.input),
+        keras.tree.map_structure(result, graph.output),
+        name=model.name,
+    )
 
 
 def fine_tuned(name: str, directory, dataset, jobs: Sequence[tuple[int, dict]], *, epochs: int):
@@ -234,14 +272,15 @@ def convert_trained(model) -> bytes:
 
     No representative dataset: the ranges were observed in training. Weights of 4 bits are stored
     as INT4, two to a byte. Raises InputError when the model has no range or has not observed one,
-    ConversionError when the converter fails or an operator stays in float. Defined in lesson 12.
+    ConversionError when the converter fails or an operator stays in float, ModelFileError when the
+    result does not run. Defined in lesson 12.
     """
     _require_ranges(model)
     with tempfile.TemporaryDirectory() as folder:
         directory = sources.save(model, Path(folder) / "trained")
         tflite = _to_int8(directory)
     outcome.audit(tflite, "int8")
-    trust(tflite)
+    runtime.Model(tflite)  # loads and runs it once, in a child process
     return tflite
 
 
@@ -284,15 +323,130 @@ def _require_bits(name: str, bits: int, known: tuple[int, ...]) -> int:
     return bits
 
 
+def _own_graph(model):
+    """A copy of ``model`` in float32: one graph of known layers, each of them called once."""
+    _require_functional(model)
+    called = set()
+
+    def copy(layer):
+        return graph(layer) if isinstance(layer, keras.Model) else _copy(layer)
+
+    def call_once(layer, *arguments, **keywords):
+        if layer.name in called:
+            raise InputError(
+                f"{layer.name} is called more than once, or two layers have this name; each result "
+                "needs a range of its own: make a layer for each call, with its own name (lesson "
+                "12)"
+            )
+        called.add(layer.name)
+        if isinstance(layer, keras.Model):  # its layers are called, not the model itself
+            return keras.Function(layer.input, layer.output).call(arguments[0])
+        return layer(*arguments, **keywords)
+
+    def graph(model):
+        is_sequential = isinstance(model, keras.Sequential)
+        ends = (*model.inputs, *model.outputs) if is_sequential else (model.input, model.output)
+        return keras.models.clone_model(
+            keras.Model(*ends, name=model.name), clone_function=copy, call_function=call_once
+        )
+
+    # The first copy's layers may have been called in a model inside it before; the second's not.
+    return keras.models.clone_model(graph(model), clone_function=_copy)
+
+
+def _require_functional(model) -> None:
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise InputError(
+            f"the layers of this {type(model).__name__} cannot be seen; expected a Keras model "
+            "made as keras.Model(inputs, outputs), or a keras.Sequential that begins with a "
+            "keras.Input (lesson 12)"
+        )
+    for tensor in model.inputs:
+        if not keras.backend.is_float_dtype(tensor.dtype):
+            raise InputError(
+                f"the input {tensor.name} is {tensor.dtype}; expected float32: make the model with "
+                "a float input, and scale the samples before it (lesson 12)"
+            )
+
+
+def _copy(layer):
+    """A new layer with the same settings and weights, in float32; refuses what it does not know."""
+    _require_known(layer)
+    copy = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    copy.build_from_config(layer.get_build_config())
+    copy.set_weights(layer.get_weights())
+    return copy
+
+
+def _require_known(layer) -> None:
+    """Refuse a layer that would not become integers; a subclass may calculate otherwise."""
+    if type(layer) not in _KNOWN:
+        names = ", ".join(kind.__name__ for kind in _KNOWN)
+        raise InputError(
+            f"{layer.name} is a {type(layer).__name__}; known are the layers {names}. Build the "
+            "model without it, or take by_tensorflow.convert, which knows more (lesson 12)"
+        )
+    policy = layer.dtype_policy
+    if getattr(policy, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+        raise InputError(
+            f"{layer.name} was changed by Keras's quantize or enable_lora ({policy.name}): its "
+            "kernel is no longer all that it calculates with. Start from the model as it was "
+            "before (lesson 12)"
+        )
+    if not all(np.isfinite(values).all() for values in layer.get_weights()):
+        raise InputError(f"{layer.name} has weights that are not finite: train it anew (lesson 12)")
+    for text, is_found in _oddities(layer).items():
+        if is_found:
+            raise InputError(f"{layer.name} {text} (lesson 12)")
+
+
+def _oddities(layer) -> dict[str, bool]:
+    """The settings that the converter would leave in float, and whether the layer has them."""
+    along_channels = (keras.layers.BatchNormalization, keras.layers.Softmax)
+    activations = (*_INSIDE, *_OWN_SCALE, *_OWN_RANGE)
+    axis, plain_relu = getattr(layer, "axis", -1), True
+    if type(layer) is keras.layers.ReLU:
+        plain_relu = not (layer.negative_slope or layer.threshold) and layer.max_value in (None, 6)
+    return {
+        "has channels_first; expected channels_last, as TFLite has it": (
+            getattr(layer, "data_format", None) == "channels_first"
+        ),
+        "is dilated, and its kernel cannot be fake-quantized: build it without dilation_rate, or "
+        "take by_tensorflow.convert": np.any(np.not_equal(getattr(layer, "dilation_rate", 1), 1)),
+        f"has the activation {_activation(layer)}; expected one with an integer operator: "
+        f"{', '.join(activations)}": _activation(layer) not in activations,
+        f"has axis={axis}; expected the last one, -1": (
+            type(layer) in along_channels and axis not in (-1, len(layer.output.shape) - 1)
+        ),
+        "is a ReLU with settings of its own; known are ReLU() and ReLU(max_value=6); a slope below "
+        "0 is a keras.layers.LeakyReLU": not plain_relu,
+    }
+
+
+def _activation(layer) -> str:
+    """The name of what a layer applies to its result; ``linear`` where it has nothing of the kind.
+
+    A ReLU counts as one. A function without a name goes by its type.
+    """
+    if type(layer) is keras.layers.ReLU:
+        return "relu"
+    function = getattr(layer, "activation", keras.activations.linear)
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _inner_layers(graph) -> list:
+    """The layers in the order of the calculation, without the inputs."""
+    return [layer for layer in graph.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
 def _norms(graph) -> dict:
-    """The batch normalization to fold into each layer, by the layer's name; checks every layer."""
-    _require_each_layer_once(graph)
+    """The batch normalization to fold into each layer, by the layer's name."""
     norms = {}
-    for layer in graph.layers[1:]:
-        _require_known(layer)
+    for layer in _inner_layers(graph):
         if type(layer) is keras.layers.BatchNormalization:
             source = next(other for other in graph.layers if other.output is layer.input)
-            if not _is_linear(source) or _followers(graph, source) != [layer]:
+            linear = type(source) in _QUANTIZED and _activation(source) == "linear"
+            if not linear or not _is_only_reader(graph, layer, source):
                 raise InputError(
                     f"{layer.name} cannot be folded: batch normalization must be all that follows "
                     "a Conv2D, DepthwiseConv2D or Dense layer without activation (lesson 10)"
@@ -301,71 +455,35 @@ def _norms(graph) -> dict:
     return norms
 
 
-def _require_each_layer_once(graph) -> None:
-    """A layer that is called twice has two results, with ranges of their own."""
-    results = {id(layer.output) for layer in graph.layers}
-    read = [tensor for layer in graph.layers[1:] for tensor in keras.tree.flatten(layer.input)]
-    if any(id(tensor) not in results for tensor in [*read, *graph.outputs]):
-        raise InputError(
-            "a layer of this model is called more than once, and each of its results would need a "
-            "range of its own: build it with a layer for each call (lesson 12)"
-        )
-
-
-def _require_known(layer) -> None:
-    """Refuse a layer whose quantized twin we do not know; a subclass may calculate otherwise."""
-    known = (*_QUANTIZED, *_FUSED, *_NO_RANGE, *_OTHERS)
-    if type(layer) not in known:
-        names = ", ".join(kind.__name__ for kind in known)
-        raise InputError(f"{layer.name} is a {type(layer).__name__}; known are {names} (lesson 12)")
-    activation = getattr(layer, "activation", None)
-    if activation not in (None, *map(keras.activations.get, ("linear", "relu", "softmax"))):
-        raise InputError(
-            f"{layer.name} has the activation {activation.__name__}; expected linear, relu or "
-            "softmax, which have integer operators (lesson 07)"
-        )
-    if type(layer) is keras.layers.ReLU:
-        _require_fused(layer)
-
-
-def _require_fused(relu) -> None:
-    """The converter makes these two a part of the operator in front, others one of their own."""
-    if relu.negative_slope or relu.threshold or relu.max_value not in (None, 6):
-        raise InputError(
-            f"{relu.name} is a ReLU with settings of its own; known are ReLU() and "
-            "ReLU(max_value=6), which become a part of the operator before them (lesson 12)"
-        )
-
-
-def _is_linear(layer) -> bool:
-    return type(layer) in _QUANTIZED and layer.activation is keras.activations.linear
-
-
-def _ends_in_softmax(layer) -> bool:
-    return getattr(layer, "activation", None) is keras.activations.softmax
-
-
-def _followers(graph, layer) -> list:
-    """The layers that take the result of ``layer``."""
-    return [
-        other
-        for other in graph.layers[1:]
-        if any(tensor is layer.output for tensor in keras.tree.flatten(other.input))
-    ]
+def _is_only_reader(graph, layer, source) -> bool:
+    """Whether nothing but ``layer``, once, takes the result of ``source``."""
+    inputs = [other.input for other in _inner_layers(graph)]
+    read = [id(tensor) for tensor in keras.tree.flatten([inputs, graph.outputs])]
+    return layer.input is source.output and read.count(id(source.output)) == 1
 
 
 def _needs_range(graph, layer) -> bool:
     """Whether the integer model has to know the range of this layer's result.
 
-    What is fused into it takes its place; then nothing else may read the result.
+    A batch normalization and a ReLU become a part of the operator before them, and their result
+    takes its place, unless another layer reads it as well.
     """
-    fused = [type(other) in _FUSED for other in _followers(graph, layer)]
-    if any(fused) and len(fused) > 1:
-        raise InputError(
-            f"a ReLU reads the result of {layer.name}, and so does another layer: the ReLU cannot "
-            "become a part of it (lesson 12)"
-        )
-    return type(layer) not in _NO_RANGE and not any(fused)
+    if type(layer) in _NO_RANGE:
+        return False
+    if type(layer) is keras.layers.Activation and _activation(layer) in _OWN_SCALE:
+        return False
+    if type(layer) not in _FUSING or _activation(layer) != "linear":
+        return True
+    return not any(
+        _is_fused(other) and _is_only_reader(graph, other, layer) for other in _inner_layers(graph)
+    )
+
+
+def _is_fused(layer) -> bool:
+    norm, activation = keras.layers.BatchNormalization, keras.layers.Activation
+    if type(layer) is activation:
+        return _activation(layer) in _INSIDE
+    return type(layer) in (norm, keras.layers.ReLU)
 
 
 def _twin(layer, norm, num_bits: int | None, per_channel: bool):
@@ -376,8 +494,8 @@ def _twin(layer, norm, num_bits: int | None, per_channel: bool):
     if kind not in _QUANTIZED:
         return kind.from_config(config)
     config["use_bias"] = True
-    if _ends_in_softmax(layer):
-        config["activation"] = "linear"  # the softmax follows behind the quantized logits
+    if _activation(layer) not in _INSIDE:
+        config["activation"] = "linear"  # the activation follows, behind the quantized result
     if num_bits is not None:
         kind, config = _QUANTIZED[kind], config | {"num_bits": num_bits, "per_channel": per_channel}
     twin = kind.from_config(config)
