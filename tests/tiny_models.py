@@ -7,9 +7,10 @@ import tempfile
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from kept import kept
-from lessons_lib import architectures, by_litert, reader
+from lessons_lib import architectures, reader
 from lessons_lib.system.quiet import quiet, tensorflow
 
 
@@ -158,6 +159,17 @@ def assemble(tensors, operators, inputs, outputs):
     return pack(schema.ModelT(3, versions, [graph], "by hand", buffers))
 
 
+def dense(dtype, stored):
+    """A dense layer of 7 inputs and 5 outputs on quantized weights, float in and out."""
+    tensors = [
+        tensor("x", "FLOAT32", [1, 7]),
+        tensor("w", dtype, [5, 7], 0.1, 0, data=stored),
+        tensor("y", "FLOAT32", [1, 5]),
+    ]
+    operators = [("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [0, 1, -1], [2])]
+    return assemble(tensors, operators, [0], [2])
+
+
 def endless_loop(content):
     """A valid file, made of a model, whose first operator is a loop with itself as condition."""
     model = reader.read(content)
@@ -184,9 +196,9 @@ def pack(model):
 
 def run(content, x, resolver="BUILTIN_REF"):
     """Run one batch through LiteRT's reference kernels; return the interpreter, tensors kept."""
-    interpreter = by_litert.Interpreter(
+    interpreter = Interpreter(
         model_content=content,
-        experimental_op_resolver_type=getattr(by_litert.OpResolverType, resolver),
+        experimental_op_resolver_type=getattr(OpResolverType, resolver),
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()

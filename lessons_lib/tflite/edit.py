@@ -1,9 +1,203 @@
-"""A ``.tflite`` file changed: another signature in front, operators taken out."""
+"""A ``.tflite`` file changed: one signature in front, names for what has none, operators taken out.
 
-from lessons_lib.tflite.signature import of_file
+TensorFlow would convert the model again, with other settings. Here only the file is at hand: it is
+read into objects, they are changed, and written again. A file in which nothing is to be changed
+comes back as the same bytes. All functions raise ModelFileError as ``reader.read`` does.
+"""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from lessons_lib.errors import InputError
+from lessons_lib.tflite import reader, signature
 
 
 def only_signature(content: bytes, key: str | None = None) -> bytes:
-    """Return the file with one signature, whose subgraph is the first."""
-    of_file(content, key)
-    return content
+    """Return the file with one signature, whose subgraph is the first.
+
+    ``key`` chooses it, as in ``signature.of_file``, whose errors it shares. Subgraphs that it does
+    not call, and the constants of those alone, are left out. Defined in lesson 01.
+    """
+    found = signature.all_of_file(content)
+    chosen = signature.choose(found, key)
+    if len(found) == 1 and chosen.subgraph == 0:
+        return content
+    model = reader.read(content)
+    kept = _called(model, chosen.subgraph)
+    place = {old: new for new, old in enumerate(kept)}
+    model.subgraphs = [model.subgraphs[number] for number in kept]
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            _call(op, place)
+    model.signatureDefs = [
+        definition
+        for definition in model.signatureDefs
+        if reader.text(definition.signatureKey) == chosen.key
+    ]
+    model.signatureDefs[0].subgraphIndex = 0
+    _empty_unread_buffers(model)
+    return reader.pack(model)
+
+
+def _called(model: schema.ModelT, first: int) -> list[int]:
+    """The numbers of a subgraph and of those that it calls, and those call, and so on."""
+    found, waiting = [], [first]
+    while waiting:
+        number = waiting.pop(0)
+        if number not in found:
+            found.append(number)
+            for op in model.subgraphs[number].operators:
+                waiting += reader.called_subgraphs(op)
+    return found
+
+
+def _call(op: schema.OperatorT, place: dict[int, int]) -> None:
+    """Let an operator call subgraphs by their new numbers."""
+    for options, field, value in reader.subgraph_fields(op):
+        several = isinstance(value, np.ndarray | list)
+        new = [place.get(int(one), int(one)) for one in np.atleast_1d(value)]
+        setattr(options, field, new if several else new[0])
+
+
+def with_signature(content: bytes) -> bytes:
+    """Return the file with a signature, and each of its tensors with a name of its own.
+
+    A file without signatures gets ``serving_default``, whose inputs and outputs are called as
+    ``signature.of_file`` calls them. Tensors without a name, with the name of another one, or with
+    a name that is not UTF-8 get one that tells them apart: LiteRT's quantizer feeds a model by its
+    signature and knows tensors by their names. Defined in lesson 13.
+    """
+    model, named = reader.read(content), signature.all_of_file(content)
+    changed = _name_tensors(model)
+    if not model.signatureDefs:
+        (only,) = named.values()
+        sides = [
+            [schema.TensorMapT(name, spec.index) for name, spec in side.items()]
+            for side in (only.inputs, only.outputs)
+        ]
+        model.signatureDefs = [schema.SignatureDefT(*sides, only.key, 0)]
+        changed = True
+    return reader.pack(model) if changed else content
+
+
+def _name_tensors(model: schema.ModelT) -> bool:
+    taken, changed = set(), False
+    for number, graph in enumerate(model.subgraphs):
+        for index, tensor in enumerate(graph.tensors):
+            name = reader.text(tensor.name)
+            while not name or name in taken:
+                name = f"{name or 'tensor'}_{number}_{index}"
+            taken.add(name)
+            if name.encode() != tensor.name:
+                tensor.name, changed = name.encode(), True
+    return changed
+
+
+def without_softmax(source: reader.Source) -> bytes:
+    """Return a ``.tflite`` without its last operator, softmax: it gives what would have gone in.
+
+    Raises InputError when the last operator of the first subgraph is another one.
+    Defined in lesson 14.
+    """
+    model = reader.read(source)
+    graph = model.subgraphs[0]
+    last = graph.operators.pop() if graph.operators else None
+    if last is None or reader.operator_name(model, last) != "SOFTMAX":
+        raise InputError("the last operator of this model is no softmax (lesson 14)")
+    instead = {last.outputs[0]: last.inputs[0]}
+    graph.outputs = [instead.get(index, index) for index in graph.outputs]
+    for definition in model.signatureDefs or ():
+        for end in (definition.outputs or ()) if definition.subgraphIndex == 0 else ():
+            end.tensorIndex = instead.get(end.tensorIndex, end.tensorIndex)
+    return reader.pack(model)
+
+
+def let_shapes_read_integers(content: bytes) -> bytes:
+    """Return a model whose SHAPE operators read quantized tensors and no dequantized copies.
+
+    The quantizer does not know SHAPE, which a dynamic batch needs before a RESHAPE, so it gives it
+    floats: one DEQUANTIZE, and the file is no longer integer-only. But the shape of a tensor does
+    not depend on its dtype. A model without that pattern comes back as it is.
+    Defined in lesson 13.
+    """
+    model, changed = reader.read(content), False
+    for number, graph in enumerate(model.subgraphs):
+        kinds = [reader.operator_name(model, op) for op in graph.operators]
+        copies = _connect_shapes(graph, kinds)
+        if copies:
+            graph.operators = [op for op in graph.operators if copies.isdisjoint(op.outputs)]
+            _remove_tensors(model, number, copies)
+            changed = True
+    return reader.pack(model) if changed else content
+
+
+def _connect_shapes(graph: schema.SubGraphT, kinds: list[str]) -> set[int]:
+    """Let each SHAPE read what a DEQUANTIZE reads; return the copies that nobody reads now."""
+    pairs = list(zip(graph.operators, kinds, strict=True))
+    source = {op.outputs[0]: op.inputs[0] for op, kind in pairs if kind == "DEQUANTIZE"}
+    asked = set()
+    for op, kind in pairs:
+        if kind == "SHAPE":
+            asked |= source.keys() & set(op.inputs)
+            op.inputs = [source.get(index, index) for index in op.inputs]
+    read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
+    return asked - read
+
+
+def unfold_halves(content: bytes) -> bytes:
+    """Return a float16 file as a float32 file: stored halves widened, their DEQUANTIZE taken out.
+
+    The numbers stay what they are: every float16 is a float32. Defined in lesson 05.
+    """
+    model, widened = reader.read(content), {}
+    for number, graph in enumerate(model.subgraphs):
+        unpacking = [op for op in graph.operators if _unpacks_halves(model, graph, op)]
+        for op in unpacking:
+            half, full = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+            if half.buffer not in widened:
+                values = reader.stored_value(model, half).astype("<f4")
+                widened[half.buffer] = len(model.buffers)
+                model.buffers.append(schema.BufferT(np.frombuffer(values.tobytes(), np.uint8)))
+            full.buffer = widened[half.buffer]
+        graph.operators = [op for op in graph.operators if op not in unpacking]
+        read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
+        _remove_tensors(model, number, {op.inputs[0] for op in unpacking} - read)
+    if not widened:
+        return content
+    _empty_unread_buffers(model)
+    return reader.pack(model)
+
+
+def _unpacks_halves(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> bool:
+    if reader.operator_name(model, op) != "DEQUANTIZE":
+        return False
+    tensor = graph.tensors[op.inputs[0]]
+    return reader.dtype_name(tensor) == "FLOAT16" and reader.stored_bytes(model, tensor).size > 0
+
+
+def _remove_tensors(model: schema.ModelT, number: int, removed: set[int]) -> None:
+    """Take tensors that no operator has out of a subgraph, and renumber the others."""
+    graph = model.subgraphs[number]
+    kept = [index for index in range(len(graph.tensors)) if index not in removed]
+    place = {-1: -1, **{old: new for new, old in enumerate(kept)}}  # -1: an input left out
+    graph.tensors = [graph.tensors[index] for index in kept]
+    for owner in (graph, *graph.operators):
+        owner.inputs = [place[index] for index in owner.inputs]
+        owner.outputs = [place[index] for index in owner.outputs]
+    for operator in graph.operators:  # an LSTM's inner tensors
+        if operator.intermediates is not None:
+            operator.intermediates = [place[index] for index in operator.intermediates]
+    for definition in model.signatureDefs or []:
+        if definition.subgraphIndex == number:
+            for end in (*(definition.inputs or ()), *(definition.outputs or ())):
+                end.tensorIndex = place[end.tensorIndex]
+
+
+def _empty_unread_buffers(model: schema.ModelT) -> None:
+    """Buffers keep their numbers: what nobody reads is only emptied."""
+    read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    read |= {entry.buffer for entry in model.metadata or ()}
+    read |= set(reader.integers(model.metadataBuffer))
+    for number, buffer in enumerate(model.buffers):
+        if number not in read:
+            buffer.data = None
