@@ -486,13 +486,13 @@ def quantized(
     ends, steps, guarded = of_file(content), plan(content, path, rules), None
     if needed_by := needs_samples(steps, path, rules):
         calibration.require(needed_by, dataset)
+        outcome.require_sizes(ends)
         guarded = calibration.guard(dataset, ends, value_range)
     entries = quantizer_recipe(steps, path, weight_range)
     result = run(content, entries, guarded, calibrate) if entries else content
-    inputs = outcome.tried_on(ends, guarded)
-    sandbox.trust(content, "xnnpack")
-    expected = {}
+    inputs, expected = outcome.tried_on(ends, guarded, ends.state), {}
     if inputs is not None:
-        float_model = Model(content)
-        expected = outcome.answers(float_model._invoke, ends, inputs)
+        sandbox.trust(content, "xnnpack")
+        expected = outcome.named(Model(content).predict(inputs), ends)
+        outcome.require_answers(expected)
     return result, outcome.verify(result, path, inputs, expected)

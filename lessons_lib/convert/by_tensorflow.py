@@ -16,6 +16,7 @@ from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite import samples
+from lessons_lib.tflite.signature import Signature, of_file
 
 # A model of these operators is converted in this process: no crash of the converter is known.
 # fmt: off
@@ -82,14 +83,26 @@ def converted(
     guarded = None
     if chosen.needs_calibration:
         calibration.require(f"the path {path}", representative_dataset)
-        _require_sizes(ends)
+        outcome.require_sizes(ends)
         guarded = calibration.guard(representative_dataset, ends, value_range)
     converter = _converter(saved_model, ends.key)
     configure(converter, path, guarded)
-    content = _run(converter, path)
-    inputs = outcome.tried_on(ends, guarded)
-    expected = outcome.answers(_runner(saved_model, ends.key), ends, inputs) if inputs else {}
+    try:
+        content = _run(converter, path)
+    except ConversionError:
+        if guarded is not None and guarded.kept:  # is it the model's own fault?
+            _expected(saved_model, ends, guarded.kept)
+        raise
+    inputs = outcome.tried_on(ends, guarded, of_file(content).state)
+    expected = _expected(saved_model, ends, inputs) if inputs else {}
     return content, outcome.verify(content, path, inputs, expected)
+
+
+def _expected(saved_model: Path, ends: Signature, inputs: samples.Rows) -> samples.Rows:
+    """What the float model answers, which must be numbers."""
+    found = outcome.answers(_runner(saved_model, ends.key), ends, inputs)
+    outcome.require_answers(found)
+    return found
 
 
 @functools.lru_cache(maxsize=1)
@@ -140,8 +153,8 @@ def died(saved_model: Path, path: str, error: ChildDied) -> ConversionError:
         else "Take a path without calibration, such as dynamic_range"
     )
     return ConversionError(
-        f"the converter ended its process on the path {path} of "
-        f"{files.display_path(saved_model)}: {error}. {cure} (lesson 07)"
+        f"the converter, on the path {path} of {files.display_path(saved_model)}, "
+        f"{str(error).partition(' ')[2]}. {cure} (lesson 07)"
     )
 
 
@@ -153,18 +166,6 @@ def _require_path(path: str) -> paths.Path:
             ".tflite (lesson 13)"
         )
     return chosen
-
-
-def _require_sizes(ends) -> None:
-    """A calibrated tensor's memory is laid out for one size."""
-    for spec in ends.inputs.values():
-        if spec.open_sizes:
-            fixed = tuple(size or (1 if n == 0 else 96) for n, size in enumerate(spec.shape))
-            raise ConversionError(
-                f"the size of the input {spec} is open, and the integer paths need one: save the "
-                f"Keras model again, sources.save(model, folder, shapes={{{spec.name!r}: {fixed}}})"
-                " with your sizes (lesson 07)"
-            )
 
 
 def _converter(saved_model: Path, key: str):

@@ -8,7 +8,7 @@ import re
 
 from lessons_lib.errors import first_line
 
-_LAYER = re.compile(r'fused\["[\w]+:?", "(?:[^"/@]+/)?([^"/@]+)/[^"]*@')
+_LAYER = re.compile(r'fused\["[\w]+:?", "[^"/@]+/([^"/@]+)/[^"]*@')
 _CURES = (
     (
         r"TensorList|element_shape",
@@ -19,7 +19,7 @@ _CURES = (
         "layers that only change images in training belong outside the model that you export",
     ),
     (
-        r"xf16>",
+        r"'tf\.(Conv2D|MatMul|BiasAdd|DepthwiseConv2dNative|FusedBatchNormV3|MaxPool)' op is n",
         "the layer computes in float16 (mixed_float16): build the model with the policy float32 "
         "and copy the weights, set_weights(model.get_weights())",
     ),

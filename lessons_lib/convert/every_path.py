@@ -114,6 +114,10 @@ def _run_paths(job: tuple, names: list[str]) -> None:
     """In the child: write a file and an outcome for each path, as soon as it is there."""
     lane, source, spool, reason, value_range, key, directory, folder = job
     with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
+        if lane == "litert":  # what is wrong with the model itself is no path's own reason
+            by_litert.prepared(model, key)
+        else:
+            sources.signature(model, key)
         for name in names:
             file = directory / f"{name}.tflite"
             try:

@@ -8,6 +8,7 @@ before anybody calls it good.
 import math
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,15 +91,19 @@ def audit(model: str | os.PathLike | bytes, path: str) -> tables.Audit:
     return found
 
 
-def tried_on(ends: signature.Signature, guarded: Guarded | None) -> Rows | None:
+def tried_on(
+    ends: signature.Signature, guarded: Guarded | None, state: tuple[str, ...] = ()
+) -> Rows | None:
     """What a result is tried on: the first calibration samples, else random inputs.
 
-    None where nobody said the sizes of its inputs.
+    None where nobody said the sizes of its inputs; only one sample where a state would carry
+    something from one to the next.
     """
-    if guarded is not None and guarded.kept:
-        return guarded.kept
-    open_sizes = any(spec.open_sizes for spec in ends.inputs.values())
-    return None if open_sizes else drawn(ends)
+    found = guarded.kept if guarded is not None else {}
+    if not found and any(spec.open_sizes for spec in ends.inputs.values()):
+        return None
+    found = found or drawn(ends)
+    return {name: array[: ends.batch or 1] for name, array in found.items()} if state else found
 
 
 def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> dict[str, float]:
@@ -110,6 +115,7 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
     process. Raises ConversionError when the file breaks the path's promise, nothing was quantized,
     the runtime refuses it, or it answers NaN or always the same where the float model does not.
     """
+    _require_scales(content, path)
     audit(content, path)
     _require_quantized(content, path)
     if inputs is None:
@@ -119,30 +125,72 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
         found = Model(content).predict(inputs)
     except ModelFileError as error:
         raise ConversionError(
-            f"the path {path} gives a file that cannot be run: {error}. It is not damaged: the "
-            "runtime has no kernel for what was quantized. Take another path (lesson 07)"
+            f"the path {path} gives a file that LiteRT does not run: {_own_words(error)}. The "
+            "runtime has no kernel for what was quantized: take another path (lesson 07)"
         ) from error
-    found = found if isinstance(found, dict) else dict.fromkeys(expected, found)
+    found = named(found, signature.of_file(content))
     return {name: _compare(path, name, expected[name], found[name]) for name in expected}
+
+
+def _own_words(error: ModelFileError) -> str:
+    """What the runtime itself said, which is the cause of our error."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
 
 
 def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray) -> float:
     """The SQNR of one output, if its numbers are numbers and move as the float model's do."""
     expected, found = (np.asarray(side, np.float64) for side in (expected, found))
-    if not np.isfinite(expected).all():
-        return float("nan")  # the float model's own fault
     if not np.isfinite(found).all():
         raise ConversionError(
             f"the path {path} gives NaN or inf in {name} where the float model gives numbers: a "
             "constant or a range that its dtype cannot hold (lesson 05)"
         )
     spread = np.ptp(expected, axis=0).max()
+    if len(expected) > 1 and spread <= 1e-6 * np.abs(expected).max():
+        return float("nan")  # it says nothing about the samples, and so do we
     if len(found) > 1 and not np.ptp(found, axis=0).any() and spread > 0.1 * np.ptp(expected):
         raise ConversionError(
             f"the path {path} answers the same for every sample in {name}, where the float model "
             "does not: calibrate it with samples of the range that it was trained on (lesson 06)"
         )
     return noise.signal_to_noise(expected, found, centred=len(expected) > 1)
+
+
+def _require_scales(content: bytes, path: str) -> None:
+    """A weight of NaN, inf or 1e38 leaves its trace in a scale."""
+    for name, scale in tables.tensors(content)[["name", "scale"]].itertuples(index=False):
+        if scale is not None and not np.isfinite(scale).all():
+            raise ConversionError(
+                f"the path {path} gives {name} a scale that is no finite number: the weights of "
+                f"the layer {tables.layer_name(name)} hold NaN, inf, or numbers beyond 1e36. Look "
+                "at model.get_weights() and train anew (lesson 03)"
+            )
+
+
+def require_sizes(ends: signature.Signature) -> None:
+    """Raise ConversionError where a size is open that a calibration needs.
+
+    The memory of a calibrated tensor is laid out for one size.
+    """
+    for spec in ends.inputs.values():
+        if spec.open_sizes:
+            fixed = tuple(size or (1 if n == 0 else 96) for n, size in enumerate(spec.shape))
+            raise ConversionError(
+                f"the size of the input {spec} is open, and a calibration needs one: save the "
+                f"Keras model again, sources.save(model, folder, shapes={{{spec.name!r}: {fixed}}})"
+                " with your sizes (lesson 07)"
+            )
+
+
+def require_answers(expected: Rows) -> None:
+    """Raise ConversionError when the float model itself answers NaN or inf."""
+    for name, array in expected.items():
+        if not np.isfinite(np.asarray(array, np.float64)).all():
+            raise ConversionError(
+                f"the float model itself gives NaN or inf in {name} on the samples tried: look at "
+                "its weights, model.get_weights(), and at the samples, before you quantize it "
+                "(lesson 03)"
+            )
 
 
 def _require_quantized(content: bytes, path: str) -> None:
@@ -174,13 +222,23 @@ def warn(path: str, snr_db: dict[str, float]) -> None:
         warnings.warn(f"{path}: {remark}", QualityWarning, stacklevel=3)
 
 
-def _low(snr_db: dict[str, float]) -> list[str]:
-    return [
-        f"{name} is {decibels:.1f} dB from the float model on the samples tried: measure it on "
-        "your task before you use it (lesson 11)"
-        for name, decibels in snr_db.items()
-        if decibels < LOW_DB
-    ]
+def _low(snr_db: dict[str, float]) -> Iterator[str]:
+    for name, decibels in snr_db.items():
+        if math.isnan(decibels):
+            yield (
+                f"{name}: the float model itself answers the same for every sample tried. It is "
+                "not trained, or the samples are not what it was trained on: no path can be judged"
+            )
+        elif decibels < LOW_DB:
+            yield (
+                f"{name} is {decibels:.1f} dB from the float model on the samples tried: measure "
+                "it on your task before you use it (lesson 11)"
+            )
+
+
+def named(found: np.ndarray | Rows, ends: signature.Signature) -> Rows:
+    """A model's outputs by name, also where it has one."""
+    return found if isinstance(found, dict) else dict.fromkeys(ends.outputs, found)
 
 
 def answers(run, signature: signature.Signature, inputs: Rows) -> Rows:

@@ -60,7 +60,12 @@ class Model:
         _require_numbers(self.signature)
         sandbox.once(content, source, kernels, "lessons_lib.run.runtime:_probe", kernels)
         self._real = real(self.signature)
-        self._interpreter = _interpreter(content, num_threads, kernels, keep_tensors)
+        self._opened = content, num_threads, kernels, keep_tensors
+        self._start()
+
+    def _start(self) -> None:
+        """Open the interpreter: a new one alone forgets what variables hold."""
+        self._interpreter = _interpreter(*self._opened)
         self._shapes = {
             detail["index"]: tuple(detail["shape"])
             for detail in self._interpreter.get_input_details()
@@ -183,6 +188,8 @@ class Model:
 
     def _invoke(self, part: Rows) -> Rows:
         """One call of the runtime."""
+        if self.signature.state:
+            self._start()
         with _refusal():
             self._set(part)
             self._interpreter.invoke()
@@ -201,8 +208,6 @@ class Model:
             with quiet():  # XNNPACK presents itself
                 self._interpreter.allocate_tensors()
             self._allocated = True
-        if self.signature.state:
-            self._interpreter.reset_all_variables()
         for name, array in part.items():
             self._interpreter.set_tensor(self.signature.inputs[name].index, array)
         self._last_set = part

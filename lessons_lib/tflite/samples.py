@@ -67,7 +67,7 @@ def items(source: Any) -> Iterator[Any]:
         yield _numpy(source)
         return
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
-        source = (source[place] for place in range(len(source)))  # a list, or a Keras Sequence
+        source = map(source.__getitem__, range(len(source)))  # a list, or a Keras Sequence
     if not isinstance(source, Iterable) or isinstance(source, str | bytes):
         raise InputError(
             f"samples are arrays, or something that yields them; given: a {type(source).__name__}"
