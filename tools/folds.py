@@ -62,11 +62,10 @@ def write(lesson: NotebookNode, solved: NotebookNode) -> NotebookNode:
         lesson.cells.append(cell)
         if cell.cell_type == "code":
             names |= _bound(_top_level(_parse(cell.source)))
-        lesson.cells += [
-            _cell(solutions[check], names, imports)
-            for check in checks_called(cell)
-            if check in solutions
-        ]
+        for solution in (solutions[check] for check in checks_called(cell) if check in solutions):
+            fold = nbformat.v4.new_markdown_cell(_text(solution, names, imports))
+            fold.metadata[KEY] = solution.number
+            lesson.cells.append(fold)
     return lesson
 
 
@@ -109,25 +108,18 @@ def _explanation(source: str, number: str) -> str:
     return explanation[0].strip()
 
 
-def _cell(solution: Solution, names: set[str], imports: dict[str, str]) -> NotebookNode:
-    cell = nbformat.v4.new_markdown_cell(_text(solution, names, imports))
-    cell.metadata[KEY] = solution.number
-    return cell
-
-
 def _text(solution: Solution, names: set[str], imports: dict[str, str]) -> str:
     """Return a fold's Markdown; without the blank lines its inside would be taken for HTML."""
     parts = list(solution.parts)
     if needed := _needed(solution, names, imports):
         place = [kind for kind, _ in parts].index("code")
         parts[place] = ("code", "\n".join(needed) + "\n\n" + parts[place][1])
-    inside = (_fenced(source) if kind == "code" else source for kind, source in parts)
+    inside = (
+        "```python\n" + _ASSERTED.sub(r"\1", source) + "\n```" if kind == "code" else source
+        for kind, source in parts
+    )
     opening = f"<details>\n<summary>Solution of exercise {solution.number}</summary>"
     return "\n\n".join((opening, *inside, "</details>"))
-
-
-def _fenced(source: str) -> str:
-    return "\n".join(("```python", _ASSERTED.sub(r"\1", source), "```"))
 
 
 def _needed(solution: Solution, names: set[str], imports: dict[str, str]) -> list[str]:

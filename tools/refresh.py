@@ -99,13 +99,12 @@ def _tidy_tracebacks(cell: NotebookNode) -> None:
 
     The frames inside libraries hold paths of this machine, and say little to a learner.
     """
+    colours = re.compile(r"\x1b\[[\d;]*m")
     for output in cell.outputs:
         if output.output_type == "error":
-            output.traceback[1:-1] = [f for f in output.traceback[1:-1] if _is_own(f)]
-
-
-def _is_own(frame: str) -> bool:
-    return re.sub(r"\x1b\[[\d;]*m", "", frame).startswith("Cell In[")
+            frames = output.traceback[1:-1]
+            own = [f for f in frames if colours.sub("", f).startswith("Cell In[")]
+            output.traceback[1:-1] = own
 
 
 def main() -> int:

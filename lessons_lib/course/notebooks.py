@@ -187,7 +187,9 @@ def execute(
     ``environment`` is added to the kernel's own. An error in a cell tagged ``raises-exception`` is
     an output, not a failure; a kernel that dies is noticed within two seconds.
     """
-    _forget_outputs(notebook)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+        cell.metadata.pop("execution", None)  # JupyterLab's time stamps
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -198,12 +200,6 @@ def execute(
     )
     with _kernel(client, folder, {**os.environ, **(environment or {})}):
         return _run_cells(client, progress or (lambda done, total: None))
-
-
-def _forget_outputs(notebook: NotebookNode) -> None:
-    for cell in code_cells(notebook):
-        cell.outputs, cell.execution_count = [], None
-        cell.metadata.pop("execution", None)  # JupyterLab's time stamps
 
 
 @contextlib.contextmanager
