@@ -46,6 +46,7 @@ convert     paths           one row a path: its settings, its promise; the tree 
 convert     calibration     representative samples: are they fit, what do they record
 convert     complaints      what TFLiteConverter complains of, in words
 convert     outcome         what came of one path: the file, or the reason why not
+convert     saturation      filters of nothing, whose bias no 32 bits hold
 convert     by_litert       float .tflite to quantized, by LiteRT's quantizer
 convert     by_tensorflow   SavedModel to .tflite, by TFLiteConverter
 convert     every_path      one model down many paths, each by itself

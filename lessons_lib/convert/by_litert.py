@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lessons_lib.convert import calibration, outcome, paths
+from lessons_lib.convert import calibration, outcome, paths, saturation
 from lessons_lib.errors import (
     ChildDied,
     ConversionError,
@@ -159,7 +159,7 @@ def prepared(source: reader.Source, key: str | None = None) -> bytes:
             f"{files.display_path(source)} is a folder; LiteRT's quantizer starts from a float32 "
             ".tflite, which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
         )
-    content = edit.only_signature(files.content(source), key)
+    content = edit.only_signature(source, key)
     content = edit.with_signature(edit.unfold_halves(content))
     table = tables.tensors(content)
     quantized = table["scale"].notna() & ~table["dtype"].isin(["FLOAT32", "FLOAT16"])
@@ -371,7 +371,7 @@ def run(
         raise ConversionError(
             f"LiteRT's quantizer failed: {_explained(error)} (lesson 13)"
         ) from error
-    return edit.let_shapes_read_integers(result)
+    return edit.let_shapes_read_integers(saturation.mend(result, content))
 
 
 def _quantize(content, entries, dataset, calibrate) -> bytes:
