@@ -174,7 +174,7 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
         sides = [
             {
                 name: TensorSpec(name, _shape(info.tensor_shape), _dtype(tf, info.dtype))
-                for name, info in side.items()
+                for name, info in sorted(side.items())  # as TFLiteConverter writes them
             }
             for side in (definition.inputs, definition.outputs)
         ]

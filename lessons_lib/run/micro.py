@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lessons_lib.errors import LessonError, ModelFileError
-from lessons_lib.system import files, sandbox
+from lessons_lib.system import sandbox
 from lessons_lib.system.quiet import Log, quiet
 from lessons_lib.tflite import edit, reader, samples, tables
 from lessons_lib.tflite.samples import Rows
@@ -49,7 +49,7 @@ def opened(
             "TFLite-Micro is not installed: the package tflite-micro is built for Linux on x86-64 "
             'only; elsewhere compare with kernels="reference" (lesson 09)'
         )
-    content = edit.only_signature(files.content(source), None)
+    content = edit.only_signature(source)
     sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_run_once")
     signature, graph = of_file(content), reader.read(content).subgraphs[0]
     interpreter = _interpreter(content)

@@ -15,7 +15,7 @@ import numpy as np
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.numbers import affine
 from lessons_lib.run import micro
-from lessons_lib.system import files, sandbox
+from lessons_lib.system import sandbox
 from lessons_lib.system.quiet import quiet
 from lessons_lib.tflite import edit, samples, tables
 from lessons_lib.tflite.samples import Rows
@@ -55,7 +55,7 @@ class Model:
             raise InputError(f"kernels={kernels!r}; expected one of {known} (lesson 04)")
         if num_threads < 1:
             raise InputError(f"num_threads={num_threads}; expected at least 1")
-        content = edit.only_signature(files.content(source), signature)
+        content = edit.only_signature(source, signature)
         self.signature = of_file(content)
         _require_numbers(self.signature)
         sandbox.once(content, source, kernels, "lessons_lib.run.runtime:_probe", kernels)
@@ -242,11 +242,12 @@ class Model:
 def tensor_values(
     source: str | os.PathLike | bytes, x: Any, *, kernels: str = "reference"
 ) -> dict[int, np.ndarray]:
-    """Return every tensor of the first subgraph, by its index, after running native ``x`` (N, ...).
+    """Return every tensor of the default signature, by index, after running native ``x`` (N, ...).
 
-    The indices are those of ``tables.tensors``; each array has its tensor's own dtype, and one
-    row for each of the N samples where it was computed from them. A model with an open batch runs
-    all N at once, another one as often as it takes. ``kernels``: one of KERNELS, or ``tflm`` for
+    The indices are those of ``tables.tensors``, in the first subgraph of
+    ``edit.only_signature(source)``; each array has its tensor's own dtype, and one row for each of
+    the N samples where it was computed from them. A model with an open batch runs all N at once,
+    another one as often as it takes. ``kernels``: one of KERNELS, or ``tflm`` for
     TFLite-Micro. Raises InputError and ModelFileError as ``Model`` and ``Model.run`` do, and for
     ``tflm`` what ``micro.run`` raises. Defined in lesson 09.
     """
@@ -257,14 +258,15 @@ def tensor_values(
         signature, invoke, read = model.signature, model._invoke, model._tensor
     found = samples.rows(x, signature)
     count = len(next(iter(found.values())))
-    roles = _numbers(source)
+    roles = _numbers(edit.only_signature(source))
     computed = list(roles.index[roles.isin(["input", "activation", "output"])])
+    size = signature.batch or (1 if kernels == "tflm" else count)
     batches = []
-    for part in samples.calls(found, signature, count):
+    for part in samples.calls(found, signature, size):
         invoke(part)
         batches.append({index: read(index) for index in computed})
     values = {index: read(index) for index in roles.index}
-    values |= _joined(batches, signature.batch or count, count)
+    values |= _joined(batches, size, count)
     return {index: value for index, value in values.items() if value is not None}
 
 
@@ -305,6 +307,8 @@ def _codes(array: np.ndarray, spec) -> np.ndarray:
     """Quantize in pieces: for larger arrays NumPy asks the system for memory every time."""
     if spec.scale is None:
         return array
+    if not array.ndim:
+        return _codes(array[np.newaxis], spec)[0, ...]
     limits = np.iinfo(spec.dtype)
     scale, zero_point = np.float32(spec.scale), np.float32(spec.zero_point)
     rows = -(-len(array) // max(1, -(-array.nbytes // _PIECE)))

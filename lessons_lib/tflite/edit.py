@@ -9,20 +9,21 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.errors import InputError
+from lessons_lib.system import files
 from lessons_lib.tflite import reader, signature
 
 
-def only_signature(content: bytes, key: str | None = None) -> bytes:
-    """Return the file with one signature, whose subgraph is the first.
+def only_signature(source: reader.Source, key: str | None = None) -> bytes:
+    """Return a file's bytes with one signature, whose subgraph is the first.
 
     ``key`` chooses it, as in ``signature.of_file``, whose errors it shares. Subgraphs that it does
     not call, and the constants of those alone, are left out. Defined in lesson 01.
     """
-    found = signature.all_of_file(content)
+    found = signature.all_of_file(source)
     chosen = signature.choose(found, key)
     if len(found) == 1 and chosen.subgraph == 0:
-        return content
-    model = reader.read(content)
+        return files.content(source)
+    model = reader.read(source)
     kept = _called(model, chosen.subgraph)
     place = {old: new for new, old in enumerate(kept)}
     model.subgraphs = [model.subgraphs[number] for number in kept]

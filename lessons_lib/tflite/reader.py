@@ -45,6 +45,15 @@ def read(source: Source) -> schema.ModelT:
     InputError when ``source`` is neither a path nor bytes.
     """
     data = files.content(source)
+    try:
+        return _parsed(data)
+    except ModelFileError as error:
+        if not isinstance(source, str | os.PathLike):
+            raise
+        raise ModelFileError(f"{files.display_path(source)}: {error}") from error
+
+
+def _parsed(data: bytes) -> schema.ModelT:
     if data[4:8] != b"TFL3":
         found = f"bytes 4 to 8 are {data[4:8]!r}" if data else "it is empty"
         raise ModelFileError(

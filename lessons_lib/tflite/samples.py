@@ -18,6 +18,7 @@ from lessons_lib.errors import InputError
 from lessons_lib.tflite.signature import Signature, TensorSpec
 
 Rows = dict[str, np.ndarray]
+_COUNTED = ((None,), (1,))  # first dimensions that may count samples
 
 
 def rows(x: Any, signature: Signature, *, one: bool = False) -> Rows:
@@ -100,16 +101,12 @@ def calls(found: Rows, signature: Signature, batch_size: int) -> Iterator[Rows]:
     """
     count = len(next(iter(found.values())))
     size = min(batch_size, count) if signature.open_batch else signature.batch
+    whole = {name for name, spec in signature.inputs.items() if spec.shape[:1] not in _COUNTED}
     for start in range(0, count, size):
         part = {name: padded(array[start : start + size], size) for name, array in found.items()}
-        yield (
-            part
-            if signature.in_batches
-            else {
-                name: array if signature.inputs[name].shape[:1] in ((None,), (1,)) else array[0]
-                for name, array in part.items()
-            }
-        )
+        for name in set() if signature.in_batches else whole:
+            part[name] = part[name][0, ...]
+        yield part
 
 
 def joined(outputs: list[Rows], signature: Signature, count: int) -> Rows:
