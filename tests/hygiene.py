@@ -7,9 +7,10 @@ A complaint names the cell as JupyterLab's reader finds it: "code cell 3" is the
 import ast
 import base64
 import copy
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import nbformat
 from nbformat import NotebookNode
@@ -31,7 +32,6 @@ HEADINGS = (
 )
 # Lesson 0 runs the article: nothing in it is computed by hand, and its exercises are its blanks.
 WITHOUT_IN_LESSON_0 = {"## By hand", "## Exercises"}
-TITLE = re.compile(r"# (\d\d)\. \S.*")
 CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
 # test_article.py compares the cells that show the article's code, and asks for those of a verdict.
 ARTICLE = {f"article:{part}" for part in ("space", "float16", "generator", "uint8")}
@@ -40,10 +40,14 @@ TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
 MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
 
 
+def listed(rule: Callable[..., Iterator[str]]) -> Callable[..., list[str]]:
+    """Let a rule yield its complaints; who calls it gets a list."""
+    return functools.wraps(rule)(lambda *given: list(rule(*given)))
+
+
 def code(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
     """Yield ("code cell 1", cell), ..."""
-    cells = (cell for cell in notebook.cells if cell.cell_type == "code")
-    return ((f"code cell {n}", cell) for n, cell in enumerate(cells, 1))
+    return ((f"code cell {n}", cell) for n, cell in enumerate(notebooks.code_cells(notebook), 1))
 
 
 def text(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
@@ -76,21 +80,20 @@ def executed_in_order(notebook: NotebookNode) -> list[str]:
     ]
 
 
-def errors_are_expected(notebook: NotebookNode) -> list[str]:
+@listed
+def errors_are_expected(notebook: NotebookNode) -> Iterator[str]:
     """Errors are in cells tagged raises-exception; these store one, and nbval compares it.
 
     Unless its output is checked as well, nbval is content when such a cell raises nothing.
     """
-    complaints = []
     for where, cell in code(notebook):
         raised = any(output.output_type == "error" for output in cell.outputs)
         if raised and RAISES not in tags(cell):
-            complaints.append(f"{where} stores an error and is not tagged {RAISES}")
+            yield f"{where} stores an error and is not tagged {RAISES}"
         if RAISES in tags(cell) and not raised:
-            complaints.append(f"{where} is tagged {RAISES} and stores no error")
+            yield f"{where} is tagged {RAISES} and stores no error"
         if RAISES in tags(cell) and CHECKED not in tags(cell):
-            complaints.append(f"{where} is tagged {RAISES}: tag it {CHECKED} as well")
-    return complaints
+            yield f"{where} is tagged {RAISES}: tag it {CHECKED} as well"
 
 
 def no_stderr(notebook: NotebookNode) -> list[str]:
@@ -108,16 +111,15 @@ _ABSOLUTE = re.compile(
 )
 
 
-def no_absolute_path(notebook: NotebookNode) -> list[str]:
+@listed
+def no_absolute_path(notebook: NotebookNode) -> Iterator[str]:
     """A path of one machine is wrong on all others: show files.display_path(path)."""
-    complaints = []
     for where, cell in [*code(notebook), *text(notebook)]:
         shown = outputs(cell) if cell.cell_type == "code" else ()
         for words in (cell.source, *shown):
             if found := _ABSOLUTE.search(words):
                 around = words[max(0, found.start() - 10) : found.end() + 30]
-                complaints.append(f"{where} shows an absolute path: {around!r}")
-    return complaints
+                yield f"{where} shows an absolute path: {around!r}"
 
 
 def no_memory_address(notebook: NotebookNode) -> list[str]:
@@ -130,17 +132,16 @@ def no_memory_address(notebook: NotebookNode) -> list[str]:
     ]
 
 
-def tags_are_known(notebook: NotebookNode) -> list[str]:
+@listed
+def tags_are_known(notebook: NotebookNode) -> Iterator[str]:
     """A misspelt tag checks nothing and says nothing; nbval's comments work beside the tags."""
-    complaints = []
     for where, cell in code(notebook):
         if unknown := tags(cell) - TAGS:
-            complaints.append(f"{where} has the tags {unknown}; known are {sorted(TAGS)}")
+            yield f"{where} has the tags {unknown}; known are {sorted(TAGS)}"
         if {CHECKED, VOLATILE} <= tags(cell):
-            complaints.append(f"{where} is {CHECKED} and {VOLATILE}: it cannot be both")
+            yield f"{where} is {CHECKED} and {VOLATILE}: it cannot be both"
         if re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source, re.MULTILINE):
-            complaints.append(f"{where} holds an nbval comment: use a tag")
-    return complaints
+            yield f"{where} holds an nbval comment: use a tag"
 
 
 def checked_cells_have_output(notebook: NotebookNode) -> list[str]:
@@ -151,17 +152,16 @@ def checked_cells_have_output(notebook: NotebookNode) -> list[str]:
     ]
 
 
-def plain_python(notebook: NotebookNode) -> list[str]:
+@listed
+def plain_python(notebook: NotebookNode) -> Iterator[str]:
     """An unknown magic makes nbval skip the rest of a cell; a closing ``;`` means nothing to it."""
-    complaints = []
     for where, cell in code(notebook):
         if not cell.source.strip():
-            complaints.append(f"{where} is empty")
+            yield f"{where} is empty"
         if re.search(r"^\s*[%!]", cell.source, re.MULTILINE):
-            complaints.append(f"{where} uses a magic or a shell command: write Python")
+            yield f"{where} uses a magic or a shell command: write Python"
         if cell.source.rstrip().endswith(";"):
-            complaints.append(f"{where} ends with a semicolon: end a figure with plt.show()")
-    return complaints
+            yield f"{where} ends with a semicolon: end a figure with plt.show()"
 
 
 def headings_present(notebook: NotebookNode) -> list[str]:
@@ -179,18 +179,17 @@ def _is_lesson_0(notebook: NotebookNode) -> bool:
     return notebook.cells[0].source.startswith("# 00. ")
 
 
-def title_and_time(notebook: NotebookNode, number: str) -> list[str]:
+@listed
+def title_and_time(notebook: NotebookNode, number: str) -> Iterator[str]:
     """The first cell is ``# NN. Title`` and the line of times."""
     first = notebook.cells[0]
-    title = TITLE.fullmatch(first.source.partition("\n")[0])
-    complaints = []
+    title = notebooks.TITLE.fullmatch(first.source.partition("\n")[0])
     if first.cell_type != "markdown" or title is None or title[1] != number:
-        complaints.append(f"the first cell does not begin with `# {number}. Title`")
+        yield f"the first cell does not begin with `# {number}. Title`"
     times = notebooks.times(notebook)
     if times is None or times.machine != notebooks.MACHINE:
         line = f"*Time: N min · runs in about S s on {notebooks.MACHINE} · needs ...*"
-        complaints.append(f"the first cell has no line `{line}`")
-    return complaints
+        yield f"the first cell has no line `{line}`"
 
 
 def minutes_are_computed(notebook: NotebookNode) -> list[str]:
@@ -208,17 +207,16 @@ def minutes_are_computed(notebook: NotebookNode) -> list[str]:
     ]
 
 
-def small_enough(notebook: NotebookNode) -> list[str]:
+@listed
+def small_enough(notebook: NotebookNode) -> Iterator[str]:
     size = len(nbformat.writes(notebook).encode())
-    complaints = []
     if size > MAX_NOTEBOOK:
-        complaints.append(f"the notebook has {size:,} bytes, more than {MAX_NOTEBOOK:,}")
+        yield f"the notebook has {size:,} bytes, more than {MAX_NOTEBOOK:,}"
     for where, cell in code(notebook):
         for output in cell.outputs:
             picture = len(base64.b64decode(output.get("data", {}).get("image/png", "")))
             if picture > MAX_PICTURE:
-                complaints.append(f"{where} shows a PNG of {picture:,} bytes: at most 100,000")
-    return complaints
+                yield f"{where} shows a PNG of {picture:,} bytes: at most 100,000"
 
 
 def exercises(notebook: NotebookNode) -> list[str]:
@@ -232,16 +230,15 @@ def has_exercises(notebook: NotebookNode) -> list[str]:
     return [] if found >= least else [f"{what}: at least {least}"]
 
 
-def solutions_match(lesson: NotebookNode, solution: NotebookNode) -> list[str]:
+@listed
+def solutions_match(lesson: NotebookNode, solution: NotebookNode) -> Iterator[str]:
     """A lesson and its solutions call the same checks, and the solutions leave no ``...``."""
-    complaints = []
     if exercises(lesson) != exercises(solution):
         given = f"{exercises(lesson)}, the solutions have {exercises(solution)}"
-        complaints.append(f"the lesson's exercises are {given}")
+        yield f"the lesson's exercises are {given}"
     for where, cell in code(solution):
         if re.search(r"=\s*\.\.\.\s*(#.*)?$", cell.source, re.MULTILINE):
-            complaints.append(f"{where} of the solutions leaves an answer open (`= ...`)")
-    return complaints
+            yield f"{where} of the solutions leaves an answer open (`= ...`)"
 
 
 def folds_match(lesson: NotebookNode, solution: NotebookNode) -> list[str]:
@@ -280,8 +277,8 @@ def _folds(lesson: NotebookNode) -> Counter[tuple[str, int, str, str]]:
 _LIMITS = {127, 255, 32_767, 65_535, 65_504, 2_147_483_647}
 _ROUND = {95, 99, 100, 1_000, 1_000_000}
 _NOT_PROSE = re.compile(
-    r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"  # code and LaTeX
-    r"|!?\[[^\]]*\]\([^)]*\)|https?://\S+|<!--.*?-->|</?\w[^>]*>"  # links and HTML
+    minutes.CODE_AND_LATEX
+    + r"|!?\[[^\]]*\]\([^)]*\)|https?://\S+|<!--.*?-->|</?\w[^>]*>"  # links and HTML
     r"|^#+ [^\n]*|^\*Time: [^\n]*|^\s*\d+\. "  # headings, the line of times, numbered lists
     r"|\*\*(?:Exercise )?\d\d?\.\d\.?\*\*|\b(?:Exercise|Section|Figure|Table) \d[\d.]*"  # labels
     r"|\b(?:Python|TensorFlow|TF|Keras|LiteRT|NumPy|IEEE|CC BY(?:-SA)?) v?\d[\d.-]*"

@@ -23,9 +23,10 @@ _FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
 _HEADING = re.compile(r"(#+) (.+)")
 _TABLE = re.compile(r"(?:^\s*\|.*\n?)+", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:[-'\u2019.,/]\w+)*")
+CODE_AND_LATEX = r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"
 _NOT_READ = re.compile(
-    r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"  # code and LaTeX
-    r"|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|https?://\S+"  # pictures and addresses
+    CODE_AND_LATEX
+    + r"|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|https?://\S+"  # pictures and addresses
     r"|<!--.*?-->|</?\w[^>]*>|^\*Time: [^\n]*",  # HTML, the line of times
     re.DOTALL | re.MULTILINE,
 )

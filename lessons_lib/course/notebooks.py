@@ -94,7 +94,7 @@ class Lesson:
     objectives: tuple[str, ...]
 
 
-_TITLE = re.compile(r"# (\d\d)\. (.+)")
+TITLE = re.compile(r"# (\d\d)\. (\S.*)")
 _OBJECTIVES = re.compile(r"## You will be able to\n+((?:- .+\n?)+)")
 
 
@@ -105,7 +105,7 @@ def describe(path: Path) -> Lesson:
     """
     notebook = read(path)
     texts = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    title, objectives = _TITLE.search(texts), _OBJECTIVES.search(texts)
+    title, objectives = TITLE.search(texts), _OBJECTIVES.search(texts)
     said = times(notebook)
     if title is None or objectives is None or said is None:
         raise InputError(
