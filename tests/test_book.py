@@ -1,6 +1,8 @@
 """What the site's pages take from the course, and what is served beside them."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,7 +13,7 @@ import readme
 import repository_links
 import site_texts
 from builders import markdown, write
-from lessons_lib import article, catalogue, notebooks, paths
+from lessons_lib import article, catalogue, notebooks, paths, training
 from lessons_lib.errors import InputError, LessonError
 
 
@@ -96,6 +98,18 @@ def test_no_formula_escapes_inside_text():
     ]
     for path in [*book.pages(), *notebook_paths]:
         assert not re.search(r"\\text\{[^}]*\\_", path.read_text("utf-8")), path.name
+
+
+def test_the_page_about_your_own_model_shows_code_that_runs(tmp_path):
+    page = (book.BOOK / "run.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = code.replace("path/to/model", str(training.reference()))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    made = [f"{name} {tmp_path / 'converted' / name}.tflite" for name in paths.PATHS]
+    assert done.stdout.splitlines() == made
 
 
 def test_without_an_address_there_are_no_links(monkeypatch):

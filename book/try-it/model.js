@@ -126,7 +126,7 @@ function requireFixed({ shape }) {
     throw modelError(
       `This model's batch is dynamic: its input has the shape ${written(shape)}, and LiteRT.js `
         + "needs every size in advance. Export it with a batch of one: "
-        + "training.save(model, folder, batch_size=1).",
+        + "sources.save(model, folder, batch_size=1).",
     );
   }
 }

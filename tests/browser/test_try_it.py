@@ -624,7 +624,7 @@ BAD = {
     "int8 output": (lambda c: changed(c, dtype("outputs", INT8)), r"output is int8"),
     "dynamic batch": (
         lambda c: changed(c, shape("inputs", 1, 28, 28, 1, signature=(-1, 28, 28, 1))),
-        r"dynamic.*\[-1, 28, 28, 1\].*training\.save\(model, folder, batch_size=1\)",
+        r"dynamic.*\[-1, 28, 28, 1\].*sources\.save\(model, folder, batch_size=1\)",
     ),
     "wrong shape": (
         lambda c: changed(c, shape("inputs", 1, 14, 14, 1)),
