@@ -46,12 +46,18 @@ class Source(NamedTuple):
         return self.array.shape
 
 
-def case(operator, options, x, constants, y, what="", runtimes=RUNTIMES):
-    """A model in which ``operator`` takes ``x`` (a Source) and the constants, and gives ``y``."""
+def case(operator, options, x, constants, y, what="", runtimes=RUNTIMES, order=None):
+    """A model in which ``operator`` takes ``x`` (a Source) and the constants, and gives ``y``.
+
+    ``y`` is a list where there are several. ``order``: the places of its inputs, ``x`` being 0.
+    """
     dtype = str(x.array.dtype).upper()
-    tensors = [tensor("x", dtype, x.shape, x.scale, x.zero_point), *constants, y]
-    last = len(tensors) - 1
-    content = assemble(tensors, [(operator, options, list(range(last)), [last])], [0], [last])
+    ys = y if isinstance(y, list) else [y]
+    tensors = [tensor("x", dtype, x.shape, x.scale, x.zero_point), *constants, *ys]
+    first = len(tensors) - len(ys)
+    places = list(range(first)) if order is None else order
+    outputs = list(range(first, len(tensors)))
+    content = assemble(tensors, [(operator, options, places, outputs)], [0], outputs)
     what = f"{operator} of {dtype} {x.shape}, scale {x.scale:.3g}, {x.zero_point}; {what}"
     return Case(content, x.array, what, runtimes)
 
@@ -99,6 +105,18 @@ def inputs(shape):
     """A Source of int8."""
     arrays = generators.map(lambda generator: int8(generator, shape))
     return st.builds(Source, arrays, scales, zero_points)
+
+
+def as_uint8(x):
+    """The same Source in the codes of uint8."""
+    return Source((x.array.astype(np.int16) + 128).astype(np.uint8), x.scale, x.zero_point + 128)
+
+
+def as_int16(x):
+    """A Source of 16-bit codes, which are symmetric, about as large in real numbers."""
+    fine = np.random.default_rng(len(x.array)).integers(-128, 128, x.shape)
+    codes = (x.array.astype(np.int32) * 256 + fine).clip(-(2**15), 2**15 - 1).astype(np.int16)
+    return Source(codes, float(np.float32(x.scale / 256)), 0)
 
 
 SIDES = st.integers(1, 9)
@@ -163,15 +181,20 @@ def multipliers(draw, channels, fan_in, magnitude):
 
 
 @st.composite
-def weighted(draw, x, shape, axis, fan_in, bias=True):
+def weighted(draw, x, shape, axis, fan_in, bias=True, bias_types=("INT64",)):
     """Weights and a bias for an operator of ``x``, and the scale of its output.
 
     ``axis`` is that of the output channels. Where all channels have one scale, it may be stored
-    once (per-tensor) or for each of them.
+    once (per-tensor) or for each of them. Those of uint8 have one scale and any zero point, as
+    before TFLite's 8-bit specification; beside 16-bit codes the bias has 64 bits.
     """
+    if x.array.dtype == np.uint8:
+        return draw(weighted_uint8(x, shape, axis, fan_in, bias))
     generator, magnitude = draw(generators), draw(st.sampled_from([1, 8, 127]))
     channels = shape[axis]
+    wide = x.array.dtype == np.int16
     wanted, scale = draw(multipliers(channels, fan_in, magnitude)), draw(scales)
+    scale = float(np.float32(scale / 256 if wide else scale))
     weight_scales = np.float32(wanted * scale / x.scale)
     if np.all(weight_scales == weight_scales[0]) and draw(st.booleans()):
         weight_scales = weight_scales[:1]
@@ -179,18 +202,54 @@ def weighted(draw, x, shape, axis, fan_in, bias=True):
     constants = [tensor("w", "INT8", shape, weight_scales, 0, axis, weights)]
     if bias:
         most = int(50 / wanted.min()) + 1
-        values = generator.integers(-most, most + 1, channels).astype(np.int32)
-        bias_scales = np.float32(x.scale) * weight_scales
-        constants.append(tensor("b", "INT32", (channels,), bias_scales, 0, 0, values))
+        values = generator.integers(-most, most + 1, channels) * (256 if wide else 1)
+        dtype = draw(st.sampled_from(bias_types)) if wide else "INT32"
+        bias_scales, stored = np.float32(x.scale) * weight_scales, values.astype(dtype.lower())
+        constants.append(tensor("b", dtype, (channels,), bias_scales, 0, 0, stored))
     return constants, scale
 
 
 @st.composite
-def conv_2d(draw, bias=True):
-    x, filters, name = draw(images), draw(CHANNELS), draw(st.sampled_from(ACTIVATIONS))
+def weighted_uint8(draw, x, shape, axis, fan_in, bias):
+    generator, channels = draw(generators), shape[axis]
+    scale, zero_point = (
+        draw(scales),
+        int(generator.choice([0, 128, *generator.integers(1, 256, 3)])),
+    )
+    wanted = draw(multipliers(1, fan_in, 127)).item()
+    weight_scale = float(np.float32(wanted * scale / x.scale))
+    weights = generator.integers(0, 256, shape).astype(np.uint8)
+    constants = [tensor("w", "UINT8", shape, weight_scale, zero_point, axis, weights)]
+    if bias:
+        most = int(50 / wanted) + 1
+        values = generator.integers(-most, most + 1, channels).astype(np.int32)
+        bias_scale = np.float32(x.scale) * np.float32(weight_scale)
+        constants.append(tensor("b", "INT32", (channels,), bias_scale, 0, 0, values))
+    return constants, scale
+
+
+def bias_type(constants):
+    """The dtype of the bias, the last of the constants, where there is one."""
+    return constants[1][0].type if len(constants) > 1 else schema.TensorType.FLOAT32
+
+
+def runtimes_for(dtype, runtimes=RUNTIMES):
+    """TFLite-Micro has no layers of uint8."""
+    return tuple(name for name in runtimes if dtype != "uint8" or name != "tflm")
+
+
+def any_zero_point(draw, dtype):
+    return 0 if dtype == "int16" else draw(zero_points) + 128 * (dtype == "uint8")
+
+
+@st.composite
+def conv_2d(draw, bias=True, dtype="int8"):
+    x, filters = in_dtype(draw(images), dtype), draw(CHANNELS)
+    name = draw(st.sampled_from(ACTIVATIONS))
     window = draw(windows(x.shape, dilated=True))
     shape = (filters, *window.size, x.shape[3])
-    constants, scale = draw(weighted(x, shape, 0, np.prod(shape[1:]), bias))
+    bias_types = ("INT64", "INT32")
+    constants, scale = draw(weighted(x, shape, 0, np.prod(shape[1:]), bias, bias_types))
     options = schema.Conv2DOptionsT(
         padding=window.padding,
         strideH=window.strides[0],
@@ -198,15 +257,19 @@ def conv_2d(draw, bias=True):
         dilationHFactor=window.dilations[0],
         dilationWFactor=window.dilations[1],
         fusedActivationFunction=fused(name),
+        quantizedBiasType=bias_type(constants),
     )
-    y = output((len(x.array), *window.sides_after(x.shape), filters), scale, draw(zero_points))
+    shape = (len(x.array), *window.sides_after(x.shape), filters)
+    y = output(shape, scale, any_zero_point(draw, dtype), dtype.upper())
     runtimes = RUNTIMES if bias else ("tflm",)  # LiteRT's kernels want one
-    return case("CONV_2D", options, x, constants, y, f"{window} {name}", runtimes)
+    what = f"{window} {name}"
+    return case("CONV_2D", options, x, constants, y, what, runtimes_for(dtype, runtimes))
 
 
 @st.composite
-def depthwise_conv_2d(draw, bias=True):
-    x, times, name = draw(images), draw(st.integers(1, 3)), draw(st.sampled_from(ACTIVATIONS))
+def depthwise_conv_2d(draw, bias=True, dtype="int8"):
+    x, times = in_dtype(draw(images), dtype), draw(st.integers(1, 3))
+    name = draw(st.sampled_from(ACTIVATIONS))
     window = draw(windows(x.shape, dilated=True, square=True))
     channels = x.shape[3] * times
     shape = (1, *window.size, channels)
@@ -220,21 +283,26 @@ def depthwise_conv_2d(draw, bias=True):
         dilationWFactor=window.dilations[1],
         fusedActivationFunction=fused(name),
     )
-    y = output((len(x.array), *window.sides_after(x.shape), channels), scale, draw(zero_points))
+    shape = (len(x.array), *window.sides_after(x.shape), channels)
+    y = output(shape, scale, any_zero_point(draw, dtype), dtype.upper())
     runtimes = RUNTIMES if bias else ("reference", "tflm")  # the builtin kernel crashes
     what = f"{window} times {times} {name}"
-    return case("DEPTHWISE_CONV_2D", options, x, constants, y, what, runtimes)
+    return case("DEPTHWISE_CONV_2D", options, x, constants, y, what, runtimes_for(dtype, runtimes))
 
 
 @st.composite
-def fully_connected(draw):
+def fully_connected(draw, dtype="int8"):
     features, units = draw(st.integers(1, 80) | st.integers(700, 900)), draw(CHANNELS)
-    x, name = draw(inputs((draw(st.integers(1, 5)), features))), draw(st.sampled_from(ACTIVATIONS))
-    constants, scale = draw(weighted(x, (units, features), 0, features, draw(st.booleans())))
-    options = schema.FullyConnectedOptionsT(fusedActivationFunction=fused(name))
-    y = output((len(x.array), units), scale, draw(zero_points))
+    x = in_dtype(draw(inputs((draw(st.integers(1, 5)), features))), dtype)
+    name = draw(st.sampled_from(ACTIVATIONS))
+    shape, types = (units, features), ("INT64", "INT32")
+    constants, scale = draw(weighted(x, shape, 0, features, draw(st.booleans()), types))
+    options = schema.FullyConnectedOptionsT(
+        fusedActivationFunction=fused(name), quantizedBiasType=bias_type(constants)
+    )
+    y = output((len(x.array), units), scale, any_zero_point(draw, dtype), dtype.upper())
     what = f"{units} units, bias {len(constants) > 1}, {name}"
-    return case("FULLY_CONNECTED", options, x, constants, y, what)
+    return case("FULLY_CONNECTED", options, x, constants, y, what, runtimes_for(dtype))
 
 
 def dense_at_ties(input_scale, per_channel):
@@ -272,8 +340,8 @@ def clipped_at_a_tie(operator, activation, scale, zero_point):
 
 
 @st.composite
-def pool_2d(draw, operator):
-    x, name = draw(images), draw(st.sampled_from(ACTIVATIONS))
+def pool_2d(draw, operator, dtype="int8"):
+    x, name = in_dtype(draw(images), dtype), draw(st.sampled_from(ACTIVATIONS))
     window = draw(windows(x.shape))
     options = schema.Pool2DOptionsT(
         padding=window.padding,
@@ -284,7 +352,8 @@ def pool_2d(draw, operator):
         fusedActivationFunction=fused(name),
     )
     shape = (len(x.array), *window.sides_after(x.shape), x.shape[3])
-    return case(operator, options, x, [], output(shape, x.scale, x.zero_point), f"{window} {name}")
+    y = output(shape, x.scale, x.zero_point, dtype.upper())
+    return case(operator, options, x, [], y, f"{window} {name}", runtimes_for(dtype))
 
 
 # ---- the others
@@ -305,14 +374,17 @@ def add(draw):
 
 
 @st.composite
-def mean(draw):
-    x, keep = draw(images), draw(st.booleans())
+def mean(draw, dtype="int8"):
+    x, keep = in_dtype(draw(images), dtype), draw(st.booleans())
     axes = draw(st.sampled_from([(1, 2), (1, 2), (2, 1), (1,), (2,), (3,), (1, 2, 3)]))
     scale = draw(st.just(x.scale) | near(x.scale))
-    zero_point = draw(st.just(x.zero_point) | zero_points)
-    y = output(np.mean(x.array, axis=axes, keepdims=keep).shape, scale, zero_point)
+    zero_point = x.zero_point if draw(st.booleans()) else any_zero_point(draw, dtype)
+    shape = np.mean(x.array, axis=axes, keepdims=keep).shape
+    y = output(shape, scale, zero_point, dtype.upper())
     what = f"axes {axes} keep {keep}, to scale {scale:.3g}, {zero_point}"
-    return case("MEAN", schema.ReducerOptionsT(keep), x, [integers("axes", axes)], y, what)
+    constants = [integers("axes", axes)]
+    options = schema.ReducerOptionsT(keep)
+    return case("MEAN", options, x, constants, y, what, runtimes_for(dtype))
 
 
 @st.composite
@@ -347,22 +419,24 @@ def concatenation(draw):
 
 
 @st.composite
-def relu(draw):
-    x, operator = draw(images | rows), draw(st.sampled_from(ACTIVATIONS[1:]))
+def relu(draw, dtype="int8"):
+    x, operator = in_dtype(draw(images | rows), dtype), draw(st.sampled_from(ACTIVATIONS[1:]))
     one_scale = draw(st.booleans())
-    scale, zero_point = draw(near(x.scale)), draw(zero_points)
-    y = output(x.shape, *(x[1:] if one_scale else (scale, zero_point)))
+    scale, zero_point = draw(near(x.scale)), any_zero_point(draw, dtype)
+    y = output(x.shape, *(x[1:] if one_scale else (scale, zero_point)), dtype.upper())
     # TFLite-Micro lacks RELU_N1_TO_1, and its RELU6 does not rescale.
-    micro = operator == "RELU" or (operator == "RELU6" and one_scale)
+    micro = dtype == "int8" and (operator == "RELU" or (operator == "RELU6" and one_scale))
     what = "the same" if one_scale else f"scale {scale:.3g}, {zero_point}"
     return case(operator, None, x, [], y, f"to {what}", RUNTIMES if micro else LITERT)
 
 
 @st.composite
-def softmax(draw):
-    x, beta = draw(images | rows), draw(st.sampled_from([1.0, 1.0, 0.5, 2.0]))
-    y = output(x.shape, 1 / 256, LOW)
-    return case("SOFTMAX", schema.SoftmaxOptionsT(beta), x, [], y, f"beta {beta}")
+def softmax(draw, dtype="int8"):
+    x, beta = in_dtype(draw(images | rows), dtype), draw(st.sampled_from([1.0, 1.0, 0.5, 2.0]))
+    least, bits = {"int8": (LOW, 8), "uint8": (0, 8), "int16": (0, 15)}[dtype]
+    y = output(x.shape, 2.0**-bits, least, dtype.upper())
+    options = schema.SoftmaxOptionsT(beta)
+    return case("SOFTMAX", options, x, [], y, f"beta {beta}", runtimes_for(dtype))
 
 
 @st.composite
@@ -384,6 +458,87 @@ def dequantize(draw):
     return case("DEQUANTIZE", schema.DequantizeOptionsT(), x, [], tensor("y", "FLOAT32", x.shape))
 
 
+# ---- curves and one ratio
+
+
+def in_dtype(x, dtype):
+    return {"int8": lambda x: x, "uint8": as_uint8, "int16": as_int16}[dtype](x)
+
+
+def code_ends(dtype):
+    """The least code and the middle one."""
+    return {"int8": (LOW, 0), "uint8": (0, 128), "int16": (-(2**15), 0)}[dtype]
+
+
+@st.composite
+def curve(draw, operator, dtype, least, bits):
+    """LOGISTIC and TANH, whose output scale is fixed: 2**-bits."""
+    array = draw(images | rows).array
+    zero_point, scale = draw(zero_points), float(np.float32(2.0 ** draw(st.floats(-7, -2))))
+    x = in_dtype(Source(array, scale, zero_point), dtype)
+    y = output(x.shape, 2.0**-bits, least, dtype.upper())
+    runtimes = LITERT if dtype == "uint8" else RUNTIMES
+    return case(operator, None, x, [], y, runtimes=runtimes)
+
+
+@st.composite
+def one_to_one(draw, operator, dtype, options=lambda draw: None):
+    """An operator with an output scale of its own."""
+    x = in_dtype(draw(images | rows), dtype)
+    zero_point = 0 if dtype == "int16" else draw(zero_points) + 128 * (dtype == "uint8")
+    y = output(x.shape, draw(near(x.scale)), zero_point, dtype.upper())
+    made = options(draw)
+    runtimes = LITERT if dtype == "uint8" else RUNTIMES
+    return case(operator, made, x, [], y, f"{getattr(made, 'alpha', '')}", runtimes)
+
+
+def leak(draw):
+    return schema.LeakyReluOptionsT(draw(st.sampled_from([0.1, 0.2, 0.25, 0.01, 1.5, 0.001])))
+
+
+@st.composite
+def two_sides(draw, operator, dtype, options, product=False):
+    """An operator of two inputs, of which one is stored."""
+    x, name = in_dtype(draw(images), dtype), draw(st.sampled_from(ACTIVATIONS))
+    shape = x.shape
+    if draw(st.booleans()):
+        shape = draw(st.sampled_from([(1, 1, 1, shape[3]), shape[3:], (1, *shape[1:]), (1,)]))
+    other = in_dtype(
+        Source(int8(draw(generators), shape), draw(near(x.scale)), draw(zero_points)), dtype
+    )
+    constants = [
+        tensor("other", dtype.upper(), shape, other.scale, other.zero_point, data=other.array)
+    ]
+    most = 2.0 ** (15 if dtype == "int16" else 7)
+    scale = draw(near(x.scale * other.scale * most if product else max(x.scale, other.scale)))
+    zero_point = 0 if dtype == "int16" else draw(zero_points) + 128 * (dtype == "uint8")
+    y = output(x.shape, scale, zero_point, dtype.upper())
+    order = [0, 1] if shape != x.shape or draw(st.booleans()) else [1, 0]
+    what = f"with {other.scale:.3g}, {other.zero_point} to {scale:.3g}, {zero_point} {name}"
+    runtimes = LITERT if dtype == "uint8" else RUNTIMES
+    return case(
+        operator,
+        options(fusedActivationFunction=fused(name)),
+        x,
+        constants,
+        y,
+        what,
+        runtimes,
+        order,
+    )
+
+
+@st.composite
+def larger_or_smaller(draw, operator, dtype):
+    x = in_dtype(draw(images), dtype)
+    other = in_dtype(Source(int8(draw(generators), x.shape), x.scale, x.zero_point), dtype)
+    zero_point = x.zero_point
+    constants = [tensor("other", dtype.upper(), x.shape, x.scale, zero_point, data=other.array)]
+    y = output(x.shape, x.scale, zero_point, dtype.upper())
+    runtimes = LITERT if dtype == "uint8" else RUNTIMES
+    return case(operator, schema.MaximumMinimumOptionsT(), x, constants, y, "", runtimes)
+
+
 OPERATORS = {
     "CONV_2D": conv_2d(),
     "CONV_2D without bias": conv_2d(bias=False),
@@ -401,4 +556,42 @@ OPERATORS = {
     "SOFTMAX": softmax(),
     "QUANTIZE": quantize(),
     "DEQUANTIZE": dequantize(),
+    "CONV_2D uint8": conv_2d(dtype="uint8"),
+    "CONV_2D int16": conv_2d(dtype="int16"),
+    "DEPTHWISE_CONV_2D uint8": depthwise_conv_2d(dtype="uint8"),
+    "DEPTHWISE_CONV_2D int16": depthwise_conv_2d(dtype="int16"),
+    "FULLY_CONNECTED uint8": fully_connected(dtype="uint8"),
+    "FULLY_CONNECTED int16": fully_connected(dtype="int16"),
+    "MAX_POOL_2D uint8": pool_2d("MAX_POOL_2D", dtype="uint8"),
+    "MAX_POOL_2D int16": pool_2d("MAX_POOL_2D", dtype="int16"),
+    "AVERAGE_POOL_2D uint8": pool_2d("AVERAGE_POOL_2D", dtype="uint8"),
+    "AVERAGE_POOL_2D int16": pool_2d("AVERAGE_POOL_2D", dtype="int16"),
+    "MEAN uint8": mean(dtype="uint8"),
+    "MEAN int16": mean(dtype="int16"),
+    "RELU uint8": relu(dtype="uint8"),
+    "RELU int16": relu(dtype="int16"),
+    "SOFTMAX uint8": softmax(dtype="uint8"),
+    "SOFTMAX int16": softmax(dtype="int16"),
+    "LOGISTIC": curve("LOGISTIC", "int8", LOW, 8),
+    "LOGISTIC uint8": curve("LOGISTIC", "uint8", 0, 8),
+    "LOGISTIC int16": curve("LOGISTIC", "int16", 0, 15),
+    "TANH": curve("TANH", "int8", 0, 7),
+    "TANH uint8": curve("TANH", "uint8", 128, 7),
+    "TANH int16": curve("TANH", "int16", 0, 15),
+    "HARD_SWISH": one_to_one("HARD_SWISH", "int8"),
+    "HARD_SWISH uint8": one_to_one("HARD_SWISH", "uint8"),
+    "LEAKY_RELU": one_to_one("LEAKY_RELU", "int8", leak),
+    "LEAKY_RELU uint8": one_to_one("LEAKY_RELU", "uint8", leak),
+    "LEAKY_RELU int16": one_to_one("LEAKY_RELU", "int16", leak),
+    "MUL": two_sides("MUL", "int8", schema.MulOptionsT, product=True),
+    "MUL uint8": two_sides("MUL", "uint8", schema.MulOptionsT, product=True),
+    "MUL int16": two_sides("MUL", "int16", schema.MulOptionsT, product=True),
+    "SUB": two_sides("SUB", "int8", schema.SubOptionsT),
+    "SUB uint8": two_sides("SUB", "uint8", schema.SubOptionsT),
+    "SUB int16": two_sides("SUB", "int16", schema.SubOptionsT),
+    "ADD two sides": two_sides("ADD", "int8", schema.AddOptionsT),
+    "ADD uint8": two_sides("ADD", "uint8", schema.AddOptionsT),
+    "ADD int16": two_sides("ADD", "int16", schema.AddOptionsT),
+    "MAXIMUM": larger_or_smaller("MAXIMUM", "int8"),
+    "MINIMUM int16": larger_or_smaller("MINIMUM", "int16"),
 }

@@ -1,4 +1,4 @@
-"""The real runtimes without the library's guard, for the thousands of files that a fuzz test writes.
+"""The real runtimes without the library's guard, for thousands of files that a test writes.
 
 The library first tries a file that it has not seen in a child process. Files that we write need no
 such trial, and a child for each would take hours.

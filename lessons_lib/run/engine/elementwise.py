@@ -86,23 +86,25 @@ def leaky_relu(op: Operator, x):
 
 
 def _leaky_relu(op: Operator, codes):
-    steps, alpha = codes - op.input.zero_point, np.float32(op.options.alpha)
-    positive = op.input.scale[0] / op.output.scale[0]
-    negative = op.input.scale[0] * alpha / op.output.scale[0]
-    if op.kernels == "xnnpack" and _xnnpack_leaks(op, positive, positive * alpha):
-        factors = [int(np.rint(np.float32(256) * ratio)) for ratio in (positive, positive * alpha)]
+    steps, wide = codes - op.input.zero_point, np.float64 if op.kernels == "tflm" else np.float32
+    scale, output_scale = wide(op.input.scale[0]), wide(op.output.scale[0])
+    alpha = wide(np.float32(op.options.alpha))
+    if op.kernels == "xnnpack" and _xnnpack_leaks(op, scale / output_scale, alpha):
+        ratios = scale / output_scale, scale / output_scale * alpha
+        factors = [int(np.rint(np.float32(256) * ratio)) for ratio in ratios]
         scaled = [shift_ties_up(steps * factor, 8) for factor in factors]
     else:
         scaled = [
             np.int64(np.sign(ratio))
             * double_rounding(steps, *fixed_point.multiplier_shift(float(abs(ratio))))
-            for ratio in (positive, negative)
+            for ratio in (scale / output_scale, scale * alpha / output_scale)
         ]
     return np.where(steps > 0, *scaled) + op.output.zero_point
 
 
-def _xnnpack_leaks(op: Operator, positive, negative) -> bool:
+def _xnnpack_leaks(op: Operator, positive, alpha) -> bool:
     """Whether XNNPACK takes the operator over; else the builtin kernel computes it."""
+    negative = positive * alpha
     sound = 1 / 256 <= positive <= 128 and -127.99609375 <= negative <= 128
     return op.input.dtype != np.int16 and bool(sound and abs(negative) >= 1 / 256)
 

@@ -104,7 +104,7 @@ def _graph(model: str | os.PathLike | bytes, kernels: str, strict: bool) -> Grap
             f"{LITERT} (lesson 09)"
         )
     with damage_named("the graph"):
-        return kept_apart(graph, rows_are_apart(graph))
+        return kept_apart(graph) if rows_are_apart(graph) else graph
 
 
 def _pool_first(graph: Graph) -> Graph:
@@ -156,14 +156,10 @@ def _batches(graph: Graph, x: Any, strict: bool) -> Iterator[dict[int, np.ndarra
 def _parts(graph: Graph, found: Rows) -> Iterator[Rows]:
     """Batches that suit the engine where rows are apart, calls of the runtime elsewhere."""
     count = len(next(iter(found.values())))
-    operators = graph.operators
-    if not operators or not operators[0].apart:
-        signature = graph.signature
-        if signature.open_batch and operators and operators[0].call:  # TFLite-Micro's one row
-            count = operators[0].call
-        yield from samples.calls(found, signature, count)
+    if not graph.apart:
+        yield from samples.calls(found, graph.signature, graph.call or count)
         return
-    tensors = [*graph.inputs.values(), *(tensor for op in operators for tensor in op.outputs)]
+    tensors = [*graph.inputs.values(), *(tensor for op in graph.operators for tensor in op.outputs)]
     largest = max(int(np.prod(tensor.shape[1:])) for tensor in tensors)
     # Whole vectors of 16 images: where a vector ends decides about ties, see in_vectors_of.
     size = max(1, ELEMENTS_AT_ONCE // (16 * max(1, largest))) * 16

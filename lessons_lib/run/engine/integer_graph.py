@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.errors import LessonError, ModelFileError
 from lessons_lib.numbers import affine, fixed_point
@@ -93,7 +94,7 @@ class Operator:
     kernels: str
     strict: bool
     call: int | None = None
-    apart: bool = True
+    apart: bool = False
     pool: "Operator | None" = None
     memory: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -129,11 +130,12 @@ class Operator:
         """Input scale * weight scale / output scale: float64, for each channel or for all.
 
         LiteRT's dense layers multiply the first two in float32 where the weights are per-tensor,
-        and so does every layer with asymmetric weights.
+        but not where they are rescaled in floats; so does every other layer of uint8.
         """
-        dense = self.kernels == "builtin" and self.name == "FULLY_CONNECTED"
-        narrow = (dense and self.weight_scale.size == 1) or self.asymmetric
-        wide = np.float32 if narrow else np.float64
+        dense = self.name == "FULLY_CONNECTED"
+        fast = self.kernels in ("builtin", "xnnpack")
+        narrow = dense and fast and self.weight_scale.size == 1 and not self.long_sums
+        wide = np.float32 if narrow or (self.asymmetric and not dense) else np.float64
         product = self.input.scale[0].astype(wide) * self.weight_scale
         return product.astype(np.float64) / self.output.scale[0].astype(np.float64)
 
@@ -141,6 +143,16 @@ class Operator:
     def asymmetric(self) -> bool:
         """Whether the weights are uint8, as before TFLite's 8-bit specification."""
         return self.name in tables.PARAMETERS and self.inputs[1].dtype == np.uint8
+
+    @cached_property
+    def long_sums(self) -> bool:
+        """Whether a layer of 16-bit codes sums up in 64 bits: where its bias has as many."""
+        if self.name not in tables.PARAMETERS or self.input.dtype != np.int16:
+            return False
+        if self.bias is None and (self.name != "FULLY_CONNECTED" or self.kernels == "tflm"):
+            return True
+        wanted = getattr(self.options, "quantizedBiasType", None) == schema.TensorType.INT64
+        return wanted if self.bias is None else self.bias.dtype == np.int64
 
     @cached_property
     def multiplier_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -200,8 +212,9 @@ class Operator:
 class Graph:
     """A signature's operators in the order of execution, its inputs and outputs by name.
 
-    ``data``: the indices of the tensors that are computed from the values of an input; the others
-    are constants and shapes.
+    ``call``: how many rows the runtime takes at once, None for all there are. ``data``: the indices
+    of the tensors that are computed from the values of an input; the others are constants and
+    shapes.
     """
 
     operators: tuple[Operator, ...]
@@ -209,6 +222,12 @@ class Graph:
     outputs: dict[str, Tensor]
     signature: Signature
     data: frozenset[int]
+    call: int | None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the rows of a batch are computed apart."""
+        return any(op.apart for op in self.operators)
 
 
 @contextlib.contextmanager
@@ -266,7 +285,7 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
         {name: tensors[spec.index] for name, spec in side.items()}
         for side in (signature.inputs, signature.outputs)
     ]
-    return Graph(operators, *ends, signature, _computed_from(operators, ends))
+    return Graph(operators, *ends, signature, _computed_from(operators, ends), call)
 
 
 def _rows_of_a_call(signature: Signature, kernels: str) -> int | None:
@@ -291,9 +310,10 @@ def _computed_from(operators: tuple[Operator, ...], ends: list[dict]) -> frozens
     return frozenset(data)
 
 
-def kept_apart(graph: Graph, apart: bool) -> Graph:
-    """Return the graph with operators that know whether rows are computed ``apart``."""
-    return replace(graph, operators=tuple(replace(op, apart=apart) for op in graph.operators))
+def kept_apart(graph: Graph) -> Graph:
+    """Return the graph with operators that know that rows are apart, but for those on shapes."""
+    operators = [replace(op, apart=op.output.index in graph.data) for op in graph.operators]
+    return replace(graph, operators=tuple(operators))
 
 
 def _tensor(model, index: int, tensor) -> Tensor:
@@ -397,7 +417,15 @@ def _require_weights(op: Operator) -> None:
         weights.zero_point and weights.dtype == np.int8
     ):
         what = f"{weights.dtype} weights with zero point {weights.zero_point} on {op.input.dtype}"
+    elif op.kernels != "tflm" and op.input.dtype == np.int16 and not _says_its_bias(op):
+        what = "a bias of 32 bits that LiteRT takes for one of 64"
     elif op.name == "CONV_2D" and weights.shape[3] != op.input.shape[3]:
         what = "groups of channels"
     if what:
         raise ModelFileError(f"{op.name} has {what}, which the engine lacks. {LITERT} (lesson 09)")
+
+
+def _says_its_bias(op: Operator) -> bool:
+    """Whether a 32-bit bias beside 16-bit codes is announced; LiteRT reads past its end else."""
+    announced = getattr(op.options, "quantizedBiasType", None) == schema.TensorType.INT32
+    return op.bias is None or op.bias.dtype == np.int64 or announced

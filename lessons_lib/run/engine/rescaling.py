@@ -49,10 +49,15 @@ def rescaled(op: Operator, sums):
 
 
 def _taken_over(op: Operator) -> bool:
-    """Whether XNNPACK computes this layer; a convolution with int4 weights it leaves to ruy."""
+    """Whether XNNPACK computes this layer.
+
+    It leaves 16-bit codes, depthwise convolutions of uint8, and convolutions with 4-bit weights.
+    """
     if op.name not in tables.PARAMETERS or op.input.dtype == np.int16:
         return False
-    return op.name == "FULLY_CONNECTED" or not op.inputs[1].packed
+    if op.name == "FULLY_CONNECTED":
+        return True
+    return not op.inputs[1].packed and not (op.name == "DEPTHWISE_CONV_2D" and op.asymmetric)
 
 
 def float32_ratio(op: Operator) -> np.ndarray:
@@ -66,10 +71,11 @@ def _rounded(op: Operator, sums, low: int, high: int):
     Rounding twice differs from rounding to the nearest integer only around ties: by the first of
     the two, half a step of 2**-n where n is the shift, and by float32's own error.
     """
-    if op.input.dtype == np.int16 and op.name in tables.PARAMETERS:
-        return _rounded_wide(op, sums)
-    if op.kernels == "reference" and op.name == "FULLY_CONNECTED" and not op.asymmetric:
-        return affine.round_half_away(sums * spread(op.ratio, sums))  # in float64, rounded once
+    if op.name == "FULLY_CONNECTED" and _in_floats(op):  # of 64 bits, rounded once
+        return affine.round_half_away(sums * spread(op.ratio, sums))
+    if op.long_sums:
+        multiplier, shift = (spread(part, sums) for part in op.multiplier_shift)
+        return wide_rounding(sums.astype(np.int64), multiplier, shift)
     multiplier, shift = op.multiplier_shift
     doubt = 2.0 ** (shift.max() - 1) + 2.0**-14
     if sums.dtype == np.int64 or doubt > 1 / 8:
@@ -87,12 +93,9 @@ def _rounded(op: Operator, sums, low: int, high: int):
     return steps
 
 
-def _rounded_wide(op: Operator, sums):
-    """Layers of 16-bit codes: a multiplier of 15 bits where accumulators have 64."""
-    multiplier, shift = (spread(part, sums) for part in op.multiplier_shift)
-    if op.bias is not None and op.bias.dtype == np.int32:
-        return double_rounding(sums.astype(np.int64), multiplier, shift, _ties_up(op, sums))
-    return wide_rounding(sums.astype(np.int64), multiplier, shift)
+def _in_floats(op: Operator) -> bool:
+    """Whether a dense layer is rescaled in float64: the reference kernel, and for 64-bit sums."""
+    return op.kernels == "reference" or (op.kernels != "tflm" and op.long_sums)
 
 
 def _ties_up(op: Operator, rows) -> np.ndarray | bool:
@@ -100,7 +103,7 @@ def _ties_up(op: Operator, rows) -> np.ndarray | bool:
     if op.kernels not in ("builtin", "xnnpack"):
         return False
     if op.name == "DEPTHWISE_CONV_2D":
-        return spread(filled(8, op.output.shape[-1]), rows)
+        return not op.asymmetric and spread(filled(8, op.output.shape[-1]), rows)
     if op.name == "QUANTIZE":
         return in_vectors_of(16, op, rows)
     return op.name in tables.SUMMED_AXES
