@@ -25,7 +25,7 @@ Ranges = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 _SMALLEST_SPAN = 0.1
 _ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
 MOST_SAMPLES = 10_000
-_KEPT = 8  # samples, for a look at the result
+_KEPT = 32  # samples, for a look at the result
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
 

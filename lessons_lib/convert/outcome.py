@@ -25,6 +25,7 @@ from lessons_lib.tflite.samples import Rows, calls, drawn, joined
 
 LOW_DB = 10.0  # a centred SQNR below this is said aloud: a third of the movement is noise
 SOURCE_DB = 60.0  # the float file must be as near as this to the model that it was made of
+_UNEVEN = 100  # times the median feature
 _SMALL = 1024  # elements: TFLiteConverter's dynamic range leaves smaller weights in float
 
 
@@ -129,7 +130,10 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
             "runtime has no kernel for what was quantized: take another path (lesson 07)"
         ) from error
     found = named(found, signature.of_file(content))
-    return {name: _compare(path, name, expected[name], found[name]) for name in expected}
+    cause = _uneven(inputs) or (
+        "calibrate it with samples like those that it was trained on (lesson 06)"
+    )
+    return {name: _compare(path, name, expected[name], found[name], cause) for name in expected}
 
 
 def _own_words(error: ModelFileError) -> str:
@@ -137,7 +141,20 @@ def _own_words(error: ModelFileError) -> str:
     return " ".join(str(error.__cause__ or error).split()).rstrip(".")
 
 
-def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray) -> float:
+def _uneven(inputs: Rows) -> str:
+    """What to say of a vector of features of which some are a hundred times as large as others."""
+    for name, array in inputs.items():
+        if array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > 1:
+            sizes = np.abs(array).max(axis=0)
+            if sizes.max() > _UNEVEN * np.median(sizes):
+                return (
+                    f"the features of {name} reach from {sizes.min():.3g} to {sizes.max():.3g}, "
+                    "and one scale serves them all: normalize them outside the model (lesson 11)"
+                )
+    return ""
+
+
+def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray, cause: str) -> float:
     """The SQNR of one output, if its numbers are numbers and move as the float model's do."""
     expected, found = (np.asarray(side, np.float64) for side in (expected, found))
     if not np.isfinite(found).all():
@@ -150,8 +167,8 @@ def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray) -> f
         return float("nan")  # it says nothing about the samples, and so do we
     if len(found) > 1 and not np.ptp(found, axis=0).any() and spread > 0.1 * np.ptp(expected):
         raise ConversionError(
-            f"the path {path} answers the same for every sample in {name}, where the float model "
-            "does not: calibrate it with samples of the range that it was trained on (lesson 06)"
+            f"the path {path} gives the same {name} for all {len(found)} samples tried, and the "
+            f"float model does not: {cause}"
         )
     return noise.signal_to_noise(expected, found, centred=len(expected) > 1)
 
