@@ -21,8 +21,9 @@ numbers     fixed_point     multiplier and shift: integers where mathematics has
 numbers     folding         weights rewritten before they are quantized: folding, equalization
 tflite      inputs          what every runtime asks of an array that goes in
 tflite      reader          a .tflite as the objects of its schema: read, checked, written again
-tflite      tables          its operators, tensors, bytes; is it integer-only
 tflite      signature       what a model takes and gives: named tensors, shapes, dtypes, scales
+tflite      layer_names     which layer a tensor belongs to, read from its name
+tflite      tables          its operators, tensors, bytes; is it integer-only
 tflite      samples         samples: arrays by input name, in the model's own dtypes
 tflite      edit            a .tflite changed: a signature put in front, operators taken out
 models      corruption      the same images, harder: dimmed, noisy, turned, shifted

@@ -24,7 +24,7 @@ def only_signature(source: reader.Source, key: str | None = None) -> bytes:
     if len(found) == 1 and chosen.subgraph == 0:
         return files.content(source)
     model = reader.read(source)
-    kept = _called(model, chosen.subgraph)
+    kept = reader.reached(model, chosen.subgraph)
     place = {old: new for new, old in enumerate(kept)}
     model.subgraphs = [model.subgraphs[number] for number in kept]
     for graph in model.subgraphs:
@@ -38,18 +38,6 @@ def only_signature(source: reader.Source, key: str | None = None) -> bytes:
     model.signatureDefs[0].subgraphIndex = 0
     _empty_unread_buffers(model)
     return reader.pack(model)
-
-
-def _called(model: schema.ModelT, first: int) -> list[int]:
-    """The numbers of a subgraph and of those that it calls, and those call, and so on."""
-    found, waiting = [], [first]
-    while waiting:
-        number = waiting.pop(0)
-        if number not in found:
-            found.append(number)
-            for op in model.subgraphs[number].operators:
-                waiting += reader.called_subgraphs(op)
-    return found
 
 
 def _call(op: schema.OperatorT, place: dict[int, int]) -> None:

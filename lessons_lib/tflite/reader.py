@@ -99,11 +99,20 @@ def constant(source: Source, tensor_name: str) -> np.ndarray:
 
 def operator_name(model: schema.ModelT, op: schema.OperatorT) -> str:
     """Return the schema's name of an operator of ``read``'s model: CONV_2D, or a custom one's."""
-    code = model.operatorCodes[op.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old files fill only the second
+    number = _code(model, op)
     if number == schema.BuiltinOperator.CUSTOM:
-        return text(code.customCode)
+        return text(model.operatorCodes[op.opcodeIndex].customCode)
     return OPERATORS.get(number, f"OPERATOR_{number}")
+
+
+def is_custom(model: schema.ModelT, op: schema.OperatorT) -> bool:
+    """Return whether an operator is none of TensorFlow Lite's own."""
+    return _code(model, op) == schema.BuiltinOperator.CUSTOM
+
+
+def _code(model: schema.ModelT, op: schema.OperatorT) -> int:
+    code = model.operatorCodes[op.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)  # old files fill only the second
 
 
 def subgraph_fields(op: schema.OperatorT) -> list[tuple[object, str, Any]]:
@@ -122,6 +131,18 @@ def called_subgraphs(op: schema.OperatorT) -> list[int]:
     """Return the subgraphs that an operator calls: a loop's condition and body, for example."""
     values = [value for _, _, value in subgraph_fields(op)]
     return [int(number) for value in values for number in np.atleast_1d(value) if number >= 0]
+
+
+def reached(model: schema.ModelT, first: int) -> list[int]:
+    """Return a subgraph's number and those that it calls, and those call, and so on."""
+    found, waiting = [], [first]
+    while waiting:
+        number = waiting.pop(0)
+        if number not in found:
+            found.append(number)
+            for op in model.subgraphs[number].operators:
+                waiting += called_subgraphs(op)
+    return found
 
 
 def stored_value(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray | None:

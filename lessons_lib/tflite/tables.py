@@ -8,25 +8,45 @@ be read, is not a ``.tflite`` file, or is corrupted or truncated.
 """
 
 import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.system import files
-from lessons_lib.tflite import reader
+from lessons_lib.tflite import layer_names, reader, signature
+from lessons_lib.tflite.layer_names import layer_name  # noqa: F401  (met with the tables)
 
-# Which inputs of an operator are its weights and its bias.
+# Which inputs of a convolution or dense operator are its weights and its bias.
 PARAMETERS = {
     "CONV_2D": {1: "weight", 2: "bias"},
     "DEPTHWISE_CONV_2D": {1: "weight", 2: "bias"},
     "FULLY_CONNECTED": {1: "weight", 2: "bias"},
     "TRANSPOSE_CONV": {1: "weight", 3: "bias"},
 }
-_ADDED = re.compile(r"_\d+$")  # TensorFlow's number behind a name that was used before
+_GATES = {place: "weight" for place in range(1, 12)} | dict.fromkeys(range(12, 16), "bias")
+_LSTM = _GATES | {16: "weight", 17: "bias"} | dict.fromkeys(range(20, 24), "weight")
+_RNN = {1: "weight", 2: "weight", 3: "bias"}
+# The same for every operator that has any.
+ROLES = PARAMETERS | {
+    "BATCH_MATMUL": {0: "weight", 1: "weight"},  # where they are stored
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _GATES
+    | {16: "weight", 17: "bias"}
+    | {17 + place: role for place, role in (_GATES | {16: "weight", 17: "bias"}).items()},
+    "BIDIRECTIONAL_SEQUENCE_RNN": _RNN | {4 + place: role for place, role in _RNN.items()},
+    "CONV_3D": {1: "weight", 2: "bias"},
+    "CONV_3D_TRANSPOSE": {1: "weight", 3: "bias"},
+    "EMBEDDING_LOOKUP": {1: "weight"},
+    "GATHER": {0: "weight"},
+    "LSTM": _LSTM,
+    "PRELU": {1: "weight"},
+    "RNN": _RNN,
+    "SVDF": {1: "weight", 2: "weight", 3: "bias"},
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _RNN,
+}
 # The axes of the weights that are summed over for one element of the output.
 SUMMED_AXES = {
     "CONV_2D": slice(1, 4),  # of (out, height, width, in)
@@ -38,42 +58,52 @@ SUMMED_AXES = {
 def operators(source: reader.Source) -> pd.DataFrame:
     """Return one row for each operator of every subgraph, in the order of execution.
 
-    Columns: ``subgraph``, ``index``, ``operator`` (the schema's name, CONV_2D), ``inputs`` and
-    ``outputs`` (tuples of tensor names, None for an optional input left out), ``dtypes``
-    ("INT8, INT8, INT32 -> INT8"), ``float`` (has a float operand, float16 included),
-    ``activation`` (fused: RELU, RELU6 and so on, else NONE).
+    Columns: ``subgraph``, ``index``, ``operator`` (the schema's name, CONV_2D), ``layer`` (see
+    ``layer_names.of_graph``), ``inputs`` and ``outputs`` (tuples of tensor names, None for an
+    optional input left out), ``dtypes`` ("INT8, INT8, INT32 -> INT8"), ``float`` (has a float
+    operand, float16 included), ``activation`` (fused: RELU, RELU6 and so on, else NONE).
     """
-    model = reader.read(source)
+    return _operators(reader.read(source))
+
+
+def _operators(model: schema.ModelT) -> pd.DataFrame:
+    layers = [operators for _, operators in _layers(model)]
     rows = [
-        {"subgraph": number, "index": index, **_operator_row(model, graph, op)}
-        for number, graph, index, op in _walk(model)
+        {"subgraph": n, "index": i, "layer": layers[n][i], **_operator_row(model, graph, op)}
+        for n, graph, i, op in _walk(model)
     ]
-    names = ["subgraph", "index", "operator", "inputs", "outputs", "dtypes", "float", "activation"]
+    names = ["subgraph", "index", "operator", "layer", "inputs", "outputs", "dtypes"]
+    names += ["float", "activation"]
     return _frame(rows, names, subgraph=int, index=int, float=bool)
 
 
 def tensors(source: reader.Source) -> pd.DataFrame:
     """Return one row for each tensor of every subgraph.
 
-    Columns: ``subgraph``, ``index``, ``name``, ``role`` (input, output, weight, bias, constant or
-    activation; in a float16 file the stored halves keep their role), ``shape`` (1 where the
-    batch is dynamic), ``shape_signature`` (-1 there), ``dtype`` (the schema's name, INT8),
-    ``bytes`` (stored in the file; 0 for what is computed), ``buffer`` (where they are stored),
-    ``granularity`` (none, per-tensor or per-channel), ``scale`` and ``zero_point`` (None, a
-    number, or an array with one value for each channel) and ``quantized_dimension`` (None unless
-    per-channel).
+    Columns: ``subgraph``, ``index``, ``name``, ``layer`` (see ``layer_names.of_graph``), ``role``
+    (input, output, weight, bias, constant or activation; what is stored as float16 or sparse keeps
+    the role of what it becomes), ``shape`` (1 where the batch is dynamic), ``shape_signature`` (-1
+    there), ``dtype`` (the schema's name, INT8), ``bytes`` (stored in the file; 0 for what is
+    computed), ``buffer`` (where they are stored), ``sparse`` (its zeros are left out),
+    ``granularity`` (none, per-tensor, per-channel or blockwise), ``scale`` and ``zero_point``
+    (None, a number, or an array with one value for each channel, or for each channel and block)
+    and ``quantized_dimension`` (None unless per-channel).
     """
     model = reader.read(source)
     rows = [
-        {"subgraph": number, "index": index, "role": role, **_tensor_row(model, tensor)}
-        for number, graph in enumerate(model.subgraphs)
-        for index, (tensor, role) in enumerate(
-            zip(graph.tensors, _roles(model, graph), strict=True)
+        {"subgraph": number, "index": index, "role": role, "layer": layer}
+        | _tensor_row(model, graph, tensor)
+        for (number, graph), (layers, _) in zip(
+            enumerate(model.subgraphs), _layers(model), strict=True
+        )
+        for index, (tensor, role, layer) in enumerate(
+            zip(graph.tensors, _roles(model, graph), layers, strict=True)
         )
     ]
-    names = ["subgraph", "index", "name", "role", "shape", "shape_signature", "dtype", "bytes"]
-    names += ["buffer", "granularity", "scale", "zero_point", "quantized_dimension"]
-    return _frame(rows, names, subgraph=int, index=int, bytes=int, buffer=int)
+    names = ["subgraph", "index", "name", "layer", "role", "shape", "shape_signature", "dtype"]
+    names += ["bytes", "buffer", "sparse", "granularity", "scale", "zero_point"]
+    names += ["quantized_dimension"]
+    return _frame(rows, names, subgraph=int, index=int, bytes=int, buffer=int, sparse=bool)
 
 
 def byte_budget(source: reader.Source) -> pd.Series:
@@ -84,87 +114,137 @@ def byte_budget(source: reader.Source) -> pd.Series:
     counted once. Defined in lesson 02.
     """
     data = files.content(source)
-    stored = tensors(data).drop_duplicates("buffer")
-    label = stored["role"].map({"weight": "weights", "bias": "biases"}).fillna("other constants")
+    stored = tensors(data)
+    labels = {"weight": "weights", "bias": "biases"}
+    label = stored["role"].map(labels).fillna("other constants")
+    # Of tensors that share a buffer one may be a weight: then that is what the bytes are.
+    order = label.sort_values(key=lambda names: names == "other constants", kind="stable").index
+    stored = stored.loc[order].drop_duplicates("buffer")
     budget = stored["bytes"].groupby(label).sum()
-    budget = budget.reindex(["weights", "biases", "other constants"], fill_value=0)
+    budget = budget.reindex([*labels.values(), "other constants"], fill_value=0)
     budget["structure"] = len(data) - budget.sum()
     return budget.rename_axis(None)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What ``audit`` found; dtypes are spelled as NumPy spells them (int8, float32)."""
+    """What ``audit`` found; dtypes are spelled as NumPy spells them (int8, float32).
+
+    ``inputs`` and ``outputs`` have the dtypes by name; ``input_dtype`` and ``output_dtype`` are the
+    same, joined by commas where there are several.
+    """
 
     integer_only: bool
     float_operators: tuple[str, ...]
     input_dtype: str
     output_dtype: str
+    inputs: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    outputs: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
-def audit(source: reader.Source) -> Audit:
+def audit(source: reader.Source, key: str | None = None) -> Audit:
     """Tell whether a file is integer-only, and if not, which operators are to blame.
 
-    Integer-only: no input, no output and no operand of an operator, in any subgraph, is a float
-    (float16 is a float). A float operator is given as "ELU -> name of its output".
-    ``input_dtype`` and ``output_dtype`` are those of the first subgraph, joined by commas where
-    there are several. Defined in lesson 07.
+    Integer-only: no input, no output and no operand of an operator is a float (float16 is a
+    float), in any subgraph; with the ``key`` of a signature, in those that it calls. Operators are
+    given by their kind and layer, "NEG (15 times, first at layer_normalization)"; the DEQUANTIZE
+    and QUANTIZE around them are named only where nothing else is float. The inputs and outputs
+    are those of the signature, by default ``serving_default``, else of the first subgraph.
+    Raises InputError for an unknown ``key``. Defined in lesson 07.
     """
-    model, table = reader.read(source), operators(source)
-    blamed = table.loc[table["float"], ["operator", "outputs"]]
-    culprits = tuple(
-        f"{name} -> {', '.join(outputs)}" for name, outputs in blamed.itertuples(index=False)
-    )
+    model, named = reader.read(source), signature.all_of_file(source)
+    first = next((s for s in named.values() if s.subgraph == 0), next(iter(named.values())))
+    default = named.get(signature.DEFAULT, first)
+    chosen = signature.choose(named, key) if key else default
+    looked_at = reader.reached(model, chosen.subgraph) if key else range(len(model.subgraphs))
+    table = _operators(model)
+    blamed = table[table["float"] & table["subgraph"].isin(looked_at)]
     ends = [
-        [reader.dtype_name(graph.tensors[index]) for index in side]
-        for graph in model.subgraphs
-        for side in (graph.inputs, graph.outputs)
+        {spec.name: _dtype(model.subgraphs[chosen.subgraph], spec) for spec in side.values()}
+        for side in (chosen.inputs, chosen.outputs)
     ]
-    float_ends = any(_is_float(dtype) for side in ends for dtype in side)
-    input_dtype, output_dtype = (", ".join(side).lower() for side in ends[:2])
-    return Audit(not float_ends and not culprits, culprits, input_dtype, output_dtype)
+    every_end = [
+        reader.dtype_name(model.subgraphs[number].tensors[index])
+        for number in looked_at
+        for side in (model.subgraphs[number].inputs, model.subgraphs[number].outputs)
+        for index in side
+    ]
+    clean = blamed.empty and not any(map(_is_float, every_end))
+    joined = (", ".join(side.values()) for side in ends)
+    return Audit(clean, _blamed(blamed), *joined, *ends)
 
 
 def multiply_accumulates(source: reader.Source) -> pd.DataFrame:
-    """Return the multiply-accumulates of each convolution and dense operator for one input.
+    """Return the multiply-accumulates of each convolution, product and recurrent layer.
 
-    ``macs`` is the number of output elements times the length of the sum behind each:
-    ``height * width * channels_in`` of the filter for CONV_2D, ``height * width`` for
-    DEPTHWISE_CONV_2D, the number of inputs for FULLY_CONNECTED. A batch (the first dimension of
-    the first input) is divided out; a dynamic dimension counts as 1. Columns: ``subgraph``,
-    ``index``, ``operator``, ``output``, ``output_shape``, ``weight_shape``, ``macs``.
+    They are for one sample: a batch that the signature counts is divided out, and an open
+    dimension counts as 1. ``macs`` is the number of output elements times the length of the sum
+    behind each: ``height * width * channels_in`` of the filter for CONV_2D, ``height * width`` for
+    DEPTHWISE_CONV_2D, the number of inputs for FULLY_CONNECTED; for a transposed convolution the
+    input elements times ``height * width * channels_out``; for a recurrent operator its weights
+    times the steps. Columns: ``subgraph``, ``index``, ``operator``, ``layer``, ``output``,
+    ``output_shape``, ``weight_shape`` (of the first weights), ``macs`` and ``remark``. What is not
+    counted has a row as well: there ``macs`` is <NA> (the column is then Int64, else int64) and
+    ``remark`` says why. Additions, activations, pooling and the like have no row.
     Defined in lesson 02.
     """
     model = reader.read(source)
-    rows = [
-        {"subgraph": number, "index": index, **_arithmetic_row(model, graph, op)}
-        for number, graph, index, op in _walk(model)
-        if reader.operator_name(model, op) in SUMMED_AXES
-    ]
-    names = ["subgraph", "index", "operator", "output", "output_shape", "weight_shape", "macs"]
-    return _frame(rows, names, subgraph=int, index=int, macs=int)
+    batches, layers = _batches(model, source), [operators for _, operators in _layers(model)]
+    passes = _looped(model)
+    rows = []
+    for number, graph, index, op in _walk(model):
+        remark = _not_counted(model, op)
+        name = reader.operator_name(model, op)
+        if remark is None and name not in _COUNTED:
+            continue
+        macs = None if remark else _macs(model, graph, op) // batches.get(number, 1)
+        row = {"subgraph": number, "index": index, "operator": name, "layer": layers[number][index]}
+        remark = remark or ("for one pass of the loop" if number in passes else "")
+        rows.append(row | _arithmetic_row(graph, op) | {"macs": macs, "remark": remark})
+    names = ["subgraph", "index", "operator", "layer", "output", "output_shape", "weight_shape"]
+    table = _frame(rows, [*names, "macs", "remark"], subgraph=int, index=int)
+    return table.astype({"macs": "Int64" if table["macs"].isna().any() else int})
 
 
-def layer_name(tensor_name: str) -> str:
-    """Return the Keras layer that a tensor's name speaks of: ``m/conv_relu/Relu;m/conv/...``: conv.
+def suspects(source: reader.Source) -> list[str]:
+    """Return what in a file's stored numbers looks wrong, one sentence each, with tensor and layer.
 
-    An operator into which the converter fused several layers bears the names of all, of which the
-    shortest is returned; of a model inside the model, the inner model's. Exporting adds a number to
-    the model's own name and to each layer's (``_1``; to a ``dense_1`` behind a ``dense`` it adds
-    ``_2``), which is taken off again. A name without layers is returned as it is.
-    Defined in lesson 11.
+    Biases at the end of their integers (the sum does not fit: the scale of the weights is far too
+    small, lesson 10), stored floats that are NaN or inf, and scales that are no positive number.
     """
-    scopes = [part.split("/") for part in tensor_name.split(";") if "/" in part]
-    names = [
-        _ADDED.sub("", layer) if _ADDED.search(model) else layer for model, layer, *_ in scopes
-    ]
-    return min(names, key=len, default=tensor_name)
+    model, found = reader.read(source), []
+    for row in tensors(source).itertuples():
+        tensor = model.subgraphs[row.subgraph].tensors[row.index]
+        where = f"{row.role} {row.name!r} of {row.layer}"
+        if row.scale is not None and not (np.isfinite(row.scale) & (np.array(row.scale) > 0)).all():
+            found.append(f"{where}: a scale is no positive number, its values mean nothing")
+        if row.dtype in ("FLOAT16", "FLOAT32", "FLOAT64") and row.bytes:
+            wrong = int((~np.isfinite(reader.stored_value(model, tensor))).sum())
+            if wrong:
+                found.append(f"{where}: {wrong} of its numbers are NaN or inf (lesson 05)")
+        elif row.role == "bias" and row.dtype in ("INT32", "INT64") and row.bytes:
+            values = reader.stored_value(model, tensor)
+            limits = np.iinfo(values.dtype)
+            full = np.flatnonzero((values == limits.max) | (values <= -limits.max))
+            if full.size:
+                found.append(
+                    f"{where}: {full.size} of {values.size} values do not fit into {values.dtype}, "
+                    f"the first in channel {full[0]}: its weights are too small (lesson 10)"
+                )
+    return found
 
 
 def _walk(model: schema.ModelT) -> Iterator[tuple[int, schema.SubGraphT, int, schema.OperatorT]]:
     for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.operators):
             yield number, graph, index, op
+
+
+def _layers(model: schema.ModelT) -> list[tuple[list[str], list[str]]]:
+    """The layers of the tensors and of the operators, subgraph by subgraph."""
+    names = (reader.text(tensor.name) for graph in model.subgraphs for tensor in graph.tensors)
+    layer = layer_names.finder(names)
+    return [layer_names.of_graph(graph, layer) for graph in model.subgraphs]
 
 
 def _frame(rows: list[dict], columns: list[str], **types: type) -> pd.DataFrame:
@@ -174,6 +254,21 @@ def _frame(rows: list[dict], columns: list[str], **types: type) -> pd.DataFrame:
 
 def _is_float(dtype: str) -> bool:
     return "FLOAT" in dtype or "COMPLEX" in dtype
+
+
+def _dtype(graph: schema.SubGraphT, spec: signature.TensorSpec) -> str:
+    return reader.dtype_name(graph.tensors[spec.index]).lower()
+
+
+def _blamed(table: pd.DataFrame) -> tuple[str, ...]:
+    """The kinds of float operators, each with how often and where."""
+    real = table[~table["operator"].isin(["DEQUANTIZE", "QUANTIZE"])]
+    found = []
+    for name, rows in (table if real.empty else real).groupby("operator", sort=False):
+        layer = rows["layer"].iloc[0]
+        times = f"{name} ({len(rows)} times, first at {layer})"
+        found.append(f"{name} at {layer}" if len(rows) == 1 else times)
+    return tuple(found)
 
 
 def _operator_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
@@ -211,16 +306,25 @@ def _parameters(model: schema.ModelT, graph: schema.SubGraphT) -> dict[int, str]
     found = {}
     for op in reversed(graph.operators):
         name = reader.operator_name(model, op)
-        slots = PARAMETERS.get(name, {})
-        if name == "DEQUANTIZE":  # float16 files: what it unpacks has the role of its result
+        slots = ROLES.get(name, {})
+        if name in ("DEQUANTIZE", "DENSIFY"):  # what they unpack has the role of their result
             slots = dict(enumerate(found.get(output) for output in op.outputs))
         for position, tensor in enumerate(op.inputs):
-            if slots.get(position):
+            if slots.get(position) and not (tensor >= 0 and _counts(graph.tensors[tensor])):
                 found.setdefault(tensor, slots[position])
     return found
 
 
-def _tensor_row(model: schema.ModelT, tensor: schema.TensorT) -> dict:
+def _counts(tensor: schema.TensorT) -> bool:
+    """Whole numbers that stand for themselves, such as the sizes that a GATHER picks from."""
+    quantization = tensor.quantization
+    scaled = quantization is not None and quantization.scale is not None
+    return reader.dtype_name(tensor) in ("INT32", "INT64", "BOOL", "STRING") and not (
+        scaled and len(quantization.scale)
+    )
+
+
+def _tensor_row(model: schema.ModelT, graph: schema.SubGraphT, tensor: schema.TensorT) -> dict:
     return {
         "name": reader.text(tensor.name),
         "shape": tuple(tensor.shape),
@@ -228,38 +332,101 @@ def _tensor_row(model: schema.ModelT, tensor: schema.TensorT) -> dict:
         "dtype": reader.dtype_name(tensor),
         "bytes": reader.stored_bytes(model, tensor).size,
         "buffer": tensor.buffer,
-        **_quantization(tensor.quantization),
+        "sparse": tensor.sparsity is not None,
+        **_quantization(model, graph, tensor),
     }
 
 
-def _quantization(parameters: schema.QuantizationParametersT | None) -> dict:
+def _quantization(model: schema.ModelT, graph: schema.SubGraphT, tensor: schema.TensorT) -> dict:
+    parameters, blocks = tensor.quantization, reader.block_tensors(tensor)
+    if blocks:
+        values = [reader.stored_value(model, graph.tensors[index]) for index in blocks]
+        if values[0] is None:
+            raise reader.damaged("a tensor in blocks has no scales")
+        scale = values[0].astype(np.float32)
+        zero_point = values[1] if len(values) > 1 else np.zeros(scale.shape, int)
+        return _scales("blockwise", scale, zero_point)
     if parameters is None or parameters.scale is None or not len(parameters.scale):
-        return {"granularity": "none"} | dict.fromkeys(
-            ("scale", "zero_point", "quantized_dimension")
-        )
+        return _scales("none")
     scale, zero_point = np.array(parameters.scale), np.array(reader.integers(parameters.zeroPoint))
-    if len(zero_point) != len(scale):
-        raise reader.damaged(f"a tensor has {len(scale)} scales and {len(zero_point)} zero points")
-    one = len(scale) == 1
+    if len(scale) == 1:
+        return _scales("per-tensor", float(scale[0]), int(zero_point[0]))
+    return _scales("per-channel", scale, zero_point, parameters.quantizedDimension)
+
+
+def _scales(granularity: str, scale=None, zero_point=None, axis: int | None = None) -> dict:
+    names = ("granularity", "scale", "zero_point", "quantized_dimension")
+    return dict(zip(names, (granularity, scale, zero_point, axis), strict=True))
+
+
+_RECURRENT = [name for name in ROLES if "LSTM" in name or "RNN" in name or name == "SVDF"]
+_COUNTED = (*SUMMED_AXES, "TRANSPOSE_CONV", "CONV_3D", "CONV_3D_TRANSPOSE", "BATCH_MATMUL")
+_COUNTED = (*_COUNTED, *_RECURRENT)
+
+
+def _macs(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> int:
+    name = reader.operator_name(model, op)
+    shapes = [graph.tensors[i].shape if i >= 0 else [0] for i in op.inputs]
+    needed = 3 if "TRANSPOSE" in name else 2
+    if len(shapes) < needed or not op.outputs or shapes[1] == [0] or not shapes[0]:
+        raise reader.damaged("a convolution or dense operator has no weights or no output")
+    outputs = math.prod(graph.tensors[op.outputs[0]].shape)
+    if name in SUMMED_AXES:
+        return outputs * math.prod(shapes[1][SUMMED_AXES[name]])
+    if name == "TRANSPOSE_CONV":  # of (out, height, width, in)
+        return math.prod(shapes[2]) * math.prod(shapes[1][:3])
+    if name == "CONV_3D_TRANSPOSE":  # of (depth, height, width, out, in)
+        return math.prod(shapes[2]) * math.prod(shapes[1][:4])
+    if name == "CONV_3D":  # of (depth, height, width, in, out)
+        return outputs * math.prod(shapes[1][:4])
+    if name == "BATCH_MATMUL":
+        turned = getattr(op.builtinOptions, "adjX", False)
+        return outputs * shapes[0][-2 if turned and len(shapes[0]) > 1 else -1]
+    weights = [place for place, role in ROLES[name].items() if role == "weight"]
+    held = sum(math.prod(shapes[place]) for place in weights if place < len(shapes))
+    return math.prod(shapes[0][:-1]) * held  # each weight once a step, in whatever order
+
+
+def _arithmetic_row(graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
+    output = graph.tensors[op.outputs[0]] if op.outputs else None
+    weights = [graph.tensors[i].shape for i in op.inputs[1:] if i >= 0]
     return {
-        "granularity": "per-tensor" if one else "per-channel",
-        "scale": float(scale[0]) if one else scale,
-        "zero_point": int(zero_point[0]) if one else zero_point,
-        "quantized_dimension": None if one else parameters.quantizedDimension,
+        "output": "" if output is None else reader.text(output.name),
+        "output_shape": () if output is None else tuple(output.shape),
+        "weight_shape": tuple(weights[0]) if weights else (),
     }
 
 
-def _arithmetic_row(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> dict:
-    if len(op.inputs) < 2 or op.inputs[1] < 0 or not op.outputs:
-        raise reader.damaged("a convolution or dense operator has no weights or no output")
-    weight, output = graph.tensors[op.inputs[1]], graph.tensors[op.outputs[0]]
+def _not_counted(model: schema.ModelT, op: schema.OperatorT) -> str | None:
+    """Why an operator with arithmetic is not counted; None where it is, or has none."""
     name = reader.operator_name(model, op)
-    batch = graph.tensors[graph.inputs[0]].shape[:1] if graph.inputs else []
-    terms = math.prod(weight.shape[SUMMED_AXES[name]])
+    called = {n for first in reader.called_subgraphs(op) for n in reader.reached(model, first)}
+    if called and name != "CALL_ONCE":
+        within = [o for number in called for o in model.subgraphs[number].operators]
+        if any(reader.operator_name(model, o) in _COUNTED for o in within):
+            loop = "a loop: its body is listed, for one pass"
+            return loop if name == "WHILE" else "calls other subgraphs, which are listed"
+    if reader.is_custom(model, op):
+        return "a custom operator: not counted"
+    heavy = name.startswith(("STABLEHLO_", "OPERATOR_")) or name in ("RFFT2D", "LSH_PROJECTION")
+    return "not counted" if heavy else None
+
+
+def _looped(model: schema.ModelT) -> set[int]:
+    """The subgraphs that a loop repeats."""
     return {
-        "operator": name,
-        "output": reader.text(output.name),
-        "output_shape": tuple(output.shape),
-        "weight_shape": tuple(weight.shape),
-        "macs": math.prod(output.shape) * terms // max(math.prod(batch), 1),
+        number
+        for _, _, _, op in _walk(model)
+        if reader.operator_name(model, op) == "WHILE"
+        for first in reader.called_subgraphs(op)
+        for number in reader.reached(model, first)
+    }
+
+
+def _batches(model: schema.ModelT, source: reader.Source) -> dict[int, int]:
+    """How many samples a call of each subgraph takes, by the signature that reaches it."""
+    return {
+        number: found.batch or 1
+        for found in signature.all_of_file(source).values()
+        for number in reader.reached(model, found.subgraph)
     }
