@@ -17,8 +17,8 @@ from filelock import FileLock
 from lessons_lib import files
 
 FOLDER = files.ROOT / "artifacts" / "tests"
-MAKERS = ("kept.py", "reference.py", "tiny_models.py")  # of this folder
-PACKAGES = ("tensorflow", "keras", "numpy", "flatbuffers")
+MAKERS = ("kept.py", "reference.py", "tiny_models.py", "any_models.py")  # of this folder
+PACKAGES = ("tensorflow", "keras", "numpy", "flatbuffers", "ai-edge-litert")
 
 
 def kept(name: str, make: Callable[[], Any]) -> Any:
