@@ -1,0 +1,221 @@
+"""Small models of all kinds, untrained: what their owners bring, not what the course makes.
+
+A function of this module returns a Keras model, or a ``tf.Module`` with its signatures by key.
+"""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from kept import kept
+from lessons_lib import by_tensorflow, samples, sources
+from lessons_lib.system.quiet import quiet, tensorflow
+from tiny_models import fresh_keras
+
+
+def two_ends():
+    """Two inputs, with names that are no Python names, and two outputs."""
+    keras = fresh_keras()
+    first, second = keras.Input((6,), name="my-input"), keras.Input((4,), name="b.x")
+    both = keras.layers.Concatenate()([first, second])
+    hidden = keras.layers.Dense(48, activation="relu")(both)
+    hidden = keras.layers.Dense(48, activation="relu")(hidden)
+    price = keras.layers.Dense(1, name="price")(hidden)
+    kind = keras.layers.Dense(3, activation="softmax", name="kind")(hidden)
+    return keras.Model([first, second], {"price": price, "kind": kind})
+
+
+def tokens():
+    """Twelve int32 tokens in, three probabilities out."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((12,), dtype="int32", name="ids"),
+            keras.layers.Embedding(500, 16),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def bytes_in():
+    """A uint8 image, scaled inside."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3), dtype="uint8", name="image"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(48, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(5, activation="softmax"),
+        ]
+    )
+
+
+def any_size():
+    """An image whose height and width are open."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3), name="image"),
+            keras.layers.Conv2D(48, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def four_at_once():
+    """An image model that is saved for four images a call: see ``save``."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3), batch_size=4, name="image"),
+            keras.layers.Conv2D(12, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def binary():
+    """One sigmoid."""
+    keras = fresh_keras()
+    hidden = keras.layers.Dense(48, activation="relu")
+    last = keras.layers.Dense(1, activation="sigmoid")
+    return keras.Sequential([keras.Input((40,), name="x"), hidden, last])
+
+
+def mask():
+    """A class for each pixel."""
+    keras = fresh_keras()
+    layer = keras.layers.Conv2D(3, 3, padding="same", activation="softmax")
+    return keras.Sequential([keras.Input((8, 8, 4), name="image"), layer])
+
+
+def lstm():
+    """A rolled LSTM: a loop, on which the converter dies along the integer paths."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((8, 3), batch_size=1, name="x"),
+            keras.layers.LSTM(6),
+            keras.layers.Dense(2),
+        ]
+    )
+
+
+def rank_1():
+    """One number a sample, without an axis of its own: shape (N,)."""
+    return _module(lambda x: {"y": 3 * x + 1}, x=(None,))
+
+
+def scalar():
+    """One number in, one out, of shape ()."""
+    return _module(lambda x: {"y": 2 * x}, x=())
+
+
+def no_batch():
+    """A whole recording in, five whole ones out: no dimension counts samples."""
+    weights = np.random.default_rng(0).normal(size=(5, 40, 40)).astype(np.float32) / 10
+    return _module(lambda wave: {"bands": tensorflow().linalg.matvec(weights, wave)}, wave=(40,))
+
+
+def other_rows():
+    """One sample in, in four rows out."""
+    weights = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+
+    def split(x):
+        tf = tensorflow()
+        return {"y": tf.reshape(tf.matmul(x, weights), (4, 2, 8))}
+
+    return _module(split, x=(1, 2, 4, 8))
+
+
+def summed():
+    """Its output is a sum over the batch, so that samples must come one by one."""
+    return _module(lambda x: {"y": tensorflow().reduce_sum(x * x, 0, keepdims=True)}, x=(None, 8))
+
+
+def state():
+    """It smooths what comes, with a variable that keeps the last value."""
+    tf = tensorflow()
+    weights = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    module = tf.Module()
+    module.last = tf.Variable(tf.zeros((1, 4)), trainable=False)
+
+    def smooth(x):
+        y = 0.5 * module.last + tf.matmul(x, weights)
+        module.last.assign(y)
+        return {"y": tf.nn.relu(y)}
+
+    return module, {"serving_default": _traced(smooth, x=(1, 8))}
+
+
+def two_signatures():
+    """``serving_default`` adds one; ``embed``, which comes first in the alphabet, multiplies."""
+    return _module(
+        lambda x: {"y": x + 1},
+        x=(None, 4),
+        embed=_traced(lambda x: {"vector": 100 * x}, x=(None, 4)),
+    )
+
+
+def no_default():
+    """Two signatures, neither of which is the default."""
+    module, signatures = two_signatures()
+    signatures["predict"] = signatures.pop("serving_default")
+    return module, signatures
+
+
+def _traced(function, **shapes):
+    tf = tensorflow()
+    specs = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
+    return tf.function(function, input_signature=specs)
+
+
+def _module(function, embed=None, **shapes):
+    """A module with ``function`` as its default signature, and another one where it is given."""
+    module = tensorflow().Module()
+    signatures = {"serving_default": _traced(function, **shapes)}
+    if embed is not None:
+        signatures["embed"] = embed
+    module.functions = list(signatures.values())
+    return module, signatures
+
+
+def save(model, folder) -> Path:
+    """Write a model of this module as a SavedModel, with the batch that it was built with."""
+    if isinstance(model, tuple):
+        module, signatures = model
+        with quiet():
+            tensorflow().saved_model.save(module, str(folder), signatures=signatures)
+        return Path(folder)
+    return sources.save(model, folder, batch_size=model.inputs[0].shape[0])
+
+
+def keras_file(model, file) -> Path:
+    """Write a Keras model as ``.keras`` or ``.h5``."""
+    with quiet():
+        model.save(file)
+    return Path(file)
+
+
+@functools.cache
+def converted(name: str, path: str = "float32") -> bytes:
+    """The bytes of a model of this module, by name, along a path; of random samples."""
+    return kept(f"any_{name}_{path}", lambda: _converted(name, path))
+
+
+def _converted(name: str, path: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        folder = save(globals()[name](), Path(place, "model"))
+        dataset = None if path == "float32" else drawn(folder, 200)
+        return by_tensorflow.converted(folder, path, dataset, None, None)[0]  # in this process
+
+
+def drawn(saved_model, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random samples for a SavedModel."""
+    return samples.drawn(sources.signature(saved_model), count, seed)
