@@ -176,8 +176,9 @@ def _by_name(x: Any, signature: Signature) -> dict[str, Any]:
         return dict(zip(names, parts, strict=True))
     kinds = ", ".join(type(part).__name__ for part in parts) or "nothing"
     raise InputError(
-        f"the model has {len(names)} inputs, {', '.join(names)}; given: {kinds}. Give a dictionary "
-        "by name, {" + ", ".join(f"{name!r}: array" for name in names) + "} (lesson 01)"
+        f"the model takes {', '.join(names)}; given: {kinds}. Give a dictionary by name, {{"
+        + ", ".join(f"{name!r}: array" for name in names)
+        + "} (lesson 01)"
     )
 
 
