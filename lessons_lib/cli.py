@@ -128,7 +128,8 @@ def lab(ctx: typer.Context, folder: Folder = None) -> None:
 @app.command()
 def scoreboard(
     model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A SavedModel; else the course's mnist_cnn.")
+        Path | None,
+        typer.Option(metavar="MODEL", help="A SavedModel, .keras, .h5 or .tflite; else mnist_cnn."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows there as JSON.")
@@ -141,6 +142,9 @@ def scoreboard(
     with err.status("Converting along each path and measuring, about a minute ..."):
         source = model if model is not None else training.reference("mnist_cnn")
         rows = board.build(source, files.artifacts("scoreboard"))
+    for row in rows:
+        if row.failure:
+            err.print(f"[bold red]No {row.name}:[/] {escape(row.failure)}", soft_wrap=True)
     lines = board.text(rows)
     others = [name for name in lines[0] if name not in ("path", *_COST)]
     out.print(_scoreboard_table("What each path costs", lines, _COST))

@@ -36,8 +36,7 @@ def convert(
     cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
     """
     lane = "litert" if _is_tflite(source) else "tensorflow"
-    every = paths.ALL if lane == "litert" else paths.PATHS
-    wanted = [paths.get(name).name for name in (every if names is None else names)]
+    wanted = [paths.get(name).name for name in (names_for(source) if names is None else names)]
     directory = Path(directory).absolute()
     with tempfile.TemporaryDirectory(prefix="lessons-") as folder, _picklable(source) as given:
         spool, reason = _spooled(representative_dataset, wanted, Path(folder, "samples"))
@@ -47,6 +46,11 @@ def convert(
         if result.ok:
             sandbox.trust(result.file, "xnnpack")
     return results
+
+
+def names_for(source: Any) -> tuple[str, ...]:
+    """Return the paths that there are from a source: LiteRT's quantizer has more of them."""
+    return tuple(paths.ALL if _is_tflite(source) else paths.PATHS)
 
 
 def _is_tflite(source: Any) -> bool:

@@ -1,19 +1,24 @@
-"""All seven paths of one SavedModel in one checked table."""
+"""Every path of an image classifier in one checked table, also the paths that failed."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lessons_lib.convert import calibration, every_path
-from lessons_lib.errors import CalibrationError, InputError
+from lessons_lib.errors import InputError
 from lessons_lib.judge import benchmark, evaluate
 from lessons_lib.models import data
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files
 from lessons_lib.tflite import tables
+
+# What models of images are usually trained on: the darkest and the lightest pixel.
+RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+_NOTHING = float("nan")
 
 
 @dataclass(frozen=True)
@@ -24,84 +29,135 @@ class Row:
     ``_low`` and ``_high`` bound Wilson's 95 % interval; ``latency_us`` is the median for one image
     on one thread. ``gained``, ``lost`` and ``p_value`` compare with float32 (``evaluate.Flips``).
     What ends in ``_hard`` (``accuracy_hard_low``: the interval) is measured on the hard test
-    images, ``data.Dataset.hard``.
+    images, ``data.Dataset.hard``. A path without a file has ``failure``, the reason, and NaN.
     """
 
     name: str
-    file: str
-    bytes: int
-    ratio: float
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    agreement: float
-    latency_us: float
-    integer_only: bool
-    input_dtype: str
-    output_dtype: str
-    gained: int
-    lost: int
-    p_value: float
-    accuracy_hard: float
-    accuracy_hard_low: float
-    accuracy_hard_high: float
-    gained_hard: int
-    lost_hard: int
-    p_hard: float
+    file: str = ""
+    bytes: int = 0
+    ratio: float = _NOTHING
+    accuracy: float = _NOTHING
+    accuracy_low: float = _NOTHING
+    accuracy_high: float = _NOTHING
+    agreement: float = _NOTHING
+    latency_us: float = _NOTHING
+    integer_only: bool = False
+    input_dtype: str = ""
+    output_dtype: str = ""
+    gained: int = 0
+    lost: int = 0
+    p_value: float = _NOTHING
+    accuracy_hard: float = _NOTHING
+    accuracy_hard_low: float = _NOTHING
+    accuracy_hard_high: float = _NOTHING
+    gained_hard: int = 0
+    lost_hard: int = 0
+    p_hard: float = _NOTHING
+    failure: str = ""
 
 
 def build(
-    saved_model: str | os.PathLike,
+    source: Any,
     out_dir: str | os.PathLike,
     dataset: data.Dataset | None = None,
     samples: int = 100,
+    value_range: tuple[float, float] | None = None,
 ) -> list[Row]:
-    """Convert ``saved_model`` along all paths into ``out_dir``, run each, and return the rows.
+    """Convert a model along all paths into ``out_dir``, run each, and return the rows.
 
-    ``dataset`` (default: the embedded digits) gives ``samples`` calibration images and the
-    test split. Raises InputError when the model does not fit the dataset, and what
+    ``source`` is what ``every_path.convert`` takes. ``dataset`` (default: the embedded digits)
+    gives ``samples`` calibration images and the test split. ``value_range``: what the darkest and
+    the lightest pixel were in training; None tries RANGES on the float model and takes the one
+    that it answers best. A path that fails is a row with its reason. Raises InputError when the
+    model does not fit the dataset or answers no better than by guessing, and what
     ``every_path.convert`` raises. Defined in lesson 08.
     """
     dataset = dataset or data.load("mnist")
-    samples_of = calibration.representative_dataset(dataset.calibration, samples)
-    try:
-        written = every_path.convert(saved_model, samples_of, out_dir)
-    except CalibrationError as error:  # the samples are ours, so it is the model that differs
-        raise _unfit(saved_model, dataset, str(error)) from error
-    outputs = Model(written["float32"]).output_shape
-    if outputs != (len(dataset.class_names),):
-        raise _unfit(saved_model, dataset, f"it has outputs of shape {outputs}")
-    return measure(written, dataset)
+    made = every_path.convert(source, None, out_dir, names=["float32"])
+    float32 = Model(made["float32"])
+    _require_fit(float32, dataset, source)
+    value_range = value_range or found_range(float32, dataset)
+    images = _scaled(dataset.calibration, float32, value_range)
+    samples_of = calibration.representative_dataset(images, samples)
+    names = [name for name in every_path.names_for(source) if name != "float32"]
+    made |= every_path.convert(source, samples_of, out_dir, names=names)
+    return measure(made, dataset, value_range)
 
 
-def _unfit(saved_model: str | os.PathLike, dataset: data.Dataset, reason: str) -> InputError:
-    shape = "x".join(map(str, dataset.test.pixels.shape[1:]))
-    return InputError(
-        f"{files.display_path(saved_model)} cannot be measured on {dataset.name}: the model must "
-        f"take {shape} images and give {len(dataset.class_names)} probabilities; {reason}"
-    )
+def _require_fit(model: Model, dataset: data.Dataset, source: Any) -> None:
+    ends, shape = model.signature, dataset.test.pixels.shape[1:]
+    fits = len(ends.inputs) == len(ends.outputs) == 1 and ends.in_batches
+    if not fits or (model.input_shape, model.output_shape) != (shape, (len(dataset.class_names),)):
+        name = files.display_path(source) if isinstance(source, str | os.PathLike) else "the model"
+        raise InputError(
+            f"{name} cannot be measured on {dataset.name}: the model must take "
+            f"{'x'.join(map(str, shape))} images and give {len(dataset.class_names)} "
+            f"probabilities; it has {ends} (lesson 08)"
+        )
 
 
-def measure(written: dict[str, Path], dataset: data.Dataset) -> list[Row]:
+def found_range(model: Model, dataset: data.Dataset) -> tuple[float, float]:
+    """Return the one of RANGES in which a float model answers the calibration images best.
+
+    Raises InputError, with all accuracies, when that is no better than guessing.
+    """
+    split = dataset.calibration
+    found = {
+        ends: evaluate.accuracy(model.classes(_scaled(split, model, ends)), split.labels)
+        for ends in RANGES
+    }
+    best = max(found, key=lambda ends: found[ends].value)
+    guess = np.bincount(split.labels).max() / len(split.labels)
+    if found[best].low <= guess:
+        tried = ", ".join(f"{low:g} to {high:g}: {a.value:.1%}" for (low, high), a in found.items())
+        raise InputError(
+            f"the float model is no better than guessing on {dataset.name} (images from {tried}; "
+            f"guessing: {guess:.1%}): its scaling or its order of classes is another one, and no "
+            "quantization can be judged. Pass value_range=(darkest, lightest) as in training "
+            "(lesson 08)"
+        )
+    return best
+
+
+def _scaled(split: data.Split, model: Model, value_range: tuple[float, float]) -> np.ndarray:
+    """The images as the model was trained on them; a model of bytes takes the pixels."""
+    if model.input_dtype == np.uint8 and not model.input_scale:
+        return split.pixels
+    low, high = np.float32(value_range)
+    return low + split.images * (high - low) if value_range != RANGES[0] else split.images
+
+
+def measure(
+    written: Mapping[str, os.PathLike],
+    dataset: data.Dataset,
+    value_range: tuple[float, float] = RANGES[0],
+) -> list[Row]:
     """Return a row for each converted file, compared with that of ``float32``.
 
-    Measured on ``dataset.test`` and ``dataset.hard``. Raises InputError when ``written`` has no
-    ``float32``.
+    ``written``: files by path, or what ``every_path.convert`` returned; a path that failed there
+    is a row with its reason. Measured on ``dataset.test`` and ``dataset.hard``. Raises InputError
+    when ``written`` has no ``float32``.
     """
     if "float32" not in written:
         raise InputError(f"no float32 among {', '.join(written)}: it is what all are compared with")
-    models = {name: Model(file) for name, file in written.items()}
-    images = {"clean": dataset.test.images, "hard": dataset.hard.images}
+    failed = {name: file.reason for name, file in written.items() if not getattr(file, "ok", True)}
+    models = {name: Model(file) for name, file in written.items() if name not in failed}
+    images = {
+        kind: _scaled(split, models["float32"], value_range)
+        for kind, split in (("clean", dataset.test), ("hard", dataset.hard))
+    }
     found = {
         kind: {name: model.classes(images[kind]) for name, model in models.items()}
         for kind in images
     }
     latency = benchmark.latency(models, images["clean"])["median_us"]
-    size = {name: file.stat().st_size for name, file in written.items()}
+    size = {name: os.stat(written[name]).st_size for name in models}
     return [
-        Row(
+        Row(name=name, failure=str(failed[name]))
+        if name in failed
+        else Row(
             name=name,
-            file=str(file.absolute()),
+            file=os.path.abspath(file),
             bytes=size[name],
             ratio=size["float32"] / size[name],
             latency_us=float(latency[name]),
@@ -145,7 +201,7 @@ def frame(rows: list[Row]) -> pd.DataFrame:
 
 
 def text(rows: list[Row]) -> list[dict[str, str]]:
-    """Return the rows as a reader sees them: rounded, with units in the keys."""
+    """Return the rows as a reader sees them: rounded, with units in the keys; without failures."""
     return [
         {
             "path": row.name,
@@ -162,6 +218,7 @@ def text(rows: list[Row]) -> list[dict[str, str]]:
             "input / output": f"{row.input_dtype} / {row.output_dtype}",
         }
         for row in rows
+        if not row.failure
     ]
 
 
