@@ -539,6 +539,158 @@ def larger_or_smaller(draw, operator, dtype):
     return case(operator, schema.MaximumMinimumOptionsT(), x, constants, y, "", runtimes)
 
 
+# ---- moved, resized, split
+
+
+@st.composite
+def resize(draw, operator, dtype="int8"):
+    x = in_dtype(draw(images), dtype)
+    size = [draw(st.integers(1, 12)), draw(st.integers(1, 12))]
+    align = draw(st.booleans())
+    kind = getattr(schema, f"{operator.title().replace('_', '')}OptionsT")
+    options = kind(alignCorners=align, halfPixelCenters=not align and draw(st.booleans()))
+    y = output((len(x.array), *size, x.shape[3]), x.scale, x.zero_point, dtype.upper())
+    constants = [integers("size", size)]
+    what = f"to {size}, align {align}, half {options.halfPixelCenters}"
+    nearest = operator == "RESIZE_NEAREST_NEIGHBOR"
+    known = {"int8": ("reference", "tflm", "xnnpack"), "uint8": ("xnnpack",)}.get(dtype, LITERT)
+    return case(operator, options, x, constants, y, what, RUNTIMES if nearest else known)
+
+
+@st.composite
+def transpose_conv(draw, dtype="int8", bias=True):
+    x, filters = in_dtype(draw(images), dtype), draw(CHANNELS)
+    size = [draw(st.integers(1, 4)) for _ in range(2)]
+    strides = [draw(st.integers(1, 3)) for _ in range(2)]
+    same = draw(st.booleans())
+    sides = [
+        side * stride if same else (side - 1) * stride + max(n, stride)
+        for side, stride, n in zip(x.shape[1:3], strides, size, strict=True)
+    ]
+    kernel = (filters, *size, x.shape[3])
+    constants, scale = draw(weighted(x, kernel, 0, np.prod(kernel[1:]), bias))
+    options = schema.TransposeConvOptionsT(
+        padding=schema.Padding.SAME if same else schema.Padding.VALID,
+        strideH=strides[0],
+        strideW=strides[1],
+        quantizedBiasType=bias_type(constants),
+    )
+    shape = (len(x.array), *sides, filters)
+    y = output(shape, scale, any_zero_point(draw, dtype), dtype.upper())
+    constants = [integers("shape", shape), *constants]
+    order = [1, 2, 0, 3][: 3 + bias]
+    what = f"{size} by {strides} same {same}"
+    return case("TRANSPOSE_CONV", options, x, constants, y, what, runtimes_for(dtype), order)
+
+
+@st.composite
+def transpose(draw, dtype="int8"):
+    x = in_dtype(draw(images | rows), dtype)
+    order = draw(st.permutations(range(len(x.shape))))
+    y = output(x.array.transpose(order).shape, x.scale, x.zero_point, dtype.upper())
+    constants = [integers("order", order)]
+    return case("TRANSPOSE", schema.TransposeOptionsT(), x, constants, y, f"{order}")
+
+
+@st.composite
+def split(draw, sizes_given):
+    x, axis = draw(images), draw(st.sampled_from([1, 2, 3]))
+    length = x.shape[axis]
+    if sizes_given:
+        sizes = [draw(st.integers(1, length))]
+        sizes += [length - sizes[0]] if sizes[0] < length else []
+        constants = [integers("sizes", sizes), integers("axis", axis)]
+        operator, options, order = "SPLIT_V", schema.SplitVOptionsT(len(sizes)), [0, 1, 2]
+    else:
+        parts = draw(st.sampled_from([n for n in range(1, length + 1) if length % n == 0]))
+        sizes, constants = [length // parts] * parts, [integers("axis", axis)]
+        operator, options, order = "SPLIT", schema.SplitOptionsT(parts), [1, 0]
+    ys = []
+    for number, size in enumerate(sizes):
+        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+        ys.append(tensor(f"y{number}", "INT8", shape, x.scale, x.zero_point))
+    return case(operator, options, x, constants, ys, f"{axis} {sizes}", order=order)
+
+
+@st.composite
+def slice_(draw):
+    x = draw(images)
+    begin = [0, *(draw(st.integers(0, side - 1)) for side in x.shape[1:])]
+    size = [draw(st.integers(1, side - first)) for side, first in zip(x.shape, begin, strict=True)]
+    size[0] = x.shape[0]
+    constants = [integers("begin", begin), integers("size", size)]
+    y = output(tuple(size), x.scale, x.zero_point)
+    return case("SLICE", schema.SliceOptionsT(), x, constants, y, f"{begin} {size}")
+
+
+@st.composite
+def strided_slice(draw):
+    x = draw(images)
+    cuts = []
+    for side in x.shape[1:]:
+        first, step = draw(st.integers(0, side - 1)), draw(st.integers(1, 3))
+        cuts.append((first, draw(st.integers(first + 1, side)), step))
+    begin, end, steps = ([first, *(cut[n] for cut in cuts)] for n, first in enumerate((0, 0, 1)))
+    wanted = x.array[:, *(slice(*cut) for cut in cuts)]
+    y = output(wanted.shape, x.scale, x.zero_point)
+    constants = [integers("begin", begin), integers("end", end), integers("steps", steps)]
+    options = schema.StridedSliceOptionsT(beginMask=1, endMask=1)
+    return case("STRIDED_SLICE", options, x, constants, y, f"{cuts}")
+
+
+@st.composite
+def arg_max(draw, operator):
+    x, axis = draw(images), draw(st.sampled_from([1, 2, 3, -1]))
+    array = (x.array // 32).astype(np.int8)  # equal ones
+    kind = schema.ArgMaxOptionsT if operator == "ARG_MAX" else schema.ArgMinOptionsT
+    y = tensor("y", "INT32", array.max(axis=axis).shape)
+    options = kind(outputType=schema.TensorType.INT32)
+    x = Source(array, x.scale, x.zero_point)
+    return case(operator, options, x, [integers("axis", axis)], y, f"{axis}")
+
+
+@st.composite
+def reduce_extreme(draw, operator):
+    x, keep = draw(images), draw(st.booleans())
+    axes = draw(st.sampled_from([(1, 2), (1,), (3,), (1, 2, 3)]))
+    y = output(x.array.max(axis=axes, keepdims=keep).shape, x.scale, x.zero_point)
+    constants = [integers("axes", axes)]
+    return case(operator, schema.ReducerOptionsT(keep), x, constants, y, f"{axes} {keep}")
+
+
+@st.composite
+def tile(draw):
+    x = draw(images)
+    times = [1, *(draw(st.integers(1, 2)) for _ in range(3))]
+    y = output(np.tile(x.array, times).shape, x.scale, x.zero_point)
+    return case("TILE", schema.TileOptionsT(), x, [integers("times", times)], y, f"{times}", LITERT)
+
+
+@st.composite
+def unpack(draw):
+    x, axis = draw(images), draw(st.sampled_from([1, 2, 3]))
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    count = x.shape[axis]
+    ys = [tensor(f"y{n}", "INT8", shape, x.scale, x.zero_point) for n in range(count)]
+    return case("UNPACK", schema.UnpackOptionsT(count, axis), x, [], ys, f"{axis}")
+
+
+@st.composite
+def gather(draw, dtype):
+    """From a table by tokens, as an embedding does."""
+    table = draw(inputs((draw(st.integers(1, 20)), draw(st.integers(1, 8)))))
+    shape = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    tokens = draw(generators).integers(0, len(table.array), shape).astype(dtype)
+    ends = [
+        tensor("x", dtype.upper(), shape),
+        tensor("table", "INT8", table.shape, table.scale, table.zero_point, data=table.array),
+        output((*shape, table.shape[1]), table.scale, table.zero_point),
+    ]
+    operators = [("GATHER", schema.GatherOptionsT(axis=0), [1, 0], [2])]
+    runtimes = RUNTIMES if dtype == "int32" else LITERT
+    return Case(assemble(ends, operators, [0], [2]), tokens, f"GATHER by {dtype} {shape}", runtimes)
+
+
 OPERATORS = {
     "CONV_2D": conv_2d(),
     "CONV_2D without bias": conv_2d(bias=False),
@@ -594,4 +746,25 @@ OPERATORS = {
     "ADD int16": two_sides("ADD", "int16", schema.AddOptionsT),
     "MAXIMUM": larger_or_smaller("MAXIMUM", "int8"),
     "MINIMUM int16": larger_or_smaller("MINIMUM", "int16"),
+    "RESIZE_NEAREST_NEIGHBOR": resize("RESIZE_NEAREST_NEIGHBOR"),
+    "RESIZE_BILINEAR": resize("RESIZE_BILINEAR"),
+    "RESIZE_BILINEAR uint8": resize("RESIZE_BILINEAR", "uint8"),
+    "RESIZE_BILINEAR int16": resize("RESIZE_BILINEAR", "int16"),
+    "TRANSPOSE_CONV": transpose_conv(),
+    "TRANSPOSE_CONV without bias": transpose_conv(bias=False),
+    "TRANSPOSE_CONV int16": transpose_conv("int16"),
+    "TRANSPOSE": transpose(),
+    "TRANSPOSE int16": transpose("int16"),
+    "SPLIT": split(False),
+    "SPLIT_V": split(True),
+    "SLICE": slice_(),
+    "STRIDED_SLICE": strided_slice(),
+    "ARG_MAX": arg_max("ARG_MAX"),
+    "ARG_MIN": arg_max("ARG_MIN"),
+    "REDUCE_MAX": reduce_extreme("REDUCE_MAX"),
+    "REDUCE_MIN": reduce_extreme("REDUCE_MIN"),
+    "TILE": tile(),
+    "UNPACK": unpack(),
+    "GATHER": gather("int32"),
+    "GATHER int64": gather("int64"),
 }

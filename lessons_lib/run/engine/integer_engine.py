@@ -25,7 +25,15 @@ from threadpoolctl import ThreadpoolController
 
 from lessons_lib.errors import FloatError, InputError, ModelFileError
 from lessons_lib.numbers.fixed_point import IntegersOnly
-from lessons_lib.run.engine import curves, elementwise, reduced, shapes, weighted, windows
+from lessons_lib.run.engine import (
+    curves,
+    elementwise,
+    reduced,
+    resized,
+    shapes,
+    weighted,
+    windows,
+)
 from lessons_lib.run.engine.apart import rows_are_apart
 from lessons_lib.run.engine.integer_graph import (
     LITERT,
@@ -229,6 +237,8 @@ OPERATORS: dict[str, Callable] = {
     "RELU6": elementwise.relu,
     "RELU_N1_TO_1": elementwise.relu,
     "RESHAPE": shapes.reshape,
+    "RESIZE_BILINEAR": resized.resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": resized.resize_nearest_neighbor,
     "SHAPE": shapes.shape,
     "SLICE": shapes.slice_,
     "SOFTMAX": curves.softmax,
@@ -241,5 +251,6 @@ OPERATORS: dict[str, Callable] = {
     "TANH": curves.tanh,
     "TILE": shapes.tile,
     "TRANSPOSE": shapes.transpose,
+    "TRANSPOSE_CONV": weighted.transpose_conv,
     "UNPACK": shapes.unpack,
 }

@@ -6,6 +6,7 @@ unit than in the elements that are left over. All of that is here; the operators
 """
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.numbers import affine
 from lessons_lib.numbers.fixed_point import double_rounding, wide_rounding
@@ -57,7 +58,22 @@ def _taken_over(op: Operator) -> bool:
         return False
     if op.name == "FULLY_CONNECTED":
         return True
+    if op.name == "TRANSPOSE_CONV" and not _fits_xnnpack(op):
+        return False
     return not op.inputs[1].packed and not (op.name == "DEPTHWISE_CONV_2D" and op.asymmetric)
+
+
+def _fits_xnnpack(op: Operator) -> bool:
+    """Whether a filter is as wide as its steps, and the sizes agree; else it is the builtin kernel.
+
+    XNNPACK asks for it where the operator pads.
+    """
+    if op.options.padding != schema.Padding.SAME:
+        return True
+    strides = op.options.strideH, op.options.strideW
+    sides = zip(op.inputs[1].shape[1:3], op.input.shape[1:3], op.output.shape[1:3], strides,
+                strict=True)  # fmt: skip
+    return all(size >= step and -(-out // step) == n for size, n, out, step in sides)
 
 
 def float32_ratio(op: Operator) -> np.ndarray:
@@ -102,7 +118,7 @@ def _ties_up(op: Operator, rows) -> np.ndarray | bool:
     """Where the second rounding sends ties up: what ruy and the vector units compute."""
     if op.kernels not in ("builtin", "xnnpack"):
         return False
-    if op.name == "DEPTHWISE_CONV_2D":
+    if op.name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
         return not op.asymmetric and spread(filled(8, op.output.shape[-1]), rows)
     if op.name == "QUANTIZE":
         return in_vectors_of(16, op, rows)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.run.engine.integer_graph import Operator, require_room
 from lessons_lib.run.engine.rescaling import centered, finish
-from lessons_lib.run.engine.windows import maxima, padded, taps_of
+from lessons_lib.run.engine.windows import maxima, padded, same_padding, taps_of
 
 PLACES_AT_ONCE = 2**25  # what the weights of a convolution see, held for one band of rows
 
@@ -60,3 +61,29 @@ def fully_connected(op: Operator, x, kernel, bias=None):
     require_room(op.name, len(rows), len(kernel))
     result = finish(op, rows @ op.weight_matrix, bias)
     return result.reshape(*x.shape[:-1], -1) if op.options.keepNumDims else result
+
+
+def transpose_conv(op: Operator, shape, kernel, x, bias=None):
+    """TRANSPOSE_CONV: ``kernel`` (out, height, width, in); each pixel is spread over a window."""
+    o, (high, wide) = op.options, kernel.shape[1:3]
+    rows, columns = (int(n) for n in shape[1:3])
+    x = centered(op.input, x, op.sum_dtype)
+    whole = [(n - 1) * stride + size for n, stride, size in zip(
+        x.shape[1:3], (o.strideH, o.strideW), (high, wide), strict=True)]  # fmt: skip
+    before = [0, 0]
+    if o.padding == schema.Padding.SAME:
+        before = [same_padding(*span)[0] for span in ((rows, high, o.strideH),
+                                                      (columns, wide, o.strideW))]  # fmt: skip
+    ends = max(whole[0], before[0] + rows), max(whole[1], before[1] + columns)
+    require_room(op.name, len(x), *ends, len(kernel))
+    sums = np.zeros((len(x), *ends, len(kernel)), op.sum_dtype)
+    weights = op.weights.astype(op.sum_dtype)
+    for row in range(high):
+        for column in range(wide):
+            places = (
+                slice(row, whole[0] - high + row + 1, o.strideH),
+                slice(column, whole[1] - wide + column + 1, o.strideW),
+            )
+            sums[:, *places] += x @ weights[:, row, column].T
+    cut = sums[:, before[0] : before[0] + rows, before[1] : before[1] + columns]
+    return finish(op, np.ascontiguousarray(cut), bias)

@@ -1,0 +1,220 @@
+"""The integer engine on whole graphs of strangers: their ends, their shapes, their false sizes."""
+
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+import tiny_models
+from integer_models import RUNTIMES, integers
+from lessons_lib import integer_engine, reader
+from lessons_lib.errors import InputError, ModelFileError
+from raw_runtimes import raw_answer
+from runtimes import needs_micro, on_x86
+from tiny_models import assemble, tensor
+
+KERNELS = [
+    "reference",
+    pytest.param("tflm", marks=needs_micro),
+    pytest.param("builtin", marks=on_x86),
+    pytest.param("xnnpack", marks=on_x86),
+]
+RANDOM = np.random.default_rng(7)
+
+
+def codes(*shape):
+    return RANDOM.integers(-128, 128, shape).astype(np.int8)
+
+
+def end(name, shape, data=None, scale=0.1, zero_point=3):
+    return tensor(name, "INT8", shape, scale, zero_point, data=data)
+
+
+def require_same(content, x, kernels):
+    expected = raw_answer(content, x, kernels)
+    found = integer_engine.run(content, x, kernels)
+    if not isinstance(expected, dict):
+        expected, found = {"": expected}, {"": found}
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
+        assert np.array_equal(found[name], array), name
+
+
+def two_in_two_out(batch=1):
+    """Two images go in; their sum and their product come out."""
+    shape = (batch, 3, 2, 4)
+    ends = [end("left", shape), end("right", shape), end("sum", shape), end("product", shape)]
+    operators = [
+        ("ADD", schema.AddOptionsT(), [0, 1], [2]),
+        ("MUL", schema.MulOptionsT(), [0, 1], [3]),
+    ]
+    return assemble(ends, operators, [0, 1], [2, 3])
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_several_inputs_and_outputs_go_by_name(batch, kernels):
+    x = {"left": codes(7, 3, 2, 4), "right": codes(7, 3, 2, 4)}
+    require_same(two_in_two_out(batch), x, kernels)
+
+
+def test_names_that_are_missing_are_said():
+    with pytest.raises(InputError, match=r"takes left, right; given: ndarray"):
+        integer_engine.run(two_in_two_out(), codes(1, 3, 2, 4))
+
+
+def test_the_default_signature_is_run_wherever_its_subgraph_stands():
+    model = reader.read(two_in_two_out())
+    other = reader.read(two_in_two_out()).subgraphs[0]
+    other.operators = other.operators[:1]
+    other.operators[0].opcodeIndex = 1  # a product where the default has a sum
+    other.outputs = [2]
+    model.subgraphs.insert(0, other)
+    model.signatureDefs = [
+        schema.SignatureDefT(
+            inputs=[schema.TensorMapT("a", 0), schema.TensorMapT("b", 1)],
+            outputs=[schema.TensorMapT("y", 2)],
+            signatureKey=key,
+            subgraphIndex=number,
+        )
+        for number, key in enumerate(["apart", "serving_default"])
+    ]
+    x = {"a": codes(2, 3, 2, 4), "b": codes(2, 3, 2, 4)}
+    whole = integer_engine.run(two_in_two_out(), {"left": x["a"], "right": x["b"]})
+    assert np.array_equal(integer_engine.run(tiny_models.pack(model), x), whole["sum"])
+
+
+def conversions(build, shape, batch):
+    keras = tiny_models.fresh_keras()
+    image = keras.Input(shape, name="image")
+    model = keras.Model(image, build(keras, image))
+    return tiny_models.convert(model, "int8", batch)
+
+
+def summed_to_channels(keras, image):
+    """MEAN, then RESHAPE to (C,), which has no axis for samples, then ADD."""
+    mean = keras.ops.mean(keras.layers.Conv2D(4, 3)(image), axis=(1, 2))
+    flat = keras.ops.reshape(mean, (4,))
+    return keras.ops.reshape(flat + np.float32([1, -1, 0.5, 0]), (1, 4))
+
+
+def dilated_rows(keras, image):
+    return keras.layers.Conv1D(4, 3, dilation_rate=2, padding="same")(image)
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+@pytest.mark.parametrize(
+    ("build", "shape", "batch"),
+    [(summed_to_channels, (9, 9, 3), 1), (dilated_rows, (12, 3), None), (dilated_rows, (12, 3), 1)],
+)
+def test_sound_files_are_computed(build, shape, batch, kernels):
+    content = conversions(build, shape, batch)
+    require_same(content, codes(5, *shape), kernels)
+
+
+@pytest.mark.parametrize("kernels", RUNTIMES)
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0)])
+def test_what_mixes_samples_is_computed_call_by_call(order, kernels):
+    x = codes(1, 4, 5)
+    shape = x.transpose(order).shape
+    content = assemble(
+        [end("x", x.shape), integers("order", order), end("y", shape)],
+        [("TRANSPOSE", schema.TransposeOptionsT(), [0, 1], [2])],
+        [0],
+        [2],
+    )
+    require_same(content, codes(3, 4, 5), kernels)
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+def test_where_a_vector_ends_in_a_call_is_kept_with_a_fixed_batch(kernels):
+    """QUANTIZE sends ties up in whole vectors only: 10 elements a call are none, 100 are."""
+    ends = [end("x", (1, 10), scale=0.25), tensor("y", "UINT8", (1, 10), 0.5, 128)]
+    content = assemble(ends, [("QUANTIZE", schema.QuantizeOptionsT(), [0], [1])], [0], [1])
+    require_same(content, codes(10, 10), kernels)
+
+
+# ---- false sizes
+
+
+def false_padding():
+    pads = [[0, 0], [0, 10**6], [0, 0], [0, 0]]
+    ends = [end("x", (1, 2, 40, 40)), integers("pads", pads), end("y", (1, 10**6 + 2, 40, 40))]
+    return assemble(ends, [("PAD", schema.PadOptionsT(), [0, 1], [2])], [0], [2]), (1, 2, 40, 40)
+
+
+def false_pool(operator):
+    options = schema.Pool2DOptionsT(
+        padding=schema.Padding.SAME, strideH=1, strideW=1, filterHeight=2**24, filterWidth=1
+    )
+    ends = [end("x", (1, 8, 8, 4)), end("y", (1, 8, 8, 4))]
+    return assemble(ends, [(operator, options, [0], [1])], [0], [1]), (1, 8, 8, 4)
+
+
+def false_sum():
+    """Shapes added that are spread over each other: 2**36 numbers."""
+    ends = [
+        tensor("x", "INT32", (1, 2**18)),
+        tensor("other", "INT32", (2**18, 1), data=np.zeros((2**18, 1), np.int32)),
+        tensor("y", "INT32", (2**18, 2**12)),
+    ]
+    return assemble(ends, [("ADD", schema.AddOptionsT(), [0, 1], [2])], [0], [2]), (1, 2**18)
+
+
+def false_size():
+    options = schema.ResizeNearestNeighborOptionsT()
+    ends = [end("x", (1, 2, 2, 4)), integers("size", [2**15, 2**15]), end("y", (1, 2, 2, 4))]
+    operators = [("RESIZE_NEAREST_NEIGHBOR", options, [0, 1], [2])]
+    return assemble(ends, operators, [0], [2]), (1, 2, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [false_padding(), false_pool("MAX_POOL_2D"), false_pool("AVERAGE_POOL_2D"), false_sum(),
+     false_size()],
+    ids=["PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD", "RESIZE"],
+)  # fmt: skip
+def test_false_sizes_are_refused_before_they_are_computed(made):
+    content, shape = made
+    x = np.zeros(shape, np.int32 if len(shape) == 2 else np.int8)
+    tracemalloc.start()
+    start = time.monotonic()
+    with pytest.raises(ModelFileError, match=r"engine (makes none above|takes sides up to)"):
+        integer_engine.run(content, x)
+    assert time.monotonic() - start < 5
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+# ---- refusals that name what the file has
+
+
+def test_weights_in_blocks_are_refused():
+    """LiteRT's builtin and reference kernels give zeros for them, without a word."""
+    weights = tensor("w", "INT4", (4, 64), 0.1, 0, data=np.zeros(128, np.uint8))
+    weights[0].quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    weights[0].quantization.details = schema.BlockwiseQuantizationT(scales=1, blockSize=32)
+    operators = [("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [0, 1], [2])]
+    content = assemble([end("x", (1, 64)), weights, end("y", (1, 4))], operators, [0], [2])
+    with pytest.raises(ModelFileError, match=r"w is quantized in blocks.*runtime\.Model"):
+        integer_engine.run(content, codes(1, 64))
+
+
+def test_strings_are_not_called_sixteen_bits():
+    ends = [tensor("x", "STRING", (1, 4)), tensor("y", "STRING", (1, 4))]
+    operators = [("RESHAPE", schema.ReshapeOptionsT([1, 4]), [0], [1])]
+    with pytest.raises(ModelFileError, match=r"input x is STRING; the engine takes INT8, UINT8"):
+        integer_engine.run(assemble(ends, operators, [0], [1]), codes(1, 4))
+
+
+def test_a_token_outside_the_table_is_named():
+    table = end("table", (5, 2), codes(5, 2))
+    operators = [("GATHER", schema.GatherOptionsT(axis=0), [1, 0], [2])]
+    content = assemble(
+        [tensor("x", "INT32", (1, 3)), table, end("y", (1, 3, 2))], operators, [0], [2]
+    )
+    with pytest.raises(ModelFileError, match="place 9 from an axis of 5"):
+        integer_engine.run(content, np.array([[1, 9, 2]], np.int32))
