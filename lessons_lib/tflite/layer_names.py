@@ -47,7 +47,7 @@ def finder(names: Iterable[str]) -> Callable[[str], str]:
     exported = {
         model
         for model, fits in fitting.items()
-        if _NUMBERED.fullmatch(model) and 2 * sum(fits) >= len(fits)
+        if _NUMBERED.fullmatch(model) and 2 * sum(fits) > len(fits)
     }
 
     def layer(name: str) -> str:
