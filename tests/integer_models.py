@@ -13,7 +13,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import strategies as st
 
-from tiny_models import assemble, tensor
+from lessons_lib import reader
+from tiny_models import assemble, pack, tensor
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 LOW, HIGH = -128, 127
@@ -691,6 +692,48 @@ def gather(draw, dtype):
     return Case(assemble(ends, operators, [0], [2]), tokens, f"GATHER by {dtype} {shape}", runtimes)
 
 
+@st.composite
+def lstm(draw):
+    """A sequence of a few steps; the cell state's scale is a power of two."""
+    generator = draw(generators)
+    batch, steps = draw(st.integers(1, 2)), draw(st.integers(1, 6))
+    features, cells = draw(st.integers(1, 12)), draw(st.integers(1, 20))
+    x = draw(inputs((batch, steps, features)))
+    x = Source(x.array, float(np.float32(2.0 ** draw(st.floats(-8, -3)))), x.zero_point)
+    hidden_scale, hidden_zero = (
+        float(np.float32(2.0 ** -draw(st.floats(7, 7.5)))),
+        draw(zero_points),
+    )
+    cell_scale = 2.0 ** draw(st.integers(-14, -9))
+    shape = (batch, cells)
+    tensors = [tensor("x", "INT8", x.shape, x.scale, x.zero_point)]
+    for number in range(8):
+        size = (cells, features if number < 4 else cells)
+        scale = float(np.float32(2.0 ** draw(st.floats(-8, -5))))
+        data = generator.integers(-127, 128, size).astype(np.int8)
+        tensors.append(tensor(f"w{number}", "INT8", size, scale, 0, data=data))
+    for number in range(4):
+        data = generator.integers(-2000, 2001, cells).astype(np.int32)
+        tensors.append(tensor(f"b{number}", "INT32", (cells,), 1e-4, 0, data=data))
+    tensors.append(tensor("hidden", "INT8", shape, hidden_scale, hidden_zero))
+    tensors.append(tensor("cell", "INT16", shape, cell_scale, 0))
+    tensors.append(output((batch, steps, cells), hidden_scale, hidden_zero))
+    tensors += [tensor(f"between{n}", "INT16", (0,), 2.0**-12, 0) for n in range(4)]
+    tensors.append(tensor("between4", "INT8", (0,), hidden_scale, hidden_zero))
+    options = schema.UnidirectionalSequenceLSTMOptionsT(
+        fusedActivationFunction=fused("TANH"), cellClip=draw(st.sampled_from([0.0, 0.5, 10.0]))
+    )
+    places = [*range(9), -1, -1, -1, *range(9, 13), -1, -1, 13, 14, -1, -1, -1, -1]
+    operators = [("UNIDIRECTIONAL_SEQUENCE_LSTM", options, places, [15])]
+    model = reader.read(assemble(tensors, operators, [0], [15]))
+    graph = model.subgraphs[0]
+    graph.operators[0].intermediates = list(range(16, 21))
+    for place in (13, 14):
+        graph.tensors[place].isVariable = True
+    what = f"{x.shape} {cells} cells, {cell_scale} {options.cellClip} {hidden_zero}"
+    return Case(pack(model), x.array, what)
+
+
 OPERATORS = {
     "CONV_2D": conv_2d(),
     "CONV_2D without bias": conv_2d(bias=False),
@@ -767,4 +810,5 @@ OPERATORS = {
     "UNPACK": unpack(),
     "GATHER": gather("int32"),
     "GATHER int64": gather("int64"),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm(),
 }

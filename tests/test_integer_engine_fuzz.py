@@ -11,8 +11,6 @@ from raw_runtimes import raw_answer
 from runtimes import ON_X86
 
 EXAMPLES = 100
-# What the engine refuses now and then, because it does not know these kernels' rule there.
-REFUSED = {("TANH int16", "builtin"), ("TANH int16", "xnnpack")}
 
 
 def at_hand(case: integer_models.Case) -> list[str]:
@@ -35,7 +33,7 @@ def test_the_engine_gives_the_integers_of_every_runtime(operator):
     )
     def compare(case):
         expected.update(at_hand(case))
-        compared.update(check(case, operator))
+        compared.update(check(case))
 
     compare()
     assert compared == expected, "a runtime or the engine refused every case"
@@ -55,7 +53,7 @@ def test_activations_that_end_at_a_tie(operator, activation, scale, zero_point):
     assert check(integer_models.clipped_at_a_tie(operator, activation, scale, zero_point))
 
 
-def check(case: integer_models.Case, operator: str = "") -> set[str]:
+def check(case: integer_models.Case) -> set[str]:
     """Compare; return the runtimes that took the case."""
     compared = set()
     for kernels in at_hand(case):
@@ -63,20 +61,10 @@ def check(case: integer_models.Case, operator: str = "") -> set[str]:
             expected = raw_answer(case.content, case.x, kernels)
         except ModelFileError:
             continue
-        if (operator, kernels) in REFUSED and refused(case, kernels):
-            continue
         result = integer_engine.run(case.content, case.x, kernels=kernels)
         require_equal(result, expected, kernels)
         compared.add(kernels)
     return compared
-
-
-def refused(case: integer_models.Case, kernels: str) -> bool:
-    try:
-        integer_engine.run(case.content, case.x, kernels=kernels)
-    except ModelFileError as error:
-        return "which the engine lacks" in str(error)
-    return False
 
 
 def require_equal(result, expected, kernels: str) -> None:

@@ -17,12 +17,13 @@ from lessons_lib.numbers import affine
 ONE = 2**31 - 1  # 1.0 in Q0.31, as near as it comes
 
 
-def high_multiply(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
-    """Return ``a * b / 2**31``, rounded to the nearest integer, ties up.
+def high_multiply(a: np.ndarray, b: np.ndarray | int, bits: int = 31) -> np.ndarray:
+    """Return ``a * b / 2**bits``, rounded to the nearest integer, ties up.
 
-    gemmlowp's SaturatingRoundingDoublingHighMul, for arguments within int32.
+    gemmlowp's SaturatingRoundingDoublingHighMul: 31 bits for arguments within int32, 15 within
+    int16.
     """
-    return (a * b + 2**30) >> 31
+    return (a * b + (1 << (bits - 1))) >> bits
 
 
 def shift_ties_away(x: np.ndarray, n: np.ndarray | int) -> np.ndarray:
@@ -60,67 +61,82 @@ def wide_rounding(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) ->
     return shift_ties_up(acc * short, 15 - shift)
 
 
-def exp_of_negative(x: np.ndarray, integer_bits: int = 5) -> np.ndarray:
+def exp_of_negative(x: np.ndarray, integer_bits: int = 5, bits: int = 31) -> np.ndarray:
     """Return ``exp(x)`` in Q0.31 for ``x <= 0`` in Q5.26: a polynomial, then factors from a table.
 
     ``x = -q - r`` with q on a grid of quarters and r in (0, 1/4]: the polynomial gives ``exp(-r)``,
-    and each bit of q one factor ``exp(-2**k)``. ``integer_bits`` may be 4, for Q4.27. gemmlowp's
-    exp_on_negative_values.
+    and each bit of q one factor ``exp(-2**k)``. ``integer_bits`` and ``bits`` (31 or 15) say which
+    other format x has, Q4.27 or Q3.12. gemmlowp's exp_on_negative_values.
     """
-    quarter_bit = 29 - integer_bits
+    quarter_bit = bits - 2 - integer_bits
     rest = (x & ((1 << quarter_bit) - 1)) - (1 << quarter_bit)
-    result, whole = _exp_of_small(rest << integer_bits), rest - x
+    result, whole = _exp_of_small(rest << integer_bits, bits), rest - x
     factors = _EXP_OF_MINUS_POWERS[: integer_bits + 2]
     for bit, factor in enumerate(factors, start=quarter_bit):
-        result = np.where(whole >> bit & 1, high_multiply(result, factor), result)
-    return np.where(x == 0, ONE, result)
+        smaller = high_multiply(result, _constant(factor, bits), bits)
+        result = np.where(whole >> bit & 1, smaller, result)
+    if integer_bits > 5:  # below -32 there is no factor left
+        result = np.where(x < -(32 << (bits - integer_bits)), 0, result)
+    return np.where(x == 0, (1 << bits) - 1, result)
+
+
+def _constant(of_32_bits: int, bits: int) -> int:
+    """A constant of 31 bits behind the sign, rounded to as many as there are."""
+    return int(shift_ties_away(of_32_bits, 31 - bits))
 
 
 # exp(-1/4), exp(-1/2), exp(-1), ... exp(-16) in Q0.31
 _EXP_OF_MINUS_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 
 
-def _exp_of_small(x: np.ndarray) -> np.ndarray:
-    """``exp(x)`` for -1/4 <= x < 0, both in Q0.31: Taylor's series of degree 4 about -1/8."""
-    exp_of_minus_eighth, third = 1895147668, 715827883
-    x = x + (1 << 28)
-    x2 = high_multiply(x, x)
-    x3, x4 = high_multiply(x2, x), high_multiply(x2, x2)
-    tail = high_multiply(shift_ties_away(x4, 2) + x3, third) + x2
-    return exp_of_minus_eighth + high_multiply(x + shift_ties_away(tail, 1), exp_of_minus_eighth)
+def _exp_of_small(x: np.ndarray, bits: int) -> np.ndarray:
+    """``exp(x)`` for -1/4 <= x < 0, both in Q0.bits: Taylor's series of degree 4 about -1/8."""
+    exp_of_minus_eighth, third = _constant(1895147668, bits), _constant(715827883, bits)
+    x = x + (1 << (bits - 3))
+    x2 = high_multiply(x, x, bits)
+    x3, x4 = high_multiply(x2, x, bits), high_multiply(x2, x2, bits)
+    tail = high_multiply(shift_ties_away(x4, 2) + x3, third, bits) + x2
+    sum_of_powers = x + shift_ties_away(tail, 1)
+    return exp_of_minus_eighth + high_multiply(sum_of_powers, exp_of_minus_eighth, bits)
 
 
-def reciprocal_of_one_plus(x: np.ndarray) -> np.ndarray:
-    """Return ``1 / (1 + x)`` in Q0.31 for ``x`` in Q0.31, 0 <= x < 1: three steps of Newton.
+def reciprocal_of_one_plus(x: np.ndarray, bits: int = 31) -> np.ndarray:
+    """Return ``1 / (1 + x)`` in Q0.bits for ``x`` in Q0.bits, 0 <= x < 1: three steps of Newton.
 
     gemmlowp's one_over_one_plus_x_for_x_in_0_1.
     """
-    return np.minimum(_two_over_one_plus(x) << 1, ONE)
+    return np.minimum(_two_over_one_plus(x, bits) << 1, (1 << bits) - 1)
 
 
-def _two_over_one_plus(x: np.ndarray) -> np.ndarray:
-    """``2 / (1 + x)`` in Q2.29."""
-    half = (x + ONE + 1) >> 1
-    result = 1515870810 + high_multiply(half, -1010580540)  # 48/17 - 32/17 * half, in Q2.29
+def _two_over_one_plus(x: np.ndarray, bits: int) -> np.ndarray:
+    """``2 / (1 + x)`` with two bits before the point."""
+    half = (x + (1 << bits)) >> 1
+    first, slope = _constant(1515870810, bits), _constant(-1010580540, bits)  # 48/17, -32/17
+    result = first + high_multiply(half, slope, bits)
     for _ in range(3):
-        error = (1 << 29) - high_multiply(half, result)
-        result = result + (high_multiply(result, error) << 2)
+        error = (1 << (bits - 2)) - high_multiply(half, result, bits)
+        result = result + (high_multiply(result, error, bits) << 2)
     return result
 
 
-def logistic(x: np.ndarray) -> np.ndarray:
-    """Return ``1 / (1 + exp(-x))`` in Q0.31 for ``x`` in Q4.27. gemmlowp's logistic."""
-    upper = reciprocal_of_one_plus(exp_of_negative(-np.abs(x), integer_bits=4))
-    return np.where(x == 0, 1 << 30, np.where(x > 0, upper, ONE - upper))
+def logistic(x: np.ndarray, integer_bits: int = 4, bits: int = 31) -> np.ndarray:
+    """Return ``1 / (1 + exp(-x))`` in Q0.bits for ``x`` in Q4.27 or as said.
+
+    gemmlowp's logistic.
+    """
+    upper = reciprocal_of_one_plus(exp_of_negative(-np.abs(x), integer_bits, bits), bits)
+    right = np.where(x > 0, upper, (1 << bits) - 1 - upper)
+    return np.where(x == 0, 1 << (bits - 1), right)
 
 
-def tanh(x: np.ndarray) -> np.ndarray:
-    """Return ``tanh(x)`` in Q0.31 for ``x`` in Q4.27. gemmlowp's tanh.
+def tanh(x: np.ndarray, integer_bits: int = 4, bits: int = 31) -> np.ndarray:
+    """Return ``tanh(x)`` in Q0.bits for ``x`` in Q4.27 or as said. gemmlowp's tanh.
 
     With ``e = exp(-2 * abs(x))`` it is ``(1 - e) / (1 + e) = 2 / (1 + e) - 1`` on the right side.
     """
-    twice = exp_of_negative(-np.abs(x))  # the same number read as Q5.26 is 2 * x
-    right = np.clip((_two_over_one_plus(twice) - (1 << 29)) << 2, -ONE - 1, ONE)
+    power = exp_of_negative(-np.abs(x), integer_bits + 1, bits)  # so read, the number is 2 * x
+    right = (_two_over_one_plus(power, bits) - (1 << (bits - 2))) << 2
+    right = np.clip(right, -(1 << bits), (1 << bits) - 1)
     return np.where(x == 0, 0, np.where(x > 0, right, -right))
 
 

@@ -154,34 +154,47 @@ def _softmax_table(op: Operator, x):
 
 
 def _logistic_16(op: Operator, codes):
-    scaled = _for_the_table(op, codes, (0,))
-    place, rest = np.minimum(np.abs(scaled) >> 9, 255), np.abs(scaled) & 511
-    between = (_SIGMOID[place] << 9) + rest * (_SIGMOID[place + 1] - _SIGMOID[place])
-    half = np.where(place >= 255, 0x7FFF << 10, between)
-    return np.where(scaled >= 0, half + (1 << 9), (1 << 25) - half + (1 << 9) - 1) >> 10
+    fast = op.kernels in ("builtin", "xnnpack")
+    if fast and _power(op) == -12:
+        return fixed_point.logistic(codes, 3, 15)
+    return sigmoid_16(_for_the_table(op, codes, (-12,)))
 
 
 def _tanh_16(op: Operator, codes):
-    scaled = _for_the_table(op, codes, (0, 1))
-    place, rest = np.minimum(np.abs(scaled) >> 8, 255), np.abs(scaled) & 255
+    fast = op.kernels in ("builtin", "xnnpack")
+    if fast and _power(op) in (-12, -11):
+        return fixed_point.tanh(codes, 15 + _power(op), 15)
+    return tanh_16(_for_the_table(op, codes, (-12, -11)))
+
+
+def sigmoid_16(x):
+    """Return ``sigmoid(x)`` in Q0.15, where 2**17 stands for 32/3."""
+    place, rest = np.minimum(np.abs(x) >> 9, 255), np.abs(x) & 511
+    between = (_SIGMOID[place] << 9) + rest * (_SIGMOID[place + 1] - _SIGMOID[place])
+    half = np.where(place >= 255, 0x7FFF << 10, between)
+    return np.where(x >= 0, half + (1 << 9), (1 << 25) - half + (1 << 9) - 1) >> 10
+
+
+def tanh_16(x):
+    """Return ``tanh(x) = 2 * sigmoid(2 * x) - 1`` in Q0.15, where 2**17 stands for 32/3."""
+    place, rest = np.minimum(np.abs(x) >> 8, 255), np.abs(x) & 255
     between = (_SIGMOID[place] << 8) + rest * (_SIGMOID[place + 1] - _SIGMOID[place])
     twice = np.where(place >= 255, 0xFFFF << 8, between)
     one = 1 << 23
-    return np.where(scaled >= 0, twice - one + 128, one - twice + 127) >> 8
+    return np.where(x >= 0, twice - one + 128, one - twice + 127) >> 8
 
 
-def _for_the_table(op: Operator, codes, shifts: tuple[int, ...]):
-    """Codes so that 2**17 stands for 32/3; scales of 2**-12 are multiplied by 3 without rounding.
+def _power(op: Operator) -> int | None:
+    """The exponent of an input scale that is a power of two."""
+    fraction, exponent = np.frexp(op.input.scale[0])
+    return int(exponent) - 1 if fraction == 0.5 else None
 
-    For these scales the fast kernels have other arithmetic, which the engine lacks.
-    """
-    scale = float(op.input.scale[0])
-    fraction, exponent = np.frexp(scale)
-    if fraction == 0.5 and exponent - 1 + 12 in shifts:
-        if op.kernels in ("builtin", "xnnpack"):
-            refuse(op, f"has an input scale of 2**{exponent - 1}")
-        return codes * (3 << (exponent + 11))
-    multiplier, shift = scale * 4096 * 3, 0
+
+def _for_the_table(op: Operator, codes, exact: tuple[int, ...]):
+    """Codes so that 2**17 stands for 32/3; some scales are multiplied by 3 without rounding."""
+    if _power(op) in exact:
+        return codes * (3 << (_power(op) + 12))
+    multiplier, shift = float(op.input.scale[0]) * 4096 * 3, 0
     while multiplier <= 32767 / 2 and shift <= 30:
         multiplier, shift = multiplier * 2, shift + 1
     return (codes * int(multiplier) + ((1 << shift) >> 1)) >> shift

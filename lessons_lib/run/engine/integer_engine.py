@@ -28,6 +28,7 @@ from lessons_lib.numbers.fixed_point import IntegersOnly
 from lessons_lib.run.engine import (
     curves,
     elementwise,
+    recurrent,
     reduced,
     resized,
     shapes,
@@ -252,5 +253,6 @@ OPERATORS: dict[str, Callable] = {
     "TILE": shapes.tile,
     "TRANSPOSE": shapes.transpose,
     "TRANSPOSE_CONV": weighted.transpose_conv,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.lstm,
     "UNPACK": shapes.unpack,
 }

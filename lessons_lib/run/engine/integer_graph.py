@@ -81,15 +81,17 @@ CLIPPED_BY_XNNPACK = (
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
 
-    ``kernels`` names a runtime, and with ``strict`` everything stays in integers. The runtime takes
-    ``call`` rows at once (None: all there are); where rows are ``apart``, the engine takes as many
-    as suit it. ``memory`` keeps what the operator computes once for all batches. ``pool`` is a
-    MAX_POOL_2D to be done on its sums, before they are rescaled.
+    ``between``: the tensors of its inner sums. ``kernels`` names a runtime, and with ``strict``
+    everything stays in integers. The runtime takes ``call`` rows at once (None: all there are);
+    where rows are ``apart``, the engine takes as many as suit it. ``memory`` keeps what the
+    operator computes once for all batches. ``pool`` is a MAX_POOL_2D to be done on its sums, before
+    they are rescaled.
     """
 
     name: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+    between: tuple[Tensor, ...]
     options: object
     kernels: str
     strict: bool
@@ -272,6 +274,7 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
             reader.operator_name(model, op),
             tuple(tensors[i] if i >= 0 else None for i in op.inputs),
             tuple(tensors[i] for i in op.outputs),
+            tuple(tensors[i] for i in reader.integers(op.intermediates)),
             op.builtinOptions,
             kernels,
             strict,

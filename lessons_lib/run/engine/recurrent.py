@@ -1,0 +1,160 @@
+"""UNIDIRECTIONAL_SEQUENCE_LSTM in integers: 8-bit inputs and weights, a 16-bit cell state.
+
+The gates are sums in steps of 2**-12, which 16-bit curves take to steps of 2**-15. LiteRT and
+TFLite-Micro differ in the curves and in how a product is rounded. The state starts at zero for
+every sample, as after a reset.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from lessons_lib.numbers import fixed_point
+from lessons_lib.numbers.fixed_point import double_rounding, shift_ties_away
+from lessons_lib.run.engine.curves import sigmoid_16, tanh_16
+from lessons_lib.run.engine.elementwise import refuse
+from lessons_lib.run.engine.integer_graph import Operator, Tensor, require_room
+
+TANH = schema.ActivationFunctionType.TANH
+OPTIONAL = {
+    "a peephole": (9, 10, 11),
+    "a projection": (16, 17),
+    "layer normalization": (20, 21, 22, 23),
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a runtime computes the curves and the products of one step."""
+
+    sigmoid: Callable
+    tanh: Callable
+    tanh_of_cell: Callable
+    forget: Callable
+    update: Callable
+
+
+def lstm(op: Operator, x, *_):
+    """UNIDIRECTIONAL_SEQUENCE_LSTM over all steps; ``x`` (N, steps, features)."""
+    _require_plain(op)
+    x = x.astype(np.int64)
+    if op.options.timeMajor:
+        x = x.swapaxes(0, 1)
+    hidden_tensor, cell_tensor = op.inputs[18], op.inputs[19]
+    cells = op.inputs[2].shape[0]
+    require_room(op.name, *x.shape[:2], cells)
+    rules, gates = _rules(op, cell_tensor), [_Gate(op, number) for number in range(4)]
+    hidden = x[:, 0, :1] * 0 + np.full((1, cells), hidden_tensor.zero_point)
+    cell, outputs = hidden * 0, []
+    for step in range(x.shape[1]):
+        sums = [gate(x[:, step], hidden) for gate in gates]
+        into, forget, out = (rules.sigmoid(sums[n]) for n in (0, 1, 3))
+        new = rules.update(into, rules.tanh(sums[2]))
+        cell = _clip_16(_clip_16(rules.forget(forget, cell)) + _clip_16(new))
+        cell = _clipped(op, cell, cell_tensor)
+        hidden = _hidden(op, rules.tanh_of_cell(cell) * out)
+        outputs.append(hidden)
+    result = np.stack(outputs, axis=0 if op.options.timeMajor else 1)
+    return result.astype(op.output.dtype)
+
+
+class _Gate:
+    """The sums of one gate: its weights for the input, and for the hidden state."""
+
+    def __init__(self, op: Operator, number: int):
+        self.parts = []
+        bias = op.inputs[12 + number].value.astype(np.int64)
+        for source, slot, added in ((op.input, 1, bias), (op.inputs[18], 5, bias * 0)):
+            weights = op.inputs[slot + number]
+            matrix = weights.value.astype(np.int64)
+            added = added - source.zero_point * matrix.sum(axis=1)
+            if op.kernels == "tflm":
+                ratio = float(source.scale[0]) * float(weights.scale[0]) * 2.0**12
+            else:
+                ratio = float(weights.scale[0] * source.scale[0] * np.float32(2**12))
+            rule = fixed_point.multiplier_shift(ratio)
+            self.parts.append((matrix.T.astype(np.float64), added, rule))
+
+    def __call__(self, x, hidden):
+        (matrix, bias, rule), (recurrent, other, again) = self.parts
+        first = _clip_16(double_rounding(_product(x, matrix) + bias, *rule))
+        second = double_rounding(_product(hidden, recurrent) + other, *again)
+        return _clip_16(first + second)
+
+
+def _product(x, matrix):
+    """Whole numbers far below 2**53: BLAS multiplies them exactly, and fast."""
+    if isinstance(x, fixed_point.IntegersOnly):
+        return x @ matrix.astype(np.int64)
+    return (x.astype(np.float64) @ matrix).astype(np.int64)
+
+
+def _rules(op: Operator, cell: Tensor) -> Rules:
+    exponent = int(np.frexp(cell.scale[0])[1]) - 1
+    if op.kernels == "tflm":
+        scale = float(cell.scale[0])
+        return Rules(
+            sigmoid=lambda x: sigmoid_16(3 * x),
+            tanh=lambda x: tanh_16(3 * x),
+            tanh_of_cell=lambda x: tanh_16(_thrice_shifted(x, exponent + 12)),
+            forget=_rescaled_product(2.0**-15),
+            update=_rescaled_product(2.0**-30 / scale),
+        )
+    return Rules(
+        sigmoid=lambda x: fixed_point.logistic(x, 3, 15),
+        tanh=lambda x: fixed_point.tanh(x, 3, 15),
+        tanh_of_cell=lambda x: fixed_point.tanh(x, 15 + exponent, 15),
+        forget=lambda a, b: shift_ties_away(a * b, 15),
+        update=lambda a, b: shift_ties_away(a * b, 30 + exponent),
+    )
+
+
+def _rescaled_product(ratio: float) -> Callable:
+    rule = fixed_point.multiplier_shift(ratio)
+    return lambda a, b: double_rounding(a * b, *rule)
+
+
+def _thrice_shifted(x, shift: int):
+    """``3 * x * 2**shift``, rounded where the shift is to the right."""
+    return 3 * x << shift if shift >= 0 else (3 * x + (1 << (-shift - 1))) >> -shift
+
+
+def _hidden(op: Operator, product):
+    """The hidden state in its own codes, of a product in steps of 2**-30."""
+    hidden = op.inputs[18]
+    scale, zero_point = hidden.scale[0], hidden.zero_point
+    if op.kernels != "tflm":  # LiteRT takes them from the last tensor between
+        scale, zero_point = op.between[4].scale[0], op.between[4].zero_point
+    rule = fixed_point.multiplier_shift(2.0**-30 / float(scale))
+    limits = np.iinfo(op.output.dtype)
+    return np.clip(double_rounding(product, *rule) + zero_point, limits.min, limits.max)
+
+
+def _clipped(op: Operator, cell, tensor: Tensor):
+    if op.options.cellClip <= 0:
+        return cell
+    most = int(min(float(np.float32(op.options.cellClip)) / float(tensor.scale[0]), 32767))
+    return np.clip(cell, -most, most)
+
+
+def _clip_16(x):
+    return np.clip(x, -(2**15), 2**15 - 1)
+
+
+def _require_plain(op: Operator) -> None:
+    given = {n for n, tensor in enumerate(op.inputs) if tensor is not None}
+    for what, places in OPTIONAL.items():
+        if given & set(places):
+            refuse(op, f"has {what}")
+    if not {*range(1, 9), *range(12, 16), 18, 19} <= given:
+        refuse(op, "couples its input and its forget gate")
+    if op.input.dtype != np.int8 or any(op.inputs[n].dtype != np.int8 for n in range(1, 9)):
+        refuse(op, f"takes {op.input.dtype}")
+    if any(op.inputs[n].value is None for n in (*range(1, 9), *range(12, 16))):
+        refuse(op, "has weights that are computed")
+    if np.frexp(op.inputs[19].scale[0])[0] != 0.5 or op.options.fusedActivationFunction != TANH:
+        refuse(op, "has a cell state whose scale is no power of two, or another curve than tanh")
+    if op.kernels != "tflm" and (len(op.between) < 5 or op.between[4].scale is None):
+        refuse(op, "does not say the scale of its hidden state")
