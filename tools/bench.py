@@ -23,6 +23,8 @@ from rich.table import Table
 
 import chromium
 from lessons_lib import (
+    benchmark,
+    by_tensorflow,
     calibration,
     catalogue,
     data,
@@ -30,9 +32,15 @@ from lessons_lib import (
     files,
     integer_engine,
     notebooks,
+    paths,
+    sandbox,
+    sources,
+    tasks,
     training,
+    verdict,
 )
 from lessons_lib.run.runtime import Model
+from lessons_lib.system.quiet import quiet, tensorflow
 
 ROUNDS = 7
 TUNED_BATCHES = (25, 40, 50, 100, 250)
@@ -213,6 +221,110 @@ def engines() -> list[Result]:
     ]
 
 
+# ---- one model down every path
+
+
+def plain_paths(folder: Path) -> int:
+    """Make and evaluate the seven files as tutorials do; return this process's peak memory."""
+    dataset = data.load("mnist")
+    samples = calibration.representative_dataset(dataset.calibration)
+    with quiet():
+        tf = tensorflow()
+        for name in paths.PATHS:
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(training.reference()))
+            by_tensorflow.configure(converter, name, samples)
+            (folder / f"{name}.tflite").write_bytes(converter.convert())
+        for name, path in paths.PATHS.items():
+            loop = float_tutorial if path.input_dtype == "float32" else integer_tutorial
+            classes = loop((folder / f"{name}.tflite").read_bytes(), dataset.test.images)
+            np.mean(classes == dataset.test.labels)
+    return benchmark.peak_bytes()
+
+
+def course_paths(folder: Path) -> int:
+    """The same with the course: guarded, each path by itself, verified, judged with a verdict."""
+    dataset = data.load("mnist")
+    samples = calibration.representative_dataset(dataset.calibration)
+    made = every_path.convert(training.reference(), samples, folder)
+    answers = {name: Model(file).predict(dataset.test.images) for name, file in made.items()}
+    expected = answers.pop("float32")
+    verdict.judge(tasks.recognise(expected, dataset.test.labels), expected, answers)
+    return benchmark.peak_bytes()
+
+
+LARGE = (640, 640, 3)
+
+
+def _large_images():
+    rng = np.random.default_rng(0)
+    for _ in range(150):  # 703 MiB, were they held
+        yield [rng.random((1, *LARGE), np.float32)]
+
+
+def save_large(folder: Path) -> Path:
+    keras = tensorflow().keras
+    layers = [keras.layers.Conv2D(4, 3, 4), keras.layers.GlobalAveragePooling2D()]
+    return sources.save(keras.Sequential([keras.Input(LARGE), *layers]), folder)
+
+
+def plain_stream(folder: Path) -> int:
+    """The converter itself on a stream of large images; return this process's peak memory."""
+    with quiet():
+        converter = tensorflow().lite.TFLiteConverter.from_saved_model(str(folder / "large"))
+        by_tensorflow.configure(converter, "int8", _large_images)
+        converter.convert()
+    return benchmark.peak_bytes()
+
+
+def course_stream(folder: Path) -> int:
+    """The same through ``by_tensorflow.convert``, in this process."""
+    by_tensorflow.convert(folder / "large", "int8", _large_images)
+    return benchmark.peak_bytes()
+
+
+def every_paths() -> list[Result]:
+    """Processes of their own, in turns: imports and memory count."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peak: dict[str, int] = {}
+        sandbox.call("bench:save_large", folder / "large")
+
+        def way(function: str) -> Callable[[], None]:
+            def run() -> None:
+                peak[function] = sandbox.call(f"bench:{function}", folder, timeout=600)
+
+            return run
+
+        names = ("plain_paths", "course_paths", "plain_stream", "course_stream")
+        seconds = interleaved({name: way(name) for name in names}, rounds=3)
+    took = f"plain {seconds['plain_paths']:.1f} s, course {seconds['course_paths']:.1f} s"
+    streamed = f"150 images of {'x'.join(map(str, LARGE))}, int8"
+    return [
+        Result(
+            "seven paths made, run and judged: time against plain loops",
+            seconds["course_paths"] / seconds["plain_paths"],
+            "x",
+            1.5,
+            False,
+            f"mnist_cnn, 100 samples, 1,000 digits, median of 3 processes in turns; {took}",
+        ),
+        *(
+            Result(
+                f"{what}: the caller's memory above the plain loops'",
+                (peak[f"course_{which}"] - peak[f"plain_{which}"]) / 1e6,
+                "MB",
+                300,
+                False,
+                f"{how}; plain {peak[f'plain_{which}'] / 1e6:,.0f} MB at its peak",
+            )
+            for which, what, how in (
+                ("paths", "seven paths", "mnist_cnn, 100 samples"),
+                ("stream", "streamed samples", streamed),
+            )
+        ),
+    ]
+
+
 # ---- whole commands
 
 
@@ -298,6 +410,7 @@ def _minutes(of_article: bool, taken: dict[str, tuple[float, int]]) -> Result:
 PARTS = {
     "evaluate": evaluations,
     "engine": engines,
+    "paths": every_paths,
     "scoreboard": scoreboard_command,
     "lessons": lessons,
     "site": site,

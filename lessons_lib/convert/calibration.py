@@ -25,7 +25,8 @@ Ranges = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 _SMALLEST_SPAN = 0.1
 _ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
 MOST_SAMPLES = 10_000
-_KEPT = 32  # samples, for a look at the result
+_KEPT = 32  # samples, for a look at the result,
+_KEPT_BYTES = 2**24  # but two at least, and no more than these
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
 
@@ -109,11 +110,13 @@ class Guarded:
         self.count += len(next(iter(found.values())))
         if self.count > MOST_SAMPLES:
             raise _bad(f"it yields more than {MOST_SAMPLES:,} samples; does it ever end?")
+        one = sum(array[:1].nbytes for array in found.values())
+        most = max(2, min(_KEPT, _KEPT_BYTES // max(1, one)))
         for name, array in found.items():
-            first = self.kept.setdefault(name, array[:1].copy())
-            self._differ |= bool((array != first[:1]).any())
-            room = _KEPT - len(first)
-            self.kept[name] = np.concatenate([first, array[-room:]]) if room > 0 else first
+            kept = self.kept.get(name, array[:0])
+            self._differ |= bool((array != (kept if len(kept) else array)[:1]).any())
+            if len(kept) < most:
+                self.kept[name] = np.concatenate([kept, array[: most - len(kept)]])
 
     def _check_all(self) -> None:
         if not self.count:

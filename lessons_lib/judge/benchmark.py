@@ -86,18 +86,18 @@ def _measure_memory(source: str | os.PathLike, batch_size: int) -> int:
     before = _restarted_peak()
     model = Model(source)
     model.run(np.zeros((batch_size, *model.input_shape), model.input_dtype), batch_size)
-    return _peak_bytes() - before
+    return peak_bytes() - before
 
 
 def _restarted_peak() -> int:
     """Forget what the imports needed for a moment, where the system can; return the peak so far."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    return _peak_bytes()
+    return peak_bytes()
 
 
-def _peak_bytes() -> int:
-    """The process's highest resident memory so far."""
+def peak_bytes() -> int:
+    """Return this process's highest resident memory so far, in bytes."""
     if sys.platform == "linux":
         # Not getrusage: its peak is inherited from the process that started this one.
         lines = Path("/proc/self/status").read_text().splitlines()
