@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
 from lessons_lib import affine, layer_errors, reader, runtime, tables
@@ -119,8 +120,19 @@ def test_files_of_two_models_do_not_pair():
     message = "operator 1 is DEPTHWISE_CONV_2D in the first and MAX_POOL_2D in the second"
     with pytest.raises(InputError, match=message):
         layer_errors.compare(*files, {}, {})
-    with pytest.raises(InputError, match="operator 6 is SOFTMAX in the first and missing in the"):
-        layer_errors.compare(converted()["float32"], without_last(converted()["int8"]), {}, {})
+
+
+def test_an_operator_without_a_partner_is_said_and_the_rest_is_compared():
+    content = without_last(converted()["int8"])
+    files = converted()["float32"], content
+    table = layer_errors.compare(
+        *files, values("float32", "mnist_cnn"), values("int8", "mnist_cnn")
+    )
+    *rest, last = table.to_dict("records")
+    assert (last["operator"], last["index"]) == ("SOFTMAX", layer_errors.ABSENT)
+    assert last["float_index"] >= 0 and math.isnan(last["snr_db"])
+    assert all(row["index"] >= 0 and row["snr_db"] > 20 for row in rest)
+    assert len(rest) == len(errors("int8", "mnist_cnn")) - 1
 
 
 def without_last(content):
@@ -149,7 +161,7 @@ def test_values_of_other_inputs_or_another_file_are_refused():
         ("sequential_1/dense_1_1/MatMul", "dense_1"),
         ("sequential_1/dense_1_2/MatMul;sequential_1/dense_1_2/Relu", "dense_1"),
         ("sequential_3/dense_2_1/MatMul", "dense_2"),  # the model was called twice
-        ("outer_1/inner_1/dense_1/MatMul", "inner"),
+        ("outer_1/inner_1/dense_1/MatMul", "inner/dense"),
         ("StatefulPartitionedCall_1:0", "StatefulPartitionedCall_1:0"),
         ("", ""),
     ],
@@ -166,3 +178,145 @@ def test_layer_name_finds_the_layers_of_a_real_file(named):
     model = keras.Sequential([keras.Input((5,), name="x"), *dense, last])
     written = tables.operators(tiny_models.convert(model, "float32"))["outputs"].str[0]
     assert [tables.layer_name(name) for name in written][:-1] == list(named)
+
+
+def split_and_fused():
+    """y = relu(x * w) and z = y * v, once with the ReLU in its operator and once on its own."""
+    fused = schema.FullyConnectedOptionsT(
+        fusedActivationFunction=schema.ActivationFunctionType.RELU
+    )
+    plain = schema.FullyConnectedOptionsT()
+
+    def made(names, operators):
+        weights = np.eye(3, dtype=np.float32)
+        activations = [tiny_models.tensor(name, "FLOAT32", [2, 3]) for name in names]
+        constants = [tiny_models.tensor(n, "FLOAT32", [3, 3], data=weights) for n in ("w", "v")]
+        last = len(names) - 1
+        return tiny_models.assemble([*activations, *constants], operators, [0], [last])
+
+    one = [("FULLY_CONNECTED", fused, [0, 3, -1], [1]), ("FULLY_CONNECTED", plain, [1, 4, -1], [2])]
+    two = [
+        ("FULLY_CONNECTED", plain, [0, 4, -1], [1]),
+        ("RELU", None, [1], [2]),
+        ("FULLY_CONNECTED", plain, [2, 5, -1], [3]),
+    ]
+    return (
+        made(["x", "m/first/Relu", "m/second/MatMul"], one),
+        made(["x", "m/first/MatMul", "m/first/Relu", "m/second/MatMul"], two),
+    )
+
+
+def test_what_one_file_fused_is_paired_by_name_and_never_with_what_comes_before_it():
+    fused, split = split_and_fused()
+    real = np.float32([[-1, 2, 3], [4, -5, 6]])
+    y = np.maximum(real, 0)
+    table = layer_errors.compare(
+        fused, split, {1: y, 2: y}, {1: real, 2: y, 3: y * np.float32([1, 1, 0.5])}
+    )
+    assert table["operator"].tolist() == ["FULLY_CONNECTED", "FULLY_CONNECTED", "FULLY_CONNECTED"]
+    assert table["index"].tolist() == [1, 2, 3]
+    assert table["float_index"].tolist() == [layer_errors.ABSENT, 1, 2]
+    assert table["snr_db"].isna().tolist() == [True, False, False]
+    assert table["rms_error"].tolist()[1] == 0
+    assert (table["worst_channel"].iloc[2], round(table["worst_channel_db"].iloc[2], 2)) == (
+        2,
+        6.02,
+    )
+
+
+def test_branches_in_another_order_are_not_taken_for_one_another():
+    fused, _ = split_and_fused()
+    model = reader.read(fused)
+    model.subgraphs[0].operators[1].inputs = [0, 4, -1]  # now both read x
+    model.subgraphs[0].outputs = [1, 2]
+    straight = tiny_models.pack(model)
+    model.subgraphs[0].operators.reverse()
+    turned = tiny_models.pack(model)
+    a, b = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[9, 8, 7], [6, 5, 4]])
+    table = layer_errors.compare(straight, turned, {1: a, 2: b}, {1: a, 2: b})
+    assert table["index"].tolist() == table["float_index"].tolist() == [2, 1]
+    assert (table["rms_error"] == 0).all()
+
+
+def test_a_scale_of_zero_stands_for_zeros_and_one_for_each_channel_is_used():
+    """int16x8 of an unrolled LSTM stores scale 0 for its first state, which is always zero."""
+
+    def made(scale, zero_point):
+        tensors = [
+            tiny_models.tensor("x", "INT8", [2, 3], 0.5, 0),
+            tiny_models.tensor("m/a/Relu", "INT8", [2, 3], scale, zero_point, axis=1),
+        ]
+        return tiny_models.assemble(tensors, [("RELU", None, [0], [1])], [0], [1])
+
+    real = tiny_models.assemble(
+        [tiny_models.tensor(n, "FLOAT32", [2, 3]) for n in ("x", "m/a/Relu")],
+        [("RELU", None, [0], [1])],
+        [0],
+        [1],
+    )
+    codes = np.int8([[1, 2, 3], [4, 5, 6]])
+    zeros = layer_errors.compare(real, made(0.0, 0), {1: np.zeros((2, 3), "f4")}, {1: codes})
+    assert zeros["rms_error"].item() == 0 and zeros["scale"].isna().all()
+    scales = np.float32([0.5, 1, 2])
+    expected = (codes - np.int8([0, 1, 2])) * scales
+    by_channel = layer_errors.compare(real, made(scales, [0, 1, 2]), {1: expected}, {1: codes})
+    assert by_channel["rms_error"].item() == 0
+
+
+def test_where_nan_begins_is_a_row_and_no_refusal():
+    """float16 turns an epsilon of 1e-12 into 0, and 0 / 0 is NaN from that layer on."""
+    float_values, broken = dict(values("float32")), dict(values("float16"))
+    healthy = errors("float16")
+    place = 4
+    broken[healthy["index"][place]] = broken[healthy["index"][place]] * np.float32(np.nan)
+    files = converted("ds_cnn")["float32"], converted("ds_cnn")["float16"]
+    table = layer_errors.compare(*files, float_values, broken)
+    assert table["snr_db"].idxmin() == place
+    assert table.loc[place, ["rms_error", "snr_db"]].tolist() == [math.inf, -math.inf]
+    float_values[healthy["float_index"][place]] = np.full((20, 1), np.inf)
+    broken[healthy["index"][place]] = np.zeros((20, 1))
+    table = layer_errors.compare(*files, float_values, broken)
+    assert table.loc[place, ["rms_error", "snr_db", "worst_channel_db"]].isna().all()
+
+
+def detector():
+    """Boxes in pixels and scores from 0 to 1, joined in one output, and a second output."""
+    keras = tiny_models.fresh_keras()
+    layers = keras.layers
+    image = keras.Input((8, 8, 3), name="image")
+    features = layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(image)
+    pixels = keras.initializers.RandomUniform(20, 300)
+    boxes = layers.Conv2D(4, 1, name="boxes", bias_initializer=pixels)(features)
+    scores = layers.Conv2D(3, 1, activation="sigmoid", name="scores")(features)
+    found = layers.Concatenate(name="detections")([boxes, scores])
+    kind = layers.Dense(2, name="kind")(layers.GlobalAveragePooling2D()(features))
+    return keras.Model(image, {"found": found, "kind": kind})
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    return {path: tiny_models.convert(detector(), path) for path in ("float32", "int8", "float16")}
+
+
+def test_scores_beside_boxes_are_seen_in_their_own_columns(detectors):
+    x = tiny_models.images((8, 8, 3), 10)
+    inputs = runtime.Model(detectors["int8"]).quantize_input(x)
+    table = layer_errors.compare(
+        detectors["float32"],
+        detectors["int8"],
+        runtime.tensor_values(detectors["float32"], x),
+        runtime.tensor_values(detectors["int8"], inputs),
+    )
+    (joined,) = table[table["operator"] == "CONCATENATION"].to_dict("records")
+    assert joined["snr_db"] > 45, "the boxes' power"
+    assert joined["worst_channel_db"] < 12 and joined["worst_channel"] >= 4, "a score"
+    assert table.loc[table["layer"] == "boxes", "worst_channel_db"].item() > 35
+    assert table["index"].ge(0).all()
+    assert {"stem", "scores", "kind"} <= set(table["layer"])
+
+
+def test_a_file_of_halves_pairs_with_its_float_file(detectors):
+    x = tiny_models.images((8, 8, 3), 10)
+    files = detectors["float32"], detectors["float16"]
+    table = layer_errors.compare(*files, *(runtime.tensor_values(file, x) for file in files))
+    assert (table["float_index"] >= 0).all() and (table["snr_db"] > 50).all()
