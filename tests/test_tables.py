@@ -1,11 +1,17 @@
 """What the tables say of files that the real converter wrote, and of some made by hand."""
 
+import functools
+import tempfile
+
 import numpy as np
+import pandas as pd
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
 from lessons_lib import paths, reader, tables
+from lessons_lib.errors import InputError
+from lessons_lib.system.quiet import quiet, tensorflow
 
 WEIGHTS = {"conv": 144 + 32 * 144, "dense": 64 * 800 + 640}
 PARAMETERS, BIASES = sum(WEIGHTS.values()), 16 + 32 + 64 + 10
@@ -160,6 +166,249 @@ def test_no_arithmetic_is_an_empty_table():
     table = tables.multiply_accumulates(tiny_models.loop())
     assert len(table) == 0
     assert "macs" in table
+
+
+def layers_of(*layers, shape, path="float32", batch=1):
+    keras = tiny_models.fresh_keras()
+    model = keras.Sequential([keras.Input(shape, name="image"), *layers])
+    return tiny_models.convert(model, path, batch), model.count_params()
+
+
+def rows(content):
+    table = tables.multiply_accumulates(content)
+    return [tuple(row) for row in table[["operator", "macs", "remark"]].to_numpy()]
+
+
+@pytest.mark.parametrize("path", ["float32", "int8"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_other_convolutions_cost(path, batch):
+    layers = tensorflow().keras.layers
+    transposed = layers.Conv2DTranspose(8, 4, strides=2, padding="same", use_bias=False)
+    content, held = layers_of(transposed, shape=(8, 8, 16), path=path, batch=batch)
+    assert rows(content) == [("TRANSPOSE_CONV", 8 * 8 * 16 * 4 * 4 * 8, "")]
+    assert tables.byte_budget(content)["weights"] == held * (4 if path == "float32" else 1)
+    deep = layers.Conv3D(8, 3, use_bias=False)
+    content, held = layers_of(deep, shape=(6, 6, 6, 4), path=path, batch=batch)
+    assert rows(content) == [("CONV_3D", 4**3 * 8 * 3**3 * 4, "")]
+    assert tables.byte_budget(content)["weights"] == held * 4  # it has no integers
+
+
+def test_products_of_two_tensors_and_of_one_with_weights():
+    tensors = [
+        tiny_models.tensor("x", "FLOAT32", [2, 5, 8]),
+        tiny_models.tensor("turned", "FLOAT32", [2, 8, 5]),
+        tiny_models.tensor("w", "FLOAT32", [2, 8, 3], data=np.zeros(48, np.float32)),
+        tiny_models.tensor("y", "FLOAT32", [2, 5, 5]),
+        tiny_models.tensor("z", "FLOAT32", [2, 5, 3]),
+    ]
+    options = schema.BatchMatMulOptionsT
+    operators = [
+        ("BATCH_MATMUL", options(), [0, 1], [3]),
+        ("BATCH_MATMUL", options(adjX=True), [1, 2], [4]),
+    ]
+    content = tiny_models.assemble(tensors, operators, [0, 1], [3, 4])
+    assert tables.multiply_accumulates(content)["macs"].tolist() == [5 * 5 * 8, 5 * 3 * 8]
+    table = tables.tensors(content)
+    assert list(table["role"]) == ["input", "input", "weight", "output", "output"]
+    assert tables.byte_budget(content)["weights"] == 48 * 4
+
+
+def recurrent(kind, shapes, roles, x=(1, 10, 8)):
+    """An operator whose stored inputs have these shapes, in this order; None is left out."""
+    tensors, places = [tiny_models.tensor("x", "FLOAT32", list(x))], [0]
+    for shape in shapes:
+        places.append(len(tensors) if shape else -1)
+        if shape:
+            data = np.zeros(shape, np.float32)
+            tensors.append(tiny_models.tensor(f"t{len(places)}", "FLOAT32", shape, data=data))
+    tensors.append(tiny_models.tensor("y", "FLOAT32", [1, 4]))
+    last = len(tensors) - 1
+    content = tiny_models.assemble(tensors, [(kind, None, places, [last])], [0], [last])
+    assert list(tables.tensors(content)["role"])[1:-1] == roles
+    return content
+
+
+def test_recurrent_operators_use_each_weight_once_a_step():
+    gates = [None, *[[4, 8]] * 3, None, *[[4, 4]] * 3, None, None, None, None, *[[4]] * 3]
+    roles = ["weight"] * 6 + ["bias"] * 3
+    content = recurrent("UNIDIRECTIONAL_SEQUENCE_LSTM", gates, roles)
+    assert rows(content) == [("UNIDIRECTIONAL_SEQUENCE_LSTM", 10 * 3 * (4 * 8 + 4 * 4), "")]
+    assert tables.byte_budget(content)["biases"] == 3 * 4 * 4
+    svdf = recurrent("SVDF", [[6, 8], [6, 5], [6]], ["weight", "weight", "bias"], x=(1, 8))
+    assert rows(svdf) == [("SVDF", 6 * 8 + 6 * 5, "")]
+    rnn = recurrent("RNN", [[4, 8], [4, 4], [4]], ["weight", "weight", "bias"], x=(1, 8))
+    assert rows(rnn) == [("RNN", 4 * 8 + 4 * 4, "")]
+
+
+def test_a_loop_and_a_custom_operator_are_said_not_to_be_counted():
+    layers = tensorflow().keras.layers
+    content, _ = layers_of(layers.LSTM(32), layers.Dense(2), shape=(10, 8))
+    once = "for one pass of the loop"
+    assert rows(content) == [
+        ("WHILE", pd.NA, "a loop: its body is listed, for one pass"),
+        ("FULLY_CONNECTED", 32 * 2, ""),
+        ("FULLY_CONNECTED", 32 * 128, once),
+        ("FULLY_CONNECTED", 8 * 128, once),
+    ]
+    model = reader.read(tiny_models.dense("INT8", np.zeros((5, 7), np.int8)))
+    code = model.operatorCodes[0]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = "MyOperator"
+    custom = ("MyOperator", pd.NA, "a custom operator: not counted")
+    assert rows(tiny_models.pack(model)) == [custom]
+
+
+def test_tables_of_embeddings_and_slopes_are_weights():
+    layers = tensorflow().keras.layers
+    keras = tiny_models.fresh_keras()
+    tokens = keras.Input((5,), dtype="int32", name="tokens")
+    model = keras.Model(tokens, layers.Embedding(10, 3)(tokens))
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        model.export(folder, verbose=False)
+        content = tensorflow().lite.TFLiteConverter.from_saved_model(folder).convert()
+    assert tables.byte_budget(content)["weights"] == 10 * 3 * 4
+    shape_arithmetic = tables.tensors(content).query("dtype == 'INT32' and bytes > 0")
+    assert set(shape_arithmetic["role"]) <= {"constant"}
+    slopes = np.zeros((1, 1, 8), np.float32)
+    made = tiny_models.assemble(
+        [
+            tiny_models.tensor("x", "FLOAT32", [1, 2, 2, 8]),
+            tiny_models.tensor("alpha", "FLOAT32", [1, 1, 8], data=slopes),
+            tiny_models.tensor("y", "FLOAT32", [1, 2, 2, 8]),
+        ],
+        [("PRELU", None, [0, 1], [2])],
+        [0],
+        [2],
+    )
+    assert tables.byte_budget(made)["weights"] == 32
+
+
+def test_weights_in_blocks_show_a_scale_for_each_block():
+    """64 x 128 codes of 4 bits, one float16 scale for 32 of a row: LiteRT's own quantizer."""
+    from litert_quantizer import quantizer
+
+    layers = tensorflow().keras.layers
+    content, _ = layers_of(layers.Dense(64), shape=(128,))
+    weights = {"num_bits": 4, "symmetric": True, "granularity": "BLOCKWISE_32", "dtype": "INT"}
+    entry = {
+        "regex": ".*",
+        "operation": "FULLY_CONNECTED",
+        "algorithm_key": "min_max_uniform_quantize",
+        "op_config": {
+            "weight_tensor_config": weights,
+            "compute_precision": "INTEGER",
+            "explicit_dequantize": False,
+        },
+    }
+    with quiet():
+        found = quantizer.Quantizer(content, [entry]).quantize(enable_progress_report=False)
+    blocks = bytes(found.quantized_model)
+    row = tables.tensors(blocks).query("role == 'weight'").iloc[0]
+    assert (row["granularity"], row["dtype"], row["bytes"]) == ("blockwise", "INT4", 64 * 128 // 2)
+    assert row["scale"].shape == row["zero_point"].shape == (64, 4)
+    codes = reader.constant(blocks, row["name"]).reshape(64, 4, 32)
+    real = (codes * row["scale"][:, :, None]).reshape(64, 128)
+    weight = tables.tensors(content).query("role == 'weight'").iloc[0]["name"]
+    error = np.abs(real - reader.constant(content, weight))
+    assert error.max() <= row["scale"].max() * 0.51
+
+
+@functools.cache
+def two_signatures():
+    """``embed`` is the first in the alphabet; only it is quantized, by hand."""
+    tf = tensorflow()
+
+    class Two(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.float32, name="a")] * 2)
+        def score(self, a, b):
+            return {"sum": a + b, "product": tf.matmul(a, tf.ones((2, 3)))}
+
+        @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.int32, name="x")])
+        def embed(self, x):
+            return {"e": x * 3}
+
+    module = Two()
+    functions = {"serving_default": module.score, "embed": module.embed}
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        tf.saved_model.save(module, folder, signatures=functions)
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def test_an_audit_is_of_the_signature():
+    audit = tables.audit(two_signatures())
+    assert not audit.integer_only
+    assert (audit.input_dtype, audit.output_dtype) == ("float32, float32", "float32, float32")
+    assert sorted(audit.outputs) == ["product", "sum"]
+    embed = tables.audit(two_signatures(), "embed")
+    assert embed == tables.Audit(True, (), "int32", "int32")
+    assert (embed.inputs, embed.outputs) == ({"x": "int32"}, {"e": "int32"})
+    with pytest.raises(InputError, match="no signature 'train'"):
+        tables.audit(two_signatures(), "train")
+
+
+def test_the_batch_is_that_of_the_signature():
+    assert rows(two_signatures()) == [("FULLY_CONNECTED", 2 * 3, "")]  # and not 4 times that
+    rank_1 = tiny_models.assemble(
+        [
+            tiny_models.tensor("x", "FLOAT32", [7]),
+            tiny_models.tensor("w", "FLOAT32", [5, 7], data=np.zeros(35, np.float32)),
+            tiny_models.tensor("y", "FLOAT32", [1, 5]),
+        ],
+        [("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [0, 1, -1], [2])],
+        [0],
+        [2],
+    )
+    assert rows(rank_1) == [("FULLY_CONNECTED", 35, "")]  # seven features are no batch
+
+
+def test_a_float_operator_is_named_once():
+    layers = tensorflow().keras.layers
+    norms = [layers.LayerNormalization() for _ in range(2)]
+    content, _ = layers_of(*norms, shape=(8, 4), path="int8")
+    found = tables.audit(content).float_operators
+    assert [text for text in found if text.startswith("NEG")] == [
+        "NEG (2 times, first at layer_normalization)"
+    ]
+    assert not any("QUANTIZE" in text for text in found)
+
+
+def damaged(change):
+    model = reader.read(tiny_models.converted("cnn", "int8"))
+    change(model, {tensor.name.decode(): tensor for tensor in model.subgraphs[0].tensors})
+    return tables.suspects(tiny_models.pack(model))
+
+
+def _stored(name, index, value, dtype):
+    def change(model, named):
+        tensor = next(tensor for key, tensor in named.items() if name(key, tensor))
+        buffer = model.buffers[tensor.buffer]
+        values = buffer.data.view(dtype).copy()
+        values[index] = value
+        buffer.data = values.view(np.uint8)
+
+    return change
+
+
+def _a_scale(model, named):
+    weight = next(tensor for tensor in named.values() if tensor.shape == [64, 800])
+    weight.quantization.scale = np.append(np.float32([np.nan]), weight.quantization.scale[1:])
+
+
+def test_what_looks_wrong_is_said():
+    assert tables.suspects(tiny_models.converted("cnn", "int8")) == []
+    assert tables.suspects(tiny_models.converted("cnn", "int16x8")) == []
+    bias = _stored(lambda _, tensor: tensor.shape == [32], 3, 2**31 - 1, np.int32)
+    (said,) = damaged(bias)
+    assert "of conv2: 1 of 32 values do not fit into int32, the first in channel 3" in said
+    (said,) = damaged(_a_scale)
+    assert "of dense1: a scale is no positive number" in said
+    model = reader.read(tiny_models.converted("cnn", "float16"))
+    half = next(tensor for tensor in model.subgraphs[0].tensors if tensor.shape == [64, 800])
+    values = model.buffers[half.buffer].data.view(np.float16).copy()
+    values[:2] = np.inf
+    model.buffers[half.buffer].data = values.view(np.uint8)
+    (said,) = tables.suspects(tiny_models.pack(model))
+    assert "of dense1: 2 of its numbers are NaN or inf" in said
 
 
 def test_shared_buffers_are_counted_once():

@@ -367,8 +367,10 @@ _COUNTED = (*_COUNTED, *_RECURRENT)
 def _macs(model: schema.ModelT, graph: schema.SubGraphT, op: schema.OperatorT) -> int:
     name = reader.operator_name(model, op)
     shapes = [graph.tensors[i].shape if i >= 0 else [0] for i in op.inputs]
-    needed = 3 if "TRANSPOSE" in name else 2
-    if len(shapes) < needed or not op.outputs or shapes[1] == [0] or not shapes[0]:
+    count = 3 if "TRANSPOSE" in name else 2
+    # A recurrent operator may leave out the first of its weights.
+    left_out = -1 in op.inputs[:count] and name not in _RECURRENT
+    if left_out or len(shapes) < count or not op.outputs or not shapes[0]:
         raise reader.damaged("a convolution or dense operator has no weights or no output")
     outputs = math.prod(graph.tensors[op.outputs[0]].shape)
     if name in SUMMED_AXES:
