@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +16,20 @@ from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files
 from lessons_lib.system.sandbox import call, trust
+from lessons_lib.tflite import samples
 
 
 def latency(
-    models: Mapping[str, Model], images: np.ndarray, *, rounds: int = 200, warmup: int = 20
+    models: Mapping[str, Model], x: Any, *, rounds: int = 200, warmup: int = 20
 ) -> pd.DataFrame:
-    """Time one image at a time on every model and return a row for each, in microseconds.
+    """Time one sample at a time on every model and return a row for each, in microseconds.
 
-    ``images`` is float32 (N, H, W, C); the first is used, quantized before the clock starts, so
-    only the runtime's ``invoke`` is timed. The models take turns in every round: a disturbance of
-    the machine hits all of them. Columns ``median_us``, ``p25_us``, ``p75_us``, ``best_us``, and
-    ``batch``: how many images one call ran. It is 1, unless the file has a fixed batch: then a call
-    cannot run fewer, and the times are a call's divided by ``batch``.
+    ``x`` is what ``Model.predict`` takes: an array (N, ...), or arrays by input name. The first
+    sample is used, quantized before the clock starts, so only the runtime's ``invoke`` is timed.
+    The models take turns in every round: a disturbance of the machine hits all of them. Columns
+    ``median_us``, ``p25_us``, ``p75_us``, ``best_us``, and ``batch``: how many samples one call
+    ran. It is 1, unless the file has a fixed batch: then a call cannot run fewer, and the times are
+    a call's divided by ``batch``.
     Raises InputError when there is no model, no round, or something that is no Model.
     Defined in lesson 02.
     """
@@ -36,7 +39,8 @@ def latency(
         if not isinstance(model, Model):
             given = type(model).__name__
             raise InputError(f"{name!r} is a {given}; expected runtime.Model(file) (lesson 02)")
-    invokers = {name: model.invoker(images[:1]) for name, model in models.items()}
+    first = {name: part[:1] for name, part in x.items()} if isinstance(x, dict) else x[:1]
+    invokers = {name: model.invoker(first) for name, model in models.items()}
     for invoke in invokers.values():
         for _ in range(warmup):
             invoke()
@@ -85,7 +89,11 @@ def _measure_memory(source: str | os.PathLike, batch_size: int) -> int:
     trust(source)  # this process is the child in which it may crash
     before = _restarted_peak()
     model = Model(source)
-    model.run(np.zeros((batch_size, *model.input_shape), model.input_dtype), batch_size)
+    zeros = {
+        name: np.zeros_like(array)
+        for name, array in samples.drawn(model.signature, batch_size).items()
+    }
+    model.run(zeros, batch_size)
     return peak_bytes() - before
 
 
