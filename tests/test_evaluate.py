@@ -233,28 +233,3 @@ def test_the_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
     assert (np.concatenate(blocks) == whole).all()
     assert (whole.sum(axis=1) == 50).all()
     assert len(whole) == evaluate.RESAMPLES
-
-
-def test_classes_are_the_places_of_the_largest():
-    assert evaluate.classes([[0.1, 0.9], [0.8, 0.2]]).tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ((5, 1), r"threshold, \(outputs\[:, 0\] > 0.5\).*binary, regression"),
-        ((5,), r"threshold, \(outputs > 0.5\)"),
-        ((5, 6, 5), r"argmax\(axis=-1\).*segmentation, tagging"),
-        ((5, 8, 8, 3), r"argmax\(axis=-1\).*segmentation, tagging"),
-        ((), "no list of samples"),
-    ],
-)
-def test_what_has_no_classes_is_told_what_it_has(shape, message):
-    with pytest.raises(InputError, match=message):
-        evaluate.classes(np.zeros(shape))
-
-
-def test_nan_is_no_class():
-    outputs = np.array([[0.1, 0.9], [np.nan, 0.2], [0.5, np.nan]])
-    with pytest.raises(InputError, match="2 of 3 rows hold NaN, the first is row 1"):
-        evaluate.classes(outputs)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lessons_lib import evaluate, measures, tasks, verdict
+from lessons_lib import evaluate, measures, runtime, tasks, verdict
 from lessons_lib.errors import InputError
+from reference import converted, digits
 
 
 def classifier(count=1000, seed=0):
@@ -83,6 +84,23 @@ def test_seven_paths_are_corrected_together():
     (finding,) = together["int8"].findings
     assert finding.p_holm == pytest.approx(7 * finding.p_value)
     assert together["int8"].kind == "change within noise"
+
+
+def test_files_of_digits_are_judged_as_their_flips_say():
+    images, labels = digits().hard.images, digits().hard.labels
+    models = {path: runtime.Model(converted()[path]) for path in ("float32", "int8", "float16")}
+    outputs = {path: model.predict(images) for path, model in models.items()}
+    by_float = outputs.pop("float32")
+    judgements = verdict.judge(tasks.recognise(by_float, labels), by_float, outputs)
+    classes = {path: model.classes(images) for path, model in models.items()}
+    for path, judgement in judgements.items():
+        (finding,) = judgement.findings
+        expected = evaluate.accuracy(classes[path], labels)
+        measured = finding.measured
+        assert (measured.value, measured.low) == (expected.value, expected.low)
+        assert finding.flips == evaluate.flips(classes["float32"], classes[path], labels)
+        assert judgement.kind in ("no change seen", "change within noise", "too few test samples")
+        assert not finding.warning
 
 
 def regression(count=500):
@@ -273,6 +291,18 @@ def test_a_metric_that_answers_nan_is_broken_for_a_path_and_an_error_for_float32
     assert judgements["int8"].verdict == "broken: its measure, your metric, is NaN"
     with pytest.raises(InputError, match="float32's"):
         verdict.judge(found, probabilities / 2, {"int8": probabilities})
+
+
+def test_a_metric_that_needs_every_sample_has_no_interval():
+    probabilities, classes = classifier(100)
+
+    def all_different(outputs, targets):
+        return 1.0 if len(np.unique(outputs[:, 0])) == 100 else math.nan
+
+    single = np.linspace(0, 1, 100)[:, None] + probabilities[:, :1]
+    found = tasks.recognise(single, classes, metric=all_different)
+    with pytest.raises(InputError, match="drawn anew"):
+        verdict.judge(found, single, {"int8": single + 1})
 
 
 @pytest.mark.parametrize(

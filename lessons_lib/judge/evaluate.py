@@ -232,28 +232,6 @@ def pareto(cost: np.ndarray, value: np.ndarray, tolerance: float = 0.0) -> np.nd
     return ~(no_dearer & no_worse & (cheaper | better)).any(axis=0)
 
 
-def classes(outputs: np.ndarray) -> np.ndarray:
-    """Return the class of each row of probabilities or logits: (N, C) to int64 (N,).
-
-    Raises InputError, naming what to measure instead, for outputs of another shape or with only
-    one column, which have no classes, and for NaN, which would be class 0.
-    Defined in lesson 01.
-    """
-    outputs = np.asarray(outputs)
-    if outputs.ndim != 2 or outputs.shape[1] < 2:
-        raise InputError(
-            f"outputs of shape {outputs.shape} have no classes, (N, 2 or more columns) has: "
-            f"{advice(outputs.shape)} (lesson 01)"
-        )
-    broken = np.flatnonzero(np.isnan(outputs).any(axis=1))
-    if broken.size:
-        raise InputError(
-            f"{broken.size} of {len(outputs)} rows hold NaN, the first is row {broken[0]}: they "
-            "have no class, and argmax would make it the place of the NaN (lesson 05)"
-        )
-    return outputs.argmax(axis=1)
-
-
 def advice(shape: tuple[int, ...]) -> str:
     """Return what to measure of outputs of this shape, which are not class numbers (N,)."""
     if len(shape) == 0:

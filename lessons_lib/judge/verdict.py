@@ -238,45 +238,70 @@ def frame(judgements: Mapping[str, Judgement]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("path")
 
 
+@dataclass(frozen=True)
+class _Base:
+    """What is known of float32's output, once for all paths."""
+
+    task: Task
+    output: np.ndarray
+    right: np.ndarray | None
+    value: float
+    limit: float
+    max_drop: float
+
+    def finding(self, output: np.ndarray, drawn: tuple[np.ndarray, np.ndarray]) -> Finding:
+        """The finding of a path's output that is finite and not constant.
+
+        ``drawn``: the measure of float32 and of the path on each resample; empty for shares.
+        """
+        task, also = self.task, self.task.also(output, self.output)
+        if self.right is not None:
+            parts = _by_flips(self.right, task.right(output), self.limit)
+        else:
+            value = task.value(output)
+            if np.isnan(value):
+                return Finding(task, fault=f"its measure, {task.measure}, is NaN")
+            if task.labelled:
+                parts = _by_resampling(task, value, self.value, *drawn, self.limit)
+            else:
+                parts = {"measured": _estimate(value, drawn[1])}
+        return Finding(task, **parts, limit=self.limit, max_drop=self.max_drop, also=also)
+
+
 def _findings(task: Task, by_float: Arrays, outputs: Mapping, max_drop: float) -> list[Finding]:
     """What one task says of each path, p-values not yet corrected."""
     expected = task.pick(by_float)
     void = _void(expected)
     if void:
         return [Finding(task, void=void) for _ in outputs]
+    base = _base(task, expected, max_drop)
     given = [task.pick(arrays) for arrays in outputs.values()]
     faults = [_fault(output, expected) for output in given]
     sound = [output for output, fault in zip(given, faults, strict=True) if not fault]
-    measurers = [task.measurer(output) for output in (expected, *sound)]
-    drawn = evaluate.bootstrap(measurers, task.count)
-    warning = _warning(task, expected)
-    compared = (
-        _compared(task, expected, output, drawn[0], row, max_drop, warning)
-        for output, row in zip(sound, drawn[1:], strict=True)
+    drawn = np.empty((1 + len(sound), 0))
+    if base.right is None:  # a share of samples needs no bootstrap
+        measurers = [task.measurer(output) for output in (expected, *sound)]
+        drawn = evaluate.bootstrap(measurers, task.count)
+    found = (
+        base.finding(output, (drawn[0], row)) for output, row in zip(sound, drawn[1:], strict=True)
     )
-    return [Finding(task, fault=fault) if fault else next(compared) for fault in faults]
+    warning = _warning(task, base.value)
+    return [
+        Finding(task, fault=fault) if fault else replace(next(found), warning=warning)
+        for fault in faults
+    ]
 
 
-def _compared(task, expected, output, float_drawn, drawn, max_drop, warning) -> Finding:
-    """The finding of an output that is finite and not constant."""
-    value, by_float = task.value(output), task.value(expected)
+def _base(task: Task, expected: np.ndarray, max_drop: float) -> _Base:
+    right = task.right(expected)
+    value = float(task.value(expected) if right is None else right.mean())
+    if np.isnan(value):
+        raise InputError(f"{task.measure} of float32's output {task.output!r} is NaN")
     if not task.labelled:
         limit = 1 - max_drop if task.share else SQNR_LIMIT
-        measured = _estimate(value, drawn)
-        also = task.also(output, expected)
-        return Finding(task, measured, limit=limit, max_drop=max_drop, also=also)
-    if np.isnan(by_float):
-        raise InputError(f"{task.measure} of float32's output {task.output!r} is NaN")
-    if np.isnan(value):
-        return Finding(task, fault=f"its measure, {task.measure}, is NaN")
-    limit = max_drop * (1.0 if task.share else abs(by_float))
-    right = task.right(output)
-    if right is None:
-        parts = _by_resampling(task, value, by_float, float_drawn, drawn, limit)
     else:
-        parts = _by_flips(task.right(expected), right, limit)
-    also = task.also(output, expected)
-    return Finding(task, **parts, limit=limit, max_drop=max_drop, also=also, warning=warning)
+        limit = max_drop * (1.0 if task.share else abs(value))
+    return _Base(task, expected, right, value, limit, max_drop)
 
 
 def _by_flips(right_before: np.ndarray, right: np.ndarray, limit: float) -> dict:
@@ -303,6 +328,11 @@ def _by_resampling(task: Task, value, by_float, float_drawn, drawn, limit: float
     sign = -1 if task.lower_is_better else 1
     drops = sign * (float_drawn - drawn)
     drops = drops[np.isfinite(drops)]
+    if not drops.size:
+        raise InputError(
+            f"{task.measure} of output {task.output!r} is NaN whenever the samples are drawn anew, "
+            "some twice and some not at all: its interval cannot be found (lesson 08)"
+        )
     spread = task.count * float(np.var(drops))
     drop = _estimate(sign * (by_float - value), drops)
     if task.share and not spread:
@@ -399,11 +429,11 @@ def _arrays(output) -> list[tuple[str, np.ndarray]]:
     return [("", output)]
 
 
-def _warning(task: Task, expected) -> str:
+def _warning(task: Task, value: float) -> str:
     guess = task.guess()
     if guess is None:
         return ""
-    value, sign = task.value(expected), -1 if task.lower_is_better else 1
+    sign = -1 if task.lower_is_better else 1
     if sign * (value - guess) > 0:
         return ""
     reached, guessed = (f"{v:.1%}" if task.share else f"{v:.3g}" for v in (value, guess))
