@@ -19,8 +19,8 @@ def two_ends():
     """Two inputs, with names that are no Python names, and two outputs."""
     keras = fresh_keras()
     first, second = keras.Input((6,), name="my-input"), keras.Input((4,), name="b.x")
-    both = keras.layers.Concatenate()([first, second])
-    hidden = keras.layers.Dense(48, activation="relu")(both)
+    parts = [keras.layers.Dense(24, activation="relu")(part) for part in (first, second)]
+    hidden = keras.layers.Concatenate()(parts)
     hidden = keras.layers.Dense(48, activation="relu")(hidden)
     price = keras.layers.Dense(1, name="price")(hidden)
     kind = keras.layers.Dense(3, activation="softmax", name="kind")(hidden)
@@ -33,7 +33,7 @@ def tokens():
     return keras.Sequential(
         [
             keras.Input((12,), dtype="int32", name="ids"),
-            keras.layers.Embedding(500, 16),
+            keras.layers.Embedding(500, 16, embeddings_initializer="random_normal"),
             keras.layers.GlobalAveragePooling1D(),
             keras.layers.Dense(3, activation="softmax"),
         ]
@@ -95,13 +95,13 @@ def mask():
     return keras.Sequential([keras.Input((8, 8, 4), name="image"), layer])
 
 
-def lstm():
+def lstm(unroll=False):
     """A rolled LSTM: a loop, on which the converter dies along the integer paths."""
     keras = fresh_keras()
     return keras.Sequential(
         [
             keras.Input((8, 3), batch_size=1, name="x"),
-            keras.layers.LSTM(6),
+            keras.layers.LSTM(24, unroll=unroll),
             keras.layers.Dense(2),
         ]
     )

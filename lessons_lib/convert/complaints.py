@@ -28,6 +28,11 @@ _CURES = (
         "TensorFlow Lite has no text: turn it into numbers outside the model",
     ),
     (
+        r"Max and min for dynamic tensors should be recorded",
+        "TFLiteConverter has no 16-bit activations behind an integer input, such as tokens: take "
+        "by_litert.quantize of the float32 file, or another path",
+    ),
+    (
         r"FFT|Fft",
         "compute the spectrum outside the model",
     ),
@@ -43,8 +48,9 @@ def explain(error: Exception) -> str:
     """Return what a converter's error says: the operator at fault, its layer, and the cure."""
     text = str(error)
     lines = [line for line in text.splitlines() if "error:" in line]
+    cure = next((f": {cure}" for pattern, cure in _CURES if re.search(pattern, text)), "")
     if not lines:
-        return first_line(error)
+        return first_line(error) + cure
     named = [line for line in lines if re.search(r"'tfl?\.\w+'", line)]
     chosen = (named or lines)[0]
     message = _without_places(chosen.partition("error:")[2]).strip()
@@ -52,8 +58,7 @@ def explain(error: Exception) -> str:
         _ADDED.sub("", found[1]) for line in named if (found := _LAYER.search(line))
     )
     where = f", in the layer {', '.join(list(layers)[:3])}" if layers else ""
-    cure = next((cure for pattern, cure in _CURES if re.search(pattern, text)), "")
-    return f"{message}{where}{': ' + cure if cure else ''}"
+    return f"{message}{where}{cure}"
 
 
 _ADDED = re.compile(r"_\d+$")  # what exporting adds to a layer's name
