@@ -19,7 +19,6 @@ numbers     noise           how far an array is from the one it should be: RMS, 
 numbers     half_precision  float16: its bits, the distance between neighbours
 numbers     fixed_point     multiplier and shift: integers where mathematics has a real number
 numbers     folding         weights rewritten before they are quantized: folding, equalization
-tflite      inputs          what every runtime asks of an array that goes in
 tflite      reader          a .tflite as the objects of its schema: read, checked, written again
 tflite      signature       what a model takes and gives: named tensors, shapes, dtypes, scales
 tflite      layer_names     which layer a tensor belongs to, read from its name

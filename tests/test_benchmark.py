@@ -87,7 +87,7 @@ def test_the_invoker_runs_its_image_whatever_the_model_ran_meanwhile():
 
 
 def test_an_invoker_takes_one_image():
-    with pytest.raises(InputError, match=r"expected one image, .* got 2"):
+    with pytest.raises(InputError, match=r"expected one sample, .* got 2"):
         Model(converted()["int8"]).invoker(digits().test.images[:2])
 
 
