@@ -156,6 +156,17 @@ def test_halves_unfolded_are_the_float_file_of_rounded_weights():
     by_litert.quantize(whole, "dynamic_range")  # which refuses the halves
 
 
+def test_a_half_that_a_signature_gives_stays():
+    model = reader.read(tiny_models.converted("cnn", "float16"))
+    (graph,) = model.subgraphs
+    half = next(i for i, tensor in enumerate(graph.tensors) if tensor.type == 1)
+    model.signatureDefs[0].outputs.append(schema.TensorMapT("weights", half))
+    whole = reader.read(edit.unfold_halves(reader.pack(model)))
+    outputs = {end.name: end.tensorIndex for end in whole.signatureDefs[0].outputs}
+    kept = whole.subgraphs[0].tensors[outputs[b"weights"]]
+    assert (reader.dtype_name(kept), kept.name) == ("FLOAT16", graph.tensors[half].name)
+
+
 def softmax(old_schema=False, operators=1):
     tensors = [tiny_models.tensor(name, "FLOAT32", [1, 4]) for name in "xy"]
     chain = [("SOFTMAX", schema.SoftmaxOptionsT(beta=1.0), [0], [1])][:operators]

@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import reader, tables
+from lessons_lib import edit, reader, tables
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.system.quiet import quiet, tensorflow
 
@@ -103,6 +103,8 @@ def _read_everything(content):
     assert tables.byte_budget(content).sum() == len(content)
     tables.audit(content)
     tables.multiply_accumulates(content)
+    tables.suspects(content)
+    edit.unfold_halves(edit.with_signature(content))
     for name in table[table["bytes"] > 0]["name"].head(5):
         reader.constant(content, name)
 
@@ -389,6 +391,11 @@ def _false_loop(model):
     op.builtinOptions = schema.WhileOptionsT(condSubgraphIndex=0, bodySubgraphIndex=1)
 
 
+def _nameless_variable(model):
+    code = model.operatorCodes[0]
+    code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.VAR_HANDLE, 127
+
+
 def _false_intermediate(model):
     model.subgraphs[0].operators[0].intermediates = [3]
 
@@ -417,6 +424,7 @@ def _short_constant(model):
         (_too_many_dimensions, "33 dimensions"),
         (_false_signature, "index 1 points outside a list of 1"),
         (_false_loop, "index 1 points outside a list of 1"),
+        (_nameless_variable, "a variable has no name"),
         (_false_intermediate, "index 3 points outside a list of 3"),
         (_false_block, "index 3 points outside a list of 3"),
         (_negative_shape, r"the shape \[1, -7\]"),

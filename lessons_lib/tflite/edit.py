@@ -91,7 +91,7 @@ def without_softmax(source: reader.Source) -> bytes:
     model = reader.read(source)
     graph = model.subgraphs[0]
     last = graph.operators.pop() if graph.operators else None
-    if last is None or reader.operator_name(model, last) != "SOFTMAX":
+    if last is None or reader.operator_name(model, last) != "SOFTMAX" or not last.outputs:
         raise InputError("the last operator of this model is no softmax (lesson 14)")
     instead = {last.outputs[0]: last.inputs[0]}
     graph.outputs = [instead.get(index, index) for index in graph.outputs]
@@ -112,7 +112,7 @@ def let_shapes_read_integers(content: bytes) -> bytes:
     model, changed = reader.read(content), False
     for number, graph in enumerate(model.subgraphs):
         kinds = [reader.operator_name(model, op) for op in graph.operators]
-        copies = _connect_shapes(graph, kinds)
+        copies = _connect_shapes(graph, kinds) - _read_tensors(model, number)
         if copies:
             graph.operators = [op for op in graph.operators if copies.isdisjoint(op.outputs)]
             _remove_tensors(model, number, copies)
@@ -121,7 +121,7 @@ def let_shapes_read_integers(content: bytes) -> bytes:
 
 
 def _connect_shapes(graph: schema.SubGraphT, kinds: list[str]) -> set[int]:
-    """Let each SHAPE read what a DEQUANTIZE reads; return the copies that nobody reads now."""
+    """Let each SHAPE read what a DEQUANTIZE reads; return the copies that it read before."""
     pairs = list(zip(graph.operators, kinds, strict=True))
     source = {op.outputs[0]: op.inputs[0] for op, kind in pairs if kind == "DEQUANTIZE"}
     asked = set()
@@ -129,8 +129,7 @@ def _connect_shapes(graph: schema.SubGraphT, kinds: list[str]) -> set[int]:
         if kind == "SHAPE":
             asked |= source.keys() & set(op.inputs)
             op.inputs = [source.get(index, index) for index in op.inputs]
-    read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
-    return asked - read
+    return asked
 
 
 def unfold_halves(content: bytes) -> bytes:
@@ -149,8 +148,8 @@ def unfold_halves(content: bytes) -> bytes:
                 model.buffers.append(schema.BufferT(np.frombuffer(values.tobytes(), np.uint8)))
             full.buffer = widened[half.buffer]
         graph.operators = [op for op in graph.operators if op not in unpacking]
-        read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
-        _remove_tensors(model, number, {op.inputs[0] for op in unpacking} - read)
+        halves = {op.inputs[0] for op in unpacking}
+        _remove_tensors(model, number, halves - _read_tensors(model, number))
     if not widened:
         return content
     _empty_unread_buffers(model)
@@ -162,6 +161,24 @@ def _unpacks_halves(model: schema.ModelT, graph: schema.SubGraphT, op: schema.Op
         return False
     tensor = graph.tensors[op.inputs[0]]
     return reader.dtype_name(tensor) == "FLOAT16" and reader.stored_bytes(model, tensor).size > 0
+
+
+def _read_tensors(model: schema.ModelT, number: int) -> set[int]:
+    """What anything in a subgraph, or a signature, has a use for."""
+    graph = model.subgraphs[number]
+    read = {index for op in graph.operators for index in op.inputs} | set(graph.outputs)
+    read |= {i for op in graph.operators for i in reader.integers(op.intermediates)}
+    return read | {end.tensorIndex for end in _ends(model, number)}
+
+
+def _ends(model: schema.ModelT, number: int) -> list[schema.TensorMapT]:
+    """The inputs and outputs of a subgraph's signatures."""
+    return [
+        end
+        for definition in model.signatureDefs or ()
+        if definition.subgraphIndex == number
+        for end in (*(definition.inputs or ()), *(definition.outputs or ()))
+    ]
 
 
 def _remove_tensors(model: schema.ModelT, number: int, removed: set[int]) -> None:
@@ -176,10 +193,8 @@ def _remove_tensors(model: schema.ModelT, number: int, removed: set[int]) -> Non
     for operator in graph.operators:  # an LSTM's inner tensors
         if operator.intermediates is not None:
             operator.intermediates = [place[index] for index in operator.intermediates]
-    for definition in model.signatureDefs or []:
-        if definition.subgraphIndex == number:
-            for end in (*(definition.inputs or ()), *(definition.outputs or ())):
-                end.tensorIndex = place[end.tensorIndex]
+    for end in _ends(model, number):
+        end.tensorIndex = place.get(end.tensorIndex, end.tensorIndex)
 
 
 def _empty_unread_buffers(model: schema.ModelT) -> None:

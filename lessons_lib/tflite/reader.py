@@ -274,6 +274,9 @@ def _check_graph(model: schema.ModelT, graph: schema.SubGraphT) -> None:
     for op in graph.operators:
         _require_indices([i for i in integers(op.intermediates) if i != -1], graph.tensors)
         _require_indices(called_subgraphs(op), model.subgraphs)
+        handle = _code(model, op) == schema.BuiltinOperator.VAR_HANDLE
+        if handle and not isinstance(op.builtinOptions, schema.VarHandleOptionsT):
+            raise damaged("a variable has no name")
 
 
 def _check_tensor(tensor: schema.TensorT) -> None:
