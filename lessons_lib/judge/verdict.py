@@ -141,11 +141,14 @@ class Finding:
     @property
     def _evidence(self) -> str:
         lost = f", lost {self.flips.lost}, gained {self.flips.gained}" if self.flips else ""
-        return f"{lost}, p = {self.p_holm:.2g}"
+        return f"{lost}, p {f'= {self.p_holm:.2g}' if self.p_holm >= 1e-6 else '< 1e-6'}"
 
     def _amount(self, drop: float) -> str:
         """A drop in words: points of a share, else in the measure's unit."""
-        return f"{100 * drop:.2g} points" if self.task.share else f"{drop:.3g}"
+        if not self.task.share:
+            return f"{drop:.3g}"
+        points = f"{100 * drop:.2g}"
+        return f"{points} point{'s' * (points != '1')}"
 
 
 @dataclass(frozen=True)
@@ -394,7 +397,7 @@ def _words_of_likeness(found: Finding) -> str:
         words.append(f"below the limit of {limit}{agreed}")
     if _lost_channel(found):
         channel = f"channel {found.also['worst channel']:.0f} of the last axis"
-        words.append(f"but {channel} is lost ({found.also[WORST]:.1f} dB)")
+        words.append(f"{channel} is lost ({found.also[WORST]:.1f} dB)")
     return f"no targets, so no statement on accuracy: {', '.join(words)}"
 
 
