@@ -130,7 +130,7 @@ def _run_paths(job: tuple, names: list[str]) -> None:
                 dataset = None if spool is None else samples.spooled(spool)
                 one = by_litert.quantized if lane == "litert" else by_tensorflow.converted
                 content, snr_db = one(model, name, dataset, value_range, key)
-                remarks = outcome.remarks(content, snr_db)
+                remarks = outcome.remarks(name, content, snr_db)
                 result = Outcome(name, files.write_atomic(file, content), None, snr_db, remarks)
             except StorageError:
                 raise

@@ -226,25 +226,30 @@ def _require_quantized(content: bytes, path: str) -> None:
     )
 
 
-def remarks(content: bytes, snr_db: dict[str, float]) -> tuple[str, ...]:
+def remarks(path: str, content: bytes, snr_db: dict[str, float]) -> tuple[str, ...]:
     """What a reader should know of a file that was verified."""
     state = signature.of_file(content).state
     kept = f"it keeps a state, {', '.join(state)}, and starts anew at every call here"
-    return (*_low(snr_db), *([kept] if state else []))
+    return (*_low(path, snr_db), *([kept] if state else []))
 
 
 def warn(path: str, snr_db: dict[str, float]) -> None:
     """Say as a QualityWarning what a caller who gets nothing but the bytes would not see."""
-    for remark in _low(snr_db):
+    for remark in _low(path, snr_db):
         warnings.warn(f"{path}: {remark}", QualityWarning, stacklevel=3)
 
 
-def _low(snr_db: dict[str, float]) -> Iterator[str]:
+def _low(path: str, snr_db: dict[str, float]) -> Iterator[str]:
     for name, decibels in snr_db.items():
         if math.isnan(decibels):
             yield (
                 f"{name}: the float model itself answers the same for every sample tried. It is "
                 "not trained, or the samples are not what it was trained on: no path can be judged"
+            )
+        elif path == "float32" and decibels < SOURCE_DB:
+            yield (
+                f"{name} of the float file is {decibels:.1f} dB from the model that it was made of: "
+                "the conversion itself changed it, before anything was quantized (lesson 01)"
             )
         elif decibels < LOW_DB:
             yield (
