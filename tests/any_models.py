@@ -88,6 +88,13 @@ def binary():
     return keras.Sequential([keras.Input((40,), name="x"), hidden, last])
 
 
+def regression():
+    """A quantity, of eight numbers of both signs."""
+    keras = fresh_keras()
+    hidden = keras.layers.Dense(64, activation="relu")
+    return keras.Sequential([keras.Input((8,), name="x"), hidden, keras.layers.Dense(1)])
+
+
 def mask():
     """A class for each pixel."""
     keras = fresh_keras()

@@ -176,7 +176,13 @@ def require(needed_by: str, representative_dataset: RepresentativeDataset | None
 
 def _by_name(value_range: Ranges, signature: Signature) -> dict[str, tuple[float, float]]:
     if value_range is None or isinstance(value_range, Mapping):
-        return dict(value_range or {})
+        ranges = dict(value_range or {})
+        if unknown := ", ".join(repr(name) for name in ranges if name not in signature.inputs):
+            raise InputError(
+                f"value_range names {unknown}; the model's inputs are called "
+                f"{', '.join(signature.inputs)} (lesson 06)"
+            )
+        return ranges
     floats = [name for name, spec in signature.inputs.items() if spec.is_float]
     if len(floats) != 1:
         raise InputError(

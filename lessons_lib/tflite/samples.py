@@ -67,9 +67,9 @@ def items(source: Any) -> Iterator[Any]:
     if _is_array(source) or isinstance(source, dict | tuple):
         yield _numpy(source)
         return
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not _is_text(source):
         source = map(source.__getitem__, range(len(source)))  # a list, or a Keras Sequence
-    if not isinstance(source, Iterable) or isinstance(source, str | bytes):
+    if not isinstance(source, Iterable) or _is_text(source):
         raise InputError(
             f"samples are arrays, or something that yields them; given: a {type(source).__name__}"
         )
@@ -130,7 +130,8 @@ def regrouped(stream_of_rows: Iterable[Rows], size: int) -> Iterator[Rows]:
     """Yield the same samples in rows of ``size``, the last one filled by repeating a sample."""
     kept: Rows = {}
     for found in stream_of_rows:
-        kept = {n: np.concatenate([kept[n], a]) if kept else a for n, a in found.items()}
+        # A copy: the next item may be written over this one.
+        kept = {n: np.concatenate([kept[n], a]) if kept else a.copy() for n, a in found.items()}
         while len(next(iter(kept.values()))) >= size:
             yield {name: array[:size] for name, array in kept.items()}
             kept = {name: array[size:] for name, array in kept.items()}
@@ -240,6 +241,10 @@ def _called(function: Callable) -> Any:
         raise InputError(
             f"calling the function, without arguments, gave nothing that yields ({error})"
         ) from error
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | bytes)
 
 
 def _is_array(value: Any) -> bool:
