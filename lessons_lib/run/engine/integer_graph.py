@@ -346,8 +346,8 @@ def _tensor(model, index: int, tensor) -> Tensor:
         )
     if dtype == "INT16" and zero_point:
         raise ModelFileError(
-            f"the tensor {name} of INT16 has zero point {zero_point}; 16-bit codes are symmetric, "
-            "and LiteRT refuses others (lesson 11)"
+            f"the tensor {name} of INT16 has zero point {zero_point}: the engine takes 16-bit "
+            f"codes only as the specification has them, symmetric. {LITERT} (lesson 11)"
         )
     return Tensor(
         index,

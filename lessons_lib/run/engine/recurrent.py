@@ -64,7 +64,7 @@ class _Gate:
     """The sums of one gate: its weights for the input, and for the hidden state."""
 
     def __init__(self, op: Operator, number: int):
-        self.parts = []
+        self.parts, self.each_clipped = [], op.kernels == "tflm"
         bias = op.inputs[12 + number].value.astype(np.int64)
         for source, slot, added in ((op.input, 1, bias), (op.inputs[18], 5, bias * 0)):
             weights = op.inputs[slot + number]
@@ -81,6 +81,8 @@ class _Gate:
         (matrix, bias, rule), (recurrent, other, again) = self.parts
         first = _clip_16(double_rounding(_product(x, matrix) + bias, *rule))
         second = double_rounding(_product(hidden, recurrent) + other, *again)
+        if self.each_clipped:
+            second = _clip_16(second)
         return _clip_16(first + second)
 
 
