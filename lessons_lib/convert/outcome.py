@@ -175,11 +175,12 @@ def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray, caus
 
 def _require_scales(content: bytes, path: str) -> None:
     """A weight of NaN, inf or 1e38 leaves its trace in a scale."""
-    for name, scale in tables.tensors(content)[["name", "scale"]].itertuples(index=False):
+    columns = ["name", "layer", "scale"]
+    for name, layer, scale in tables.tensors(content)[columns].itertuples(index=False):
         if scale is not None and not np.isfinite(scale).all():
             raise ConversionError(
                 f"the path {path} gives {name} a scale that is no finite number: the weights of "
-                f"the layer {tables.layer_name(name)} hold NaN, inf, or numbers beyond 1e36. Look "
+                f"the layer {layer} hold NaN, inf, or numbers beyond 1e36. Look "
                 "at model.get_weights() and train anew (lesson 03)"
             )
 
@@ -248,8 +249,8 @@ def _low(path: str, snr_db: dict[str, float]) -> Iterator[str]:
             )
         elif path == "float32" and decibels < SOURCE_DB:
             yield (
-                f"{name} of the float file is {decibels:.1f} dB from the model that it was made of: "
-                "the conversion itself changed it, before anything was quantized (lesson 01)"
+                f"{name} of the float file is {decibels:.1f} dB from the model that it was made "
+                "of: the conversion itself changed it, before anything was quantized (lesson 01)"
             )
         elif decibels < LOW_DB:
             yield (

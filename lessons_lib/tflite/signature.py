@@ -178,7 +178,7 @@ def _signature(model, number: int, sides: Iterable[dict[str, int]], key: str) ->
     )
     if all(spec.shape[:1] == (None,) for spec in inputs.values()):
         outputs = {name: _follows(graph, spec) for name, spec in outputs.items()}
-    return Signature(inputs, outputs, key, _state(model, graph), number)
+    return Signature(inputs, outputs, key, _state(model, number), number)
 
 
 def _follows(graph, spec: TensorSpec) -> TensorSpec:
@@ -219,13 +219,19 @@ _NUMPY = {name: name.lower() for name in reader.DTYPES.values() if hasattr(np, n
 _NUMPY |= {"BOOL": "bool", "INT4": "int8"}
 
 
-def _state(model, graph) -> tuple[str, ...]:
+def _state(model, number: int) -> tuple[str, ...]:
     """The names of what keeps its value: variables, and the inner states of recurrent operators."""
-    inner = [reader.text(tensor.name) for tensor in graph.tensors if tensor.isVariable]
+    graphs = [model.subgraphs[n] for n in reader.reached(model, number)]
+    inner = [
+        reader.text(tensor.name)
+        for graph in graphs
+        for tensor in graph.tensors
+        if tensor.isVariable
+    ]
     handles = [
         reader.text(op.builtinOptions.sharedName)
-        for part in model.subgraphs
-        for op in part.operators
+        for graph in graphs
+        for op in graph.operators
         if reader.operator_name(model, op) == "VAR_HANDLE"
     ]
     return tuple(dict.fromkeys([*inner, *handles]))
