@@ -226,3 +226,14 @@ def _converted(name: str, path: str) -> bytes:
 def drawn(saved_model, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Random samples for a SavedModel."""
     return samples.drawn(sources.signature(saved_model), count, seed)
+
+
+def several() -> bytes:
+    """A file with two signatures, as the converter writes it when it is not told which."""
+    return kept("any_several", _several)
+
+
+def _several() -> bytes:
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        save(two_signatures(), folder)
+        return tensorflow().lite.TFLiteConverter.from_saved_model(folder).convert()

@@ -1,6 +1,5 @@
 """The LiteRT lane: paths, rules and errors of ``by_litert.quantize``, without TensorFlow."""
 
-import copy
 import functools
 import subprocess
 import sys
@@ -11,10 +10,12 @@ import numpy as np
 import pytest
 from litert_quantizer import calibrator, quantizer, recipe
 
+import any_models
 import tiny_models
 from lessons_lib import (
     by_litert,
     calibration,
+    edit,
     evaluate,
     files,
     paths,
@@ -26,6 +27,7 @@ from lessons_lib import (
 from lessons_lib.convert.by_litert import Rule
 from lessons_lib.errors import CalibrationError, ConversionError, InputError, ModelFileError
 from lessons_lib.system.quiet import quiet
+from lessons_lib.tflite import samples as drawn_rows
 from reference import converted, digits
 
 MODELS = ("mnist_cnn", "ds_cnn")
@@ -149,7 +151,8 @@ def test_a_file_not_seen_before_is_quantized_in_a_child_and_gives_the_same_bytes
     ],
 )
 def test_a_path_is_the_librarys_own_recipe(path, theirs):
-    assert quantized(path) == by_the_library(theirs(), "ds_cnn")
+    average = by_litert.quantize(float32(), path, samples(), calibrate="moving_average")
+    assert average == by_the_library(theirs(), "ds_cnn")
 
 
 def test_a_depthwise_convolution_keeps_8_bits_where_the_others_have_4():
@@ -172,7 +175,7 @@ def test_4_bit_weights_use_the_symmetric_codes():
 def test_a_shape_reads_integers_and_the_answers_stay():
     raw = by_the_library(recipe.static_wi8_ai8(), "mnist_cnn")
     assert any("SHAPE" in name for name in tables.audit(raw).float_operators)
-    mended = by_litert.let_shapes_read_integers(raw)
+    mended = edit.let_shapes_read_integers(raw)
     assert tables.audit(mended).integer_only
     assert "FLOAT32" not in set(tables.tensors(mended)["dtype"])
     assert len(tables.tensors(mended)) == len(tables.tensors(raw)) - 1
@@ -180,18 +183,6 @@ def test_a_shape_reads_integers_and_the_answers_stay():
     images = digits().test.images
     before, after = (model.run(model.quantize_input(images)) for model in codes)
     assert np.array_equal(before, after)
-
-
-def test_a_mended_model_keeps_the_inner_tensors_of_an_operator():
-    """An LSTM names them by their numbers, and these move when a tensor goes."""
-    model = reader.read(by_the_library(recipe.static_wi8_ai8(), "mnist_cnn"))
-    graph = model.subgraphs[0]
-    graph.tensors.append(copy.copy(graph.tensors[0]))  # behind the one that is taken out
-    graph.tensors[-1].name = b"inner"
-    graph.operators[-1].intermediates = [len(graph.tensors) - 1]
-    (mended,) = reader.read(by_litert.let_shapes_read_integers(reader.pack(model))).subgraphs
-    (inner,) = mended.operators[-1].intermediates
-    assert mended.tensors[inner].name == b"inner" and inner == len(graph.tensors) - 2
 
 
 def test_a_mended_model_keeps_its_signature():
@@ -202,7 +193,7 @@ def test_a_mended_model_keeps_its_signature():
 
 
 def test_a_model_without_shapes_comes_back_as_it_is():
-    assert by_litert.let_shapes_read_integers(quantized("int8")) == quantized("int8")
+    assert edit.let_shapes_read_integers(quantized("int8")) == quantized("int8")
 
 
 # ---- rules
@@ -352,14 +343,14 @@ def test_a_path_that_calibrates_wants_a_representative_dataset(path):
 
 def test_a_bad_representative_dataset_is_refused():
     pixels = digits().calibration.images[:3] * np.float32(255)
-    with pytest.raises(CalibrationError, match="spans 0 to 254"):
-        by_litert.quantize(float32(), "int8", calibration.representative_dataset(pixels, 3))
+    with pytest.raises(CalibrationError, match="spans 0 to 255"):
+        by_litert.quantize(float32(), "int8", pixels, value_range=(0, 1))
     small = digits().calibration.images[:3, :14]
-    with pytest.raises(CalibrationError, match=r"shape \(1, 14, 28, 1\)"):
-        by_litert.quantize(float32(), "int8", calibration.representative_dataset(small, 3))
+    with pytest.raises(CalibrationError, match=r"got \(3, 14, 28, 1\) \(image"):
+        by_litert.quantize(float32(), "int8", small)
 
 
-@pytest.mark.parametrize("path", ["int8", "float16", "dynamic_range"])
+@pytest.mark.parametrize("path", ["int8", "dynamic_range"])
 def test_a_quantized_file_is_refused(path):
     with pytest.raises(ConversionError, match="quantized already"):
         by_litert.quantize(converted("ds_cnn")[path], "int8", samples())
@@ -368,7 +359,7 @@ def test_a_quantized_file_is_refused(path):
 
 
 def test_a_saved_model_is_refused_with_the_step_that_is_missing():
-    with pytest.raises(ModelFileError, match=r"ds_cnn.* is a folder;.*convert\.convert"):
+    with pytest.raises(ModelFileError, match=r"ds_cnn.* is a folder;.*by_tensorflow\.convert"):
         by_litert.quantize(training.reference("ds_cnn"), "int8", samples())
 
 
@@ -377,18 +368,88 @@ def test_a_damaged_file_is_refused():
         by_litert.quantize(float32()[:5_000], "int8", samples())
 
 
-def test_a_model_without_a_float_input_is_refused():
-    with pytest.raises(ConversionError, match=r"one FLOAT32 input; this one has INT32"):
+def test_a_file_with_nothing_to_quantize_is_refused_with_the_reason():
+    with pytest.raises(ConversionError, match=r"quantized nothing.*WHILE.*largest .* 4 elements"):
         by_litert.quantize(tiny_models.loop(), "dynamic_range")
 
 
-def test_a_model_without_a_signature_cannot_be_calibrated():
+def test_a_file_of_halves_is_quantized_as_the_floats_that_it_holds():
+    halves = converted("ds_cnn")["float16"]
+    content = by_litert.quantize(halves, "int8", samples())
+    assert content == by_litert.quantize(edit.unfold_halves(halves), "int8", samples())
+    images = digits().test.images[:200]
+    found = runtime.Model(content).classes(images)
+    assert evaluate.agreement(found, classes(float32())[:200]).value >= 0.985
+
+
+@pytest.mark.parametrize("names", ["signature", "tensors", "all"])
+@pytest.mark.parametrize("path", ["dynamic_range", "int8", "int8x4"])
+def test_a_file_that_names_nothing_is_quantized_as_another(names, path):
+    """Published files have lost their signature, their tensors' names, or both."""
     model = reader.read(float32())
-    model.signatureDefs = []
-    nameless = tiny_models.pack(model)
-    with pytest.raises(ConversionError, match=r"^the \.tflite has no signature with one input"):
-        by_litert.quantize(nameless, "int8", samples())
-    assert len(by_litert.quantize(nameless, "dynamic_range")) < len(nameless)
+    if names != "tensors":
+        model.signatureDefs = []
+    if names != "signature":
+        for tensor in model.subgraphs[0].tensors:
+            tensor.name = b""
+    content = by_litert.quantize(reader.pack(model), path, digits().calibration.images[:20])
+    expected = by_litert.quantize(float32(), path, digits().calibration.images[:20])
+    images = digits().test.images[:50]
+    found, wanted = (runtime.Model(one).predict(images) for one in (content, expected))
+    assert np.array_equal(found, wanted)
+
+
+def test_one_signature_of_two_is_quantized():
+    content, x = any_models.several(), np.random.default_rng(0).random((20, 4), np.float32)
+    for key, expected in ((None, x + 1), ("embed", 100 * x)):
+        found = by_litert.quantize(content, "int8", x, signature=key)
+        assert len(reader.read(found).subgraphs) == 1
+        error = runtime.Model(found).predict(x) - expected
+        assert np.abs(error).max() < 0.01 * np.ptp(expected)
+    with pytest.raises(InputError, match="no signature 'train'"):
+        by_litert.quantize(content, "int8", x, signature="train")
+
+
+@pytest.mark.parametrize("path", ["int8_float_fallback", "int8", "int16x8"])
+def test_two_inputs_are_calibrated_each_with_its_own_samples(path):
+    content = any_models.converted("two_ends")
+    float_model = runtime.Model(content)
+    x = drawn_rows.drawn(float_model.signature, 100)
+    x["b.x"] *= 50
+    expected = float_model.predict(x)
+    found = runtime.Model(by_litert.quantize(content, path, dict(reversed(x.items())))).predict(x)
+    for name, array in expected.items():
+        assert np.sqrt(np.mean((found[name] - array) ** 2)) < 0.02 * np.ptp(array)
+
+
+@pytest.mark.parametrize("path", ["dynamic_range", "int8", "weight_only_int4"])
+def test_tokens_stay_integers(path):
+    content = any_models.converted("tokens")
+    ids = np.random.default_rng(0).integers(0, 500, (50, 12)).astype(np.int32)
+    model = runtime.Model(by_litert.quantize(content, path, ids))
+    assert model.input_dtype == np.int32
+    assert model.predict(ids) == pytest.approx(runtime.Model(content).predict(ids), abs=0.01)
+
+
+def test_a_loop_has_no_ranges_and_the_cure_is_named():
+    content = any_models.converted("lstm")
+    x = np.random.default_rng(0).random((10, 8, 3), np.float32)
+    with pytest.raises(ConversionError, match=r"inside a loop.*unroll=True"):
+        by_litert.quantize(content, "int8", x)
+
+
+def test_octav_and_mse_clip_weights_of_few_bits():
+    rules, agreements = [Rule(".*", "int8x4_per_tensor")], {}
+    for weight_range in by_litert.WEIGHT_RANGES:
+        content = by_litert.quantize(
+            float32(), "int8", samples(), rules=rules, weight_range=weight_range
+        )
+        found = classes(content)
+        agreements[weight_range] = evaluate.agreement(found, classes(float32())).value
+    assert agreements["octav"] > agreements["min_max"] + 0.02
+    assert agreements["mse"] > agreements["min_max"] + 0.02
+    with pytest.raises(InputError, match="weight_range='gptq'; expected min_max, octav, mse"):
+        by_litert.quantize(float32(), "int8", samples(), weight_range="gptq")
 
 
 def test_an_operator_that_the_runtime_refuses_is_a_clear_error():
@@ -400,7 +461,7 @@ def test_an_operator_that_the_runtime_refuses_is_a_clear_error():
 
 def test_static_entries_without_samples_are_a_clear_error():
     entries = by_litert.quantizer_recipe(by_litert.plan(float32(), "int8"), "int8")
-    with pytest.raises(ConversionError, match="quantizer failed"):
+    with pytest.raises(ConversionError, match="the recipe needs a representative_dataset"):
         by_litert.run(float32(), entries)
 
 
@@ -424,7 +485,7 @@ def test_nothing_is_said_and_nothing_is_left(capfd, tmp_path, monkeypatch):
 
 WITHOUT_TENSORFLOW = """
 import sys
-from lessons_lib import calibration, convert, data, litert, runtime
+from lessons_lib import by_litert, calibration, data, runtime
 digits = data.load()
 samples = calibration.representative_dataset(digits.calibration)
 for path in ("dynamic_range", "int8", "int8x4"):

@@ -1,6 +1,4 @@
-import functools
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -452,7 +450,7 @@ def as_dict(outputs, model):
 
 
 def test_another_signature_is_run_where_it_is_asked_for():
-    content = several()
+    content = any_models.several()
     x = np.ones((3, 4), np.float32)
     assert (runtime.Model(content).predict(x) == 2).all()
     assert (runtime.Model(content, signature="embed").predict(x) == 100).all()
@@ -461,20 +459,10 @@ def test_another_signature_is_run_where_it_is_asked_for():
         runtime.Model(content, signature="train")
 
 
-@functools.cache
-def several() -> bytes:
-    """A file with two signatures, as the converter writes it when it is not told which."""
-    tf = tensorflow()
-    with tempfile.TemporaryDirectory() as folder:
-        any_models.save(any_models.two_signatures(), folder)
-        with quiet():
-            return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-
-
 def test_tensor_values_are_those_of_the_default_signature():
     x = np.ones((3, 4), np.float32)
-    values = runtime.tensor_values(several(), x)
-    (output,) = runtime.Model(several()).signature.outputs.values()
+    values = runtime.tensor_values(any_models.several(), x)
+    (output,) = runtime.Model(any_models.several()).signature.outputs.values()
     assert (values[output.index] == 2).all()
 
 

@@ -381,6 +381,7 @@ def _quantize(content, entries, dataset, calibrate) -> bytes:
     engine = quantizer.Quantizer(content, entries)
     ranges = None
     if engine.need_calibration:
+        calibration.require("the recipe", dataset)
         key = of_file(content).key
         # Quantizer.calibrate knows the average alone, and holds all samples in memory.
         ranges_of = calibrator.Calibrator(
