@@ -64,6 +64,28 @@ def test_the_reciprocal_is_right_to_27_bits():
     np.testing.assert_allclose(found, 1 / (1 + x / 2**31), rtol=0, atol=2**-27)
 
 
+@pytest.mark.parametrize("shift", [-9, 0, 3])
+def test_wide_rounding_keeps_15_bits_of_the_multiplier_and_rounds_once(shift):
+    acc, multiplier = NUMBERS << 12, 1_672_461_947
+    exact = [ties_up(Fraction(int(x) * (multiplier + 2**15 >> 16), 2 ** (15 - shift))) for x in acc]
+    found = fixed_point.wide_rounding(acc, np.int64(multiplier), np.int64(shift))
+    assert found.tolist() == exact
+    most = fixed_point.wide_rounding(np.int64(2**15), np.int64(2**31 - 1), np.int64(0))
+    assert most == 0x7FFF  # not rounded up to 16 bits
+
+
+@pytest.mark.parametrize(
+    ("integer_bits", "bits", "error"), [(4, 31, 2**-20), (3, 15, 2**-12), (4, 15, 2**-11)]
+)
+def test_the_curves_are_as_right_as_their_bits_allow(integer_bits, bits, error):
+    x = np.linspace(-(2**bits) + 1, 2**bits - 1, 20_001).astype(np.int64)
+    real = x / 2.0 ** (bits - integer_bits)
+    logistic = fixed_point.logistic(x, integer_bits, bits) / 2**bits
+    tanh = fixed_point.tanh(x, integer_bits, bits) / 2**bits
+    np.testing.assert_allclose(logistic, 1 / (1 + np.exp(-real)), rtol=0, atol=error)
+    np.testing.assert_allclose(tanh, np.tanh(real), rtol=0, atol=2 * error)
+
+
 @pytest.mark.parametrize(
     "compute",
     [

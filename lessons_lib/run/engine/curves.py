@@ -1,7 +1,7 @@
 """LOGISTIC, TANH, HARD_SWISH and SOFTMAX: curves, from tables or in fixed point.
 
-Tables are made once, before the first image, and of floats, as LiteRT makes them; what is done to
-an image then is integers alone. TFLite-Micro has no floats at all, but for 16-bit tables.
+LiteRT makes its 8-bit tables of floats, before the first image; TFLite-Micro has fixed point
+throughout, but for the tables of a 16-bit SOFTMAX.
 """
 
 import numpy as np

@@ -36,9 +36,9 @@ def _codes(op: Operator) -> np.ndarray:
 
 
 def looked_up(op: Operator, x, rule: Callable):
-    """``rule(op, codes)``, computed once for all codes; what floats it takes is made before."""
+    """Return ``rule(op, codes)`` at the codes of ``x``; it is computed once, for all codes."""
     if "table" not in op.memory:
-        op.memory["table"] = clip(op, rule(op, np.asarray(_codes(op))))
+        op.memory["table"] = clip(op, rule(op, _codes(op)))
     return np.take(op.memory["table"], np.subtract(x, np.iinfo(x.dtype).min, dtype=np.int64))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from lessons_lib.errors import ModelFileError
+from lessons_lib.numbers.fixed_point import IntegersOnly
 from lessons_lib.run.engine.integer_graph import LITERT, Operator, require_room
 
 
@@ -145,7 +146,8 @@ def gather(op: Operator, x, indices):
             "refuse that too. Are the inputs, tokens for example, in the model's range? (lesson 09)"
         )
     require_room(op.name, indices.size, x.size // max(1, x.shape[axis]))
-    return np.take(x, indices, axis=axis)
+    guarded = type(x) if isinstance(x, IntegersOnly) else type(indices)
+    return np.asarray(np.take(x, indices, axis=axis)).view(guarded)
 
 
 def transpose(op: Operator, x, order):

@@ -77,7 +77,7 @@ def transpose_conv(op: Operator, shape, kernel, x, bias=None):
                                                       (columns, wide, o.strideW))]  # fmt: skip
     ends = max(whole[0], before[0] + rows), max(whole[1], before[1] + columns)
     require_room(op.name, len(x), *ends, len(kernel))
-    sums = np.zeros((len(x), *ends, len(kernel)), op.sum_dtype)
+    sums = np.zeros_like(x, shape=(len(x), *ends, len(kernel)))
     weights = op.weights.astype(op.sum_dtype)
     for row in range(high):
         for column in range(wide):
@@ -87,4 +87,4 @@ def transpose_conv(op: Operator, shape, kernel, x, bias=None):
             )
             sums[:, *places] += x @ weights[:, row, column].T
     cut = sums[:, before[0] : before[0] + rows, before[1] : before[1] + columns]
-    return finish(op, np.ascontiguousarray(cut), bias)
+    return finish(op, cut.copy(), bias)
