@@ -6,6 +6,7 @@ faults. Here all come to the same: a SavedModel's folder, met by one of its sign
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,8 +40,8 @@ def save(
     ``batch_size`` fixes the number of inputs in one call, as browsers and many accelerators need
     it; None leaves it open. ``shapes`` fixes whole shapes by input name, batch included, such as
     ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds anything but a
-    SavedModel, which this one would replace, when ``batch_size`` is below 1 or ``shapes`` names
-    no input, and when the model never saw an input; StorageError when the folder cannot be
+    SavedModel, which this one would replace, when ``batch_size`` is below 1, ``shapes`` names
+    no input or does not fit one, and when the model never saw an input; StorageError when the folder cannot be
     written. Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
@@ -67,7 +68,13 @@ def _fixed(model, batch_size: int | None, shapes: Shapes) -> list:
         )
 
     def spec(tensor):
-        shape = shapes.get(tensor.name, (batch_size, *tensor.shape[1:]))
+        shape = tuple(shapes.get(tensor.name, (batch_size, *tensor.shape[1:])))
+        pairs = zip(shape, tensor.shape, strict=False)
+        if len(shape) != len(tensor.shape) or any(own not in (None, new) for new, own in pairs):
+            raise InputError(
+                f"the input {tensor.name!r} cannot have the shape {shape}: the model takes "
+                f"{tuple(tensor.shape)}, of which only what is None can be chosen (lesson 14)"
+            )
         return tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
 
     structure = model.input if len(names) > 1 else model.inputs[0]
@@ -129,11 +136,11 @@ def _why(error: Exception) -> str:
             "it has a Lambda layer, whose code is not run unasked. If you trust it, load it with "
             "keras.models.load_model(file, safe_mode=False) and give the model (lesson 01)"
         )
-    if "Could not locate class" in text or "Unknown layer" in text:
-        name = text.split("'")[1] if "'" in text else ""
+    if found := re.search(r"(?:Could not locate class|Unknown layer:?) '(\w+)'", text):
+        name = found[1]
         return (
             f"it has a layer of your own, {name!r}: load it with keras.models.load_model(file, "
-            f"custom_objects={{{name!r}: {name or 'TheClass'}}}) and give the model (lesson 01)"
+            f"custom_objects={{{name!r}: {name}}}) and give the model (lesson 01)"
         )
     return f"{first_line(error)[:300]} (lesson 01)"
 
@@ -147,6 +154,11 @@ def require_saved_model(directory: str | os.PathLike) -> Path:
         raise ModelFileError(
             f"{display_path(directory)} is not read here: {command} makes a .tflite of it, which "
             "by_litert.quantize takes (lesson 13)"
+        )
+    if directory.suffix == ".tflite":
+        raise ModelFileError(
+            f"{display_path(directory)} is a .tflite already, which TFLiteConverter does not read: "
+            "by_litert.quantize takes it where its weights are floats (lesson 13)"
         )
     what = "does not exist" if not directory.exists() else "is not a SavedModel"
     raise ModelFileError(
