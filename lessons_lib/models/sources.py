@@ -41,8 +41,8 @@ def save(
     it; None leaves it open. ``shapes`` fixes whole shapes by input name, batch included, such as
     ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds anything but a
     SavedModel, which this one would replace, when ``batch_size`` is below 1, ``shapes`` names
-    no input or does not fit one, and when the model never saw an input; StorageError when the folder cannot be
-    written. Defined in lessons 01 and 14.
+    no input or does not fit one, and when the model never saw an input; StorageError when the
+    folder cannot be written. Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
     if not getattr(model, "built", True):
