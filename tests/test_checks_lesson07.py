@@ -130,7 +130,7 @@ ANSWERS = {
         wrong={
             "relu": (dense(":RELU", TO_UINT8), "still has a ReLU"),
             "linear": (dense("", TO_UINT8), "is linear"),
-            "elu": (dense(ISLAND, TO_UINT8), "A float operator is left: DEQUANTIZE"),
+            "elu": (dense(ISLAND, TO_UINT8), "A float operator is left: ELU"),
             "int8 ends": (dense(" LEAKY_RELU", dtype="INT8"), "The ends are int8 and int8"),
             "a float end": (dense(" TANH", "DEQUANTIZE>FLOAT32"), "A float operator is left"),
             "another network": (network("CONV_2D:RELU6"), "It is not the digits' network"),

@@ -68,7 +68,7 @@ def class_of_tests(answers):
         table_of_answers = answers
 
         def test_there_are_answers_of_different_kinds_for_every_check(self):
-            lesson = importlib.import_module(f"lessons_lib.checks.{lesson_of(answers)}")
+            lesson = importlib.import_module(f"lessons_lib.course.checks.{lesson_of(answers)}")
             names = {name for name in vars(lesson) if name.startswith("check_")}
             assert {check.__name__ for check in answers} == names
             for check, table in answers.items():

@@ -28,7 +28,7 @@ def __getattr__(name: str):
             if name in vars(lesson):
                 return vars(lesson)[name]
         raise AttributeError(f"there is no check {name!r}; {_suggestion(name)}")
-    raise AttributeError(f"lessons_lib.checks has no {name!r}; its checks start with 'check_'")
+    raise AttributeError(f"checks has no {name!r}; its checks start with 'check_'")
 
 
 def _suggestion(name: str) -> str:

@@ -3,14 +3,17 @@
 The file that comes out is not looked at here: the lesson's table does that.
 """
 
+import itertools
+
 import numpy as np
 
 from lessons_lib.convert import by_tensorflow, calibration
 from lessons_lib.course.checks._answers import Remark, array_in, call, describe
 from lessons_lib.course.checks._verdict import Verdict, report
-from lessons_lib.errors import CalibrationError
+from lessons_lib.errors import InputError
 from lessons_lib.models import data
 from lessons_lib.numbers import affine
+from lessons_lib.tflite import samples
 
 _FEW = 50
 
@@ -193,14 +196,35 @@ def _yields_calibration_digits(generator: object) -> bool | str:
         return f"It is {describe(generator)}; asked is a function: its name, without parentheses."
     if not np.iterable(made := call(generator, none_is_an_answer=True)):
         return f"It returns {describe(made)}: a generator has a `yield` inside."
+    images = []
     try:
-        samples = list(calibration.guard(generator)())
-    except CalibrationError as error:
-        # The guard's own words, without the lesson that they point to.
-        return str(error).partition(" Lesson 06")[0].removeprefix("bad representative dataset: ")
+        for number, sample in enumerate(itertools.islice(samples.items(generator), 10_000)):
+            images.append(_only_image(number, sample))
+    except (Remark, InputError) as remark:
+        return str(remark)
     except Exception as error:
-        return f"It raised {type(error).__name__}: {' '.join(str(error).split())[:160]}."
-    return _come_from_calibration([array.tobytes() for (array,) in samples])
+        return f"Your function raised {type(error).__name__}: {' '.join(str(error).split())[:160]}."
+    return (
+        _come_from_calibration([image.tobytes() for image in images])
+        if images
+        else ("It yields nothing.")
+    )
+
+
+def _only_image(number: int, sample: object) -> np.ndarray:
+    """The image of a sample in the form that TFLiteConverter takes; ours takes more."""
+    inside = list(sample.values()) if isinstance(sample, dict) else sample
+    if not isinstance(inside, list | tuple):
+        raise Remark(f"sample {number} is {describe(sample)} by itself: `yield [image]`.")
+    if len(inside) != 1 or not isinstance(inside[0], np.ndarray):
+        kinds = ", ".join(type(item).__name__ for item in inside) or "nothing"
+        raise Remark(f"sample {number} is a list of {kinds}; asked is one image: `yield [image]`.")
+    if inside[0].shape != (1, 28, 28, 1) or inside[0].dtype != np.float32:
+        raise Remark(
+            f"sample {number} is {inside[0].dtype} of shape {inside[0].shape}; the model takes "
+            "float32 of shape (1, 28, 28, 1)."
+        )
+    return inside[0]
 
 
 def _come_from_calibration(samples: list[bytes]) -> bool | str:
