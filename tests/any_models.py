@@ -114,6 +114,64 @@ def lstm(unroll=False):
     )
 
 
+def tiny_activations():
+    """ReLU6 behind activations so small that 6 is beyond 32 bits in 16-bit codes."""
+    keras = fresh_keras()
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3), name="image"),
+            layers.Conv2D(4, 3, activation="relu6"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.layers[0].kernel.assign(1e-6 * model.layers[0].kernel)
+    return model
+
+
+def normalized():
+    """A normalization whose epsilon float16 does not have."""
+    keras, tf = fresh_keras(), tensorflow()
+
+    class Norm(keras.layers.Layer):
+        def call(self, x):
+            mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+            return (x - mean) / tf.sqrt(variance + 1e-12)
+
+    layers = [Norm(), keras.layers.Dense(48), keras.layers.Dense(24, activation="softmax")]
+    return keras.Sequential([keras.Input((32,), name="x"), *layers])
+
+
+def prices():
+    """A quantity around 190,000, which stands in the last bias."""
+    model = regression()
+    model.layers[-1].kernel.assign(5000 * model.layers[-1].kernel)
+    model.layers[-1].bias.assign([190_000])
+    return model
+
+
+def small():
+    """A network so small that the path dynamic_range leaves all of its weights as they are."""
+    keras = fresh_keras()
+    hidden = keras.layers.Dense(16, activation="relu")
+    return keras.Sequential([keras.Input((8,), name="x"), hidden, keras.layers.Dense(1)])
+
+
+def augmented():
+    """Augmentation layers that were left inside."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3), name="image"),
+            keras.layers.RandomRotation(0.1, name="turned"),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
 def rank_1():
     """One number a sample, without an axis of its own: shape (N,)."""
     return _module(lambda x: {"y": 3 * x + 1}, x=(None,))

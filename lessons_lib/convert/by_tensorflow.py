@@ -16,7 +16,7 @@ from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite import samples
-from lessons_lib.tflite.signature import Signature, of_file
+from lessons_lib.tflite.signature import of_file
 
 # A model of these operators is converted in this process: no crash of the converter is known.
 # fmt: off
@@ -85,24 +85,22 @@ def converted(
         calibration.require(f"the path {path}", representative_dataset)
         outcome.require_sizes(ends)
         guarded = calibration.guard(representative_dataset, ends, value_range)
+    float_model = _runner(saved_model, ends.key)
     converter = _converter(saved_model, ends.key)
     configure(converter, path, guarded)
     try:
         content = _run(converter, path)
     except ConversionError:
         if guarded is not None and guarded.kept:  # is it the model's own fault?
-            _expected(saved_model, ends, guarded.kept)
+            outcome.require_answers(outcome.answers(float_model, ends, guarded.kept))
         raise
-    inputs = outcome.tried_on(ends, guarded, of_file(content).state)
-    expected = _expected(saved_model, ends, inputs) if inputs else {}
+    state = of_file(content).state
+    if state:  # a loaded model remembers what it was asked for another path
+        float_model = sources.runner(saved_model, ends.key)
+    inputs = outcome.tried_on(ends, guarded, state)
+    expected = outcome.answers(float_model, ends, inputs) if inputs else {}
+    outcome.require_answers(expected)
     return content, outcome.verify(content, path, inputs, expected)
-
-
-def _expected(saved_model: Path, ends: Signature, inputs: samples.Rows) -> samples.Rows:
-    """What the float model answers, which must be numbers."""
-    found = outcome.answers(_runner(saved_model, ends.key), ends, inputs)
-    outcome.require_answers(found)
-    return found
 
 
 @functools.lru_cache(maxsize=1)

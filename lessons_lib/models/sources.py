@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lessons_lib.errors import InputError, ModelFileError, first_line
+from lessons_lib.errors import ConversionError, InputError, ModelFileError, first_line
 from lessons_lib.system.files import atomic_directory, display_path
 from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite.signature import Signature, TensorSpec, choose
@@ -234,11 +234,27 @@ def _dtype(tf, number: int) -> np.dtype:
 
 
 def runner(saved_model: str | os.PathLike, key: str):
-    """Return a function that runs a SavedModel's signature: rows by name in, rows by name out."""
+    """Return a function that runs a SavedModel's signature: rows by name in, rows by name out.
+
+    Raises ModelFileError when it cannot be loaded, and ConversionError when its weights hold NaN or
+    inf: the converter hides some of them behind a ReLU, and ends the process at others.
+    """
     tf = tensorflow()
-    with quiet():
-        loaded = tf.saved_model.load(str(saved_model))
-        function = loaded.signatures[key]
+    try:
+        with quiet():
+            loaded = tf.saved_model.load(str(saved_model))
+            function = loaded.signatures[key]
+    except Exception as error:  # the loader raises many kinds
+        raise ModelFileError(
+            f"{display_path(saved_model)} cannot be read as a SavedModel: {first_line(error)} "
+            "(lesson 01)"
+        ) from error
+    for variable in function.variables:
+        if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+            raise ConversionError(
+                f"the weights {variable.name.removesuffix(':0')} hold NaN or inf: look at "
+                "model.get_weights() and train anew (lesson 03)"
+            )
     keys = {spec.name: key for key, spec in function.structured_input_signature[1].items()}
 
     def run(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
