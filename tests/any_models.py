@@ -68,7 +68,7 @@ def any_size():
 
 
 def four_at_once():
-    """An image model that is saved for four images a call: see ``save``."""
+    """An image model that takes four images a call."""
     keras = fresh_keras()
     return keras.Sequential(
         [
@@ -172,6 +172,19 @@ def augmented():
     )
 
 
+def large_images():
+    """Images of 640 x 640 x 3, one a call: 4.7 MiB each."""
+    keras = fresh_keras()
+    return keras.Sequential(
+        [
+            keras.Input((640, 640, 3), batch_size=1, name="image"),
+            keras.layers.Conv2D(16, 3, strides=16, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
 def rank_1():
     """One number a sample, without an axis of its own: shape (N,)."""
     return _module(lambda x: {"y": 3 * x + 1}, x=(None,))
@@ -252,13 +265,13 @@ def _module(function, embed=None, **shapes):
 
 
 def save(model, folder) -> Path:
-    """Write a model of this module as a SavedModel, with the batch that it was built with."""
+    """Write a model of this module as a SavedModel."""
     if isinstance(model, tuple):
         module, signatures = model
         with quiet():
             tensorflow().saved_model.save(module, str(folder), signatures=signatures)
         return Path(folder)
-    return sources.save(model, folder, batch_size=model.inputs[0].shape[0])
+    return sources.save(model, folder)
 
 
 def keras_file(model, file) -> Path:

@@ -107,7 +107,7 @@ def test_a_damaged_saved_model_is_a_clear_error(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 def test_a_crash_of_the_converter_is_an_error_that_names_a_cure(tmp_path):
     folder = any_models.save(any_models.lstm(), tmp_path / "lstm")
-    message = r"the path int8 of .*SIGSEGV.*unroll=True.*dynamic_range"
+    message = r"the path int8, .*SIGSEGV.*unroll=True.*dynamic_range"
     with pytest.raises(ConversionError, match=message):
         by_tensorflow.convert(folder, "int8", any_models.drawn(folder, 10))
     assert len(by_tensorflow.convert(folder, "dynamic_range")) > 1000

@@ -48,6 +48,14 @@ def test_what_was_saved_with_fixed_shapes_answers_as_before(batch_size, tmp_path
         assert found[name] == pytest.approx(expected[name].numpy(), abs=1e-5)
 
 
+def test_a_model_that_was_built_with_a_batch_keeps_it(tmp_path):
+    """Keras itself would open it, and an LSTM's loop could not be converted any more."""
+    folder = sources.save(any_models.four_at_once(), tmp_path / "m")
+    assert shapes(folder) == {"image": (4, 8, 8, 3)}
+    with pytest.raises(InputError, match=r"'image' cannot have the shape \(1, 8, 8, 3\)"):
+        sources.save(any_models.four_at_once(), tmp_path / "other", batch_size=1)
+
+
 def test_inputs_in_a_dictionary_are_saved_by_name(tmp_path):
     keras = any_models.fresh_keras()
     ends = {name: keras.Input((size,), name=name) for name, size in (("wide", 5), ("age", 1))}

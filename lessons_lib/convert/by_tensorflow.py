@@ -143,17 +143,19 @@ def _converted_from_file(saved_model, path, spool, value_range, key) -> tuple[by
 
 def died(saved_model: Path, path: str, error: ChildDied) -> ConversionError:
     """Return the error for a converter that ended its process, with what may be done."""
-    recurrent = sources.operators(saved_model) & {"While", "StatelessWhile", "TensorListReserve"}
-    cure = (
-        "Its loop, of an LSTM or GRU layer, does that on the integer paths: build the layer with "
-        "unroll=True and copy the weights, or take the path dynamic_range"
-        if recurrent
-        else "Take a path without calibration, such as dynamic_range"
-    )
-    return ConversionError(
-        f"the converter, on the path {path} of {files.display_path(saved_model)}, "
-        f"{str(error).partition(' ')[2]}. {cure} (lesson 07)"
-    )
+    how = f"the converter, on the path {path}, {str(error).partition(' ')[2]}"
+    if error.signal is None:  # it was slow, or failed otherwise, and has said so
+        return ConversionError(f"{how} (lesson 07)")
+    if sources.operators(saved_model) & {"While", "StatelessWhile", "TensorListReserve"}:
+        cure = (
+            "Its loop, of an LSTM or GRU layer, does that on the integer paths: build the layer "
+            "with unroll=True and copy the weights, or take the path dynamic_range"
+        )
+    elif paths.get(path).needs_calibration:
+        cure = "Take a path without calibration, such as dynamic_range"
+    else:
+        cure = "Take the path float32, and by_litert.quantize of its file"
+    return ConversionError(f"{how}. {cure} (lesson 07)")
 
 
 def _require_path(path: str) -> paths.Path:

@@ -80,7 +80,7 @@ def _spooled(dataset, wanted: list[str], file: Path) -> tuple[Path | None, Lesso
 def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
     """Run the paths in a child; where it dies, name the path, and go on with the rest."""
     results: dict[str, Outcome] = {}
-    folder = job[-1]
+    directory, folder = job[-2:]
     while missing := [name for name in wanted if name not in results]:
         try:
             sandbox.call(f"{__name__}:_run_paths", job, missing)
@@ -91,20 +91,22 @@ def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
             if (file := folder / f"{name}.outcome").exists():
                 results[name] = pickle.loads(file.read_bytes())
         if death is not None and (left := [name for name in wanted if name not in results]):
+            (directory / f"{left[0]}.tflite").unlink(missing_ok=True)
             results[left[0]] = Outcome(left[0], reason=_death(job, left[0], death))
     return {name: results[name] for name in wanted}
 
 
 def _death(job: tuple, path: str, error: ChildDied) -> LessonError:
     lane, source = job[0], job[1]
-    if lane == "tensorflow" and Path(source).is_dir() and error.signal:
-        return sandbox.call(f"{__name__}:_explained", Path(source), path, str(error))
+    if lane == "tensorflow" and error.signal:
+        return sandbox.call(f"{__name__}:_explained", source, path, error)
     who = "the converter" if lane == "tensorflow" else "LiteRT's quantizer"
     return ConversionError(f"{who} ended its process on the path {path}: {error} (lesson 07)")
 
 
-def _explained(saved_model: Path, path: str, error: str) -> ConversionError:
-    return by_tensorflow.died(saved_model, path, ChildDied(error))
+def _explained(source: str | os.PathLike, path: str, error: ChildDied) -> ConversionError:
+    with sources.opened(source) as saved_model:
+        return by_tensorflow.died(saved_model, path, error)
 
 
 def _reason(path: str, error: Exception) -> LessonError:

@@ -38,11 +38,11 @@ def save(
     """Write a Keras ``model`` as a SavedModel, whole or not at all, and return its folder.
 
     ``batch_size`` fixes the number of inputs in one call, as browsers and many accelerators need
-    it; None leaves it open. ``shapes`` fixes whole shapes by input name, batch included, such as
-    ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds anything but a
-    SavedModel, which this one would replace, when ``batch_size`` is below 1, ``shapes`` names
-    no input or does not fit one, and when the model never saw an input; StorageError when the
-    folder cannot be written. Defined in lessons 01 and 14.
+    it; None leaves it as the model has it. ``shapes`` fixes whole shapes by input name, batch
+    included, such as ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds
+    anything but a SavedModel, which this one would replace, when ``batch_size`` is below 1,
+    ``shapes`` names no input or does not fit one, and when the model never saw an input;
+    StorageError when the folder cannot be written. Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
     if not getattr(model, "built", True):
@@ -50,7 +50,9 @@ def save(
             f"the model {getattr(model, 'name', '')!r} does not know its inputs' shapes yet: call "
             "it once on a batch of samples, model(x[:1]), then save it (lesson 01)"
         )
-    fixed = None if batch_size is None and not shapes else _fixed(model, batch_size, shapes or {})
+    own = [tensor.shape[0] for tensor in getattr(model, "inputs", None) or [] if tensor.shape]
+    open_batch = batch_size is None and not shapes and not any(own)  # Keras would open its own
+    fixed = None if open_batch else _fixed(model, batch_size, shapes or {})
     with atomic_directory(directory) as temporary, quiet():
         model.export(temporary, verbose=False, input_signature=fixed)
     return Path(directory)
@@ -68,7 +70,7 @@ def _fixed(model, batch_size: int | None, shapes: Shapes) -> list:
         )
 
     def spec(tensor):
-        shape = tuple(shapes.get(tensor.name, (batch_size, *tensor.shape[1:])))
+        shape = tuple(shapes.get(tensor.name, (batch_size or tensor.shape[0], *tensor.shape[1:])))
         pairs = zip(shape, tensor.shape, strict=False)
         if len(shape) != len(tensor.shape) or any(own not in (None, new) for new, own in pairs):
             raise InputError(
