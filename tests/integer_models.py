@@ -504,9 +504,8 @@ def two_sides(draw, operator, dtype, options, product=False):
     shape = x.shape
     if draw(st.booleans()):
         shape = draw(st.sampled_from([(1, 1, 1, shape[3]), shape[3:], (1, *shape[1:]), (1,)]))
-    other = in_dtype(
-        Source(int8(draw(generators), shape), draw(near(x.scale)), draw(zero_points)), dtype
-    )
+    drawn = Source(int8(draw(generators), shape), 1.0, draw(zero_points))
+    other = in_dtype(drawn, dtype)._replace(scale=draw(near(x.scale)))
     constants = [
         tensor("other", dtype.upper(), shape, other.scale, other.zero_point, data=other.array)
     ]
@@ -517,16 +516,10 @@ def two_sides(draw, operator, dtype, options, product=False):
     order = [0, 1] if shape != x.shape or draw(st.booleans()) else [1, 0]
     what = f"with {other.scale:.3g}, {other.zero_point} to {scale:.3g}, {zero_point} {name}"
     runtimes = LITERT if dtype == "uint8" else RUNTIMES
-    return case(
-        operator,
-        options(fusedActivationFunction=fused(name)),
-        x,
-        constants,
-        y,
-        what,
-        runtimes,
-        order,
-    )
+    made = options(fusedActivationFunction=fused(name))
+    if shape != x.shape:  # LiteRT's way by shifts ends the process when it spreads one side
+        made.potScaleInt16 = False
+    return case(operator, made, x, constants, y, what, runtimes, order)
 
 
 @st.composite
@@ -734,6 +727,24 @@ def lstm(draw):
     return Case(pack(model), x.array, what)
 
 
+@st.composite
+def requantize(draw, before, after):
+    """QUANTIZE between codes of 16 bits and others."""
+    x = in_dtype(draw(images | rows), before)
+    octaves = {"int8": 0, "uint8": 0, "int16": 8}
+    scale = draw(near(x.scale)) * 2.0 ** (octaves[before] - octaves[after])
+    y = output(x.shape, scale, any_zero_point(draw, after), after.upper())
+    what = f"to {after}, {scale:.3g}"
+    return case("QUANTIZE", schema.QuantizeOptionsT(), x, [], y, what)
+
+
+@st.composite
+def dequantize_from(draw, dtype):
+    x = in_dtype(draw(images | rows), dtype)
+    y = tensor("y", "FLOAT32", x.shape)
+    return case("DEQUANTIZE", schema.DequantizeOptionsT(), x, [], y)
+
+
 OPERATORS = {
     "CONV_2D": conv_2d(),
     "CONV_2D without bias": conv_2d(bias=False),
@@ -811,4 +822,9 @@ OPERATORS = {
     "GATHER": gather("int32"),
     "GATHER int64": gather("int64"),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm(),
+    "QUANTIZE int16 to int8": requantize("int16", "int8"),
+    "QUANTIZE int8 to int16": requantize("int8", "int16"),
+    "QUANTIZE int16": requantize("int16", "int16"),
+    "DEQUANTIZE uint8": dequantize_from("uint8"),
+    "DEQUANTIZE int16": dequantize_from("int16"),
 }

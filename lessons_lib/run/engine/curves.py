@@ -28,7 +28,7 @@ def logistic(op: Operator, x):
 def _logistic(op: Operator, codes):
     if op.kernels == "tflm":
         return _in_fixed_point(op, codes, fixed_point.logistic, 8) - 128
-    if op.kernels == "xnnpack":
+    if op.by_xnnpack:
         return _by_floats(op, codes, _sigmoid_xnnpack)
     return _by_floats(op, codes, lambda x: np.float32(1) / (1 + _exp(-x)))
 
@@ -59,7 +59,7 @@ def _by_floats(op: Operator, codes, curve):
     real = op.input.scale[0] * (codes - op.input.zero_point).astype(np.float32)
     with np.errstate(over="ignore"):
         steps = curve(real).astype(np.float32) * (np.float32(1) / op.output.scale[0])
-    if op.kernels == "xnnpack":
+    if op.by_xnnpack:
         return np.rint(steps + np.float32(op.output.zero_point)).astype(np.int64)
     return affine.round_half_away(steps).astype(np.int64) + op.output.zero_point
 

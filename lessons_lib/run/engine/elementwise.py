@@ -57,7 +57,7 @@ def relu(op: Operator, x):
 def quantize(op: Operator, x):
     """QUANTIZE from integers to integers: another scale, another zero point."""
     steps = centered(op.input, x, np.int64)
-    if op.kernels == "xnnpack" and x.dtype == op.output.dtype and x.dtype != np.int16:
+    if op.by_xnnpack:
         factor = int(np.rint(256 * float32_ratio(op)[0]))
         return clip(op, shift_ties_up(steps * factor, 8) + op.output.zero_point)
     return rescaled(op, steps)
@@ -89,7 +89,7 @@ def _leaky_relu(op: Operator, codes):
     steps, wide = codes - op.input.zero_point, np.float64 if op.kernels == "tflm" else np.float32
     scale, output_scale = wide(op.input.scale[0]), wide(op.output.scale[0])
     alpha = wide(np.float32(op.options.alpha))
-    if op.kernels == "xnnpack" and _xnnpack_leaks(op, scale / output_scale, alpha):
+    if op.by_xnnpack:
         ratios = scale / output_scale, scale / output_scale * alpha
         factors = [int(np.rint(np.float32(256) * ratio)) for ratio in ratios]
         scaled = [shift_ties_up(steps * factor, 8) for factor in factors]
@@ -100,13 +100,6 @@ def _leaky_relu(op: Operator, codes):
             for ratio in (scale / output_scale, scale * alpha / output_scale)
         ]
     return np.where(steps > 0, *scaled) + op.output.zero_point
-
-
-def _xnnpack_leaks(op: Operator, positive, alpha) -> bool:
-    """Whether XNNPACK takes the operator over; else the builtin kernel computes it."""
-    negative = positive * alpha
-    sound = 1 / 256 <= positive <= 128 and -127.99609375 <= negative <= 128
-    return op.input.dtype != np.int16 and bool(sound and abs(negative) >= 1 / 256)
 
 
 # ---- two elements
@@ -153,7 +146,7 @@ def _of_two(op: Operator, a, b, rule: Callable, plain: Callable):
 def _add(op: Operator, a, b):
     """Both inputs are brought to one scale with 20 more bits, added, and rescaled; SUB as well."""
     sign = -1 if op.name == "SUB" else 1
-    if op.kernels == "xnnpack" and _xnnpack_adds(op):
+    if op.by_xnnpack:
         return _add_xnnpack(op, a, sign * b)
     if op.input.dtype == np.int16 and _by_shifts(op):
         return _add_shifted(op, a, sign * b)
@@ -167,12 +160,6 @@ def _add(op: Operator, a, b):
     )
     ratio = twice / (2**bits * float(op.output.scale[0]))
     return double_rounding(first + sign * second, *fixed_point.multiplier_shift(ratio))
-
-
-def _xnnpack_adds(op: Operator) -> bool:
-    """Whether XNNPACK takes the operator over; else the builtin kernel computes it."""
-    ratios = [tensor.scale[0] / op.output.scale[0] for tensor in op.inputs]
-    return op.input.dtype != np.int16 and all(1 / 1024 <= ratio < 256 for ratio in ratios)
 
 
 def _add_xnnpack(op: Operator, a, b):
@@ -206,6 +193,6 @@ def _mul(op: Operator, a, b):
     if op.kernels == "tflm":
         scales = [float(scale) for scale in scales]
     ratio = scales[0] * scales[1] / scales[2]
-    if op.kernels == "xnnpack" and op.input.dtype != np.int16 and 2.0**-16 <= ratio < 256:
+    if op.by_xnnpack:
         return np.rint((a * b).astype(np.float32) * ratio).astype(np.int64)
     return double_rounding(a * b, *fixed_point.multiplier_shift(float(ratio)))

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.errors import LessonError, ModelFileError
 from lessons_lib.numbers import affine, fixed_point
+from lessons_lib.run.engine import delegate
 from lessons_lib.system import files
 from lessons_lib.tflite import reader, tables
 from lessons_lib.tflite.signature import Signature, of_file
@@ -65,18 +66,6 @@ class Tensor:
         return self.zero_point + int(affine.round_half_away(np.float32(real) / self.scale[0]))
 
 
-CLIPPED_BY_XNNPACK = (
-    "ADD",
-    "CONV_2D",
-    "DEPTHWISE_CONV_2D",
-    "FULLY_CONNECTED",
-    "MAX_POOL_2D",
-    "MUL",
-    "SUB",
-    "TRANSPOSE_CONV",
-)
-
-
 @dataclass(frozen=True, eq=False)
 class Operator:
     """An operator of the file. ``options`` are the schema's: Conv2DOptionsT and so on.
@@ -110,6 +99,11 @@ class Operator:
         """The first output."""
         return self.outputs[0]
 
+    @cached_property
+    def by_xnnpack(self) -> bool:
+        """Whether the XNNPACK delegate computes the operator."""
+        return self.kernels == "xnnpack" and delegate.taken(self)
+
     @property
     def bias(self) -> Tensor | None:
         """The bias of a layer with weights, None where it has none."""
@@ -132,8 +126,11 @@ class Operator:
         """Input scale * weight scale / output scale: float64, for each channel or for all.
 
         LiteRT's dense layers multiply the first two in float32 where the weights are per-tensor,
-        but not where they are rescaled in floats; so does every other layer of uint8.
+        but not where they are rescaled in floats; so does every other layer of uint8. Its RELU
+        divides in float32.
         """
+        if self.name in ACTIVATION_RANGES and self.kernels != "tflm":
+            return (self.input.scale[:1] / self.output.scale[0]).astype(np.float64)
         dense = self.name == "FULLY_CONNECTED"
         fast = self.kernels in ("builtin", "xnnpack")
         narrow = dense and fast and self.weight_scale.size == 1 and not self.long_sums
@@ -184,7 +181,7 @@ class Operator:
         """The code at which an activation clips; XNNPACK sends a tie to the even one."""
         if self.output.scale is None:  # integers that are no codes
             return int(real)
-        if self.kernels == "xnnpack" and self.name in CLIPPED_BY_XNNPACK:
+        if self.by_xnnpack:
             steps = np.float32(real) / self.output.scale[0]
             return int(np.rint(steps + np.float32(self.output.zero_point)))
         return self.output.code(real)

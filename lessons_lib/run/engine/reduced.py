@@ -18,7 +18,7 @@ def mean(op: Operator, x, axes):
     axes, keep = _axes(x, axes), bool(op.options.keepDims)
     count = int(np.prod([x.shape[axis] for axis in axes]))
     sums = x.sum(axis=axes, keepdims=keep, dtype=np.int64)
-    if op.kernels == "xnnpack" and x.dtype != np.int16:
+    if op.by_xnnpack:
         return _mean_xnnpack(op, sums, count)
     if op.kernels == "builtin" and keep and axes == (1, 2) and x.ndim == 4 and x.dtype != np.int16:
         return _mean_builtin(op, sums, count)

@@ -6,7 +6,6 @@ unit than in the elements that are left over. All of that is here; the operators
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.numbers import affine
 from lessons_lib.numbers.fixed_point import double_rounding, wide_rounding
@@ -39,7 +38,7 @@ def spread(per_channel: np.ndarray, rows) -> np.ndarray:
 def rescaled(op: Operator, sums):
     """The output's codes for ``sums`` in steps of input scale * weight scale."""
     low, high = (bound - op.output.zero_point for bound in op.limits)
-    if op.kernels == "xnnpack" and _taken_over(op):
+    if op.by_xnnpack and op.name in tables.PARAMETERS:
         ratio = spread(float32_ratio(op), sums)
         steps = np.rint(sums.astype(np.float32, copy=False) * ratio)  # ties to even
     else:
@@ -47,33 +46,6 @@ def rescaled(op: Operator, sums):
     np.clip(steps, low, high, out=steps)
     steps += op.output.zero_point
     return steps.astype(op.output.dtype)
-
-
-def _taken_over(op: Operator) -> bool:
-    """Whether XNNPACK computes this layer.
-
-    It leaves 16-bit codes, depthwise convolutions of uint8, and convolutions with 4-bit weights.
-    """
-    if op.name not in tables.PARAMETERS or op.input.dtype == np.int16:
-        return False
-    if op.name == "FULLY_CONNECTED":
-        return True
-    if op.name == "TRANSPOSE_CONV" and not _fits_xnnpack(op):
-        return False
-    return not op.inputs[1].packed and not (op.name == "DEPTHWISE_CONV_2D" and op.asymmetric)
-
-
-def _fits_xnnpack(op: Operator) -> bool:
-    """Whether a filter is as wide as its steps, and the sizes agree; else it is the builtin kernel.
-
-    XNNPACK asks for it where the operator pads.
-    """
-    if op.options.padding != schema.Padding.SAME:
-        return True
-    strides = op.options.strideH, op.options.strideW
-    sides = zip(op.inputs[1].shape[1:3], op.input.shape[1:3], op.output.shape[1:3], strides,
-                strict=True)  # fmt: skip
-    return all(size >= step and -(-out // step) == n for size, n, out, step in sides)
 
 
 def float32_ratio(op: Operator) -> np.ndarray:
@@ -121,7 +93,8 @@ def _ties_up(op: Operator, rows) -> np.ndarray | bool:
     if op.name in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
         return not op.asymmetric and spread(filled(8, op.output.shape[-1]), rows)
     if op.name == "QUANTIZE":
-        return in_vectors_of(16, op, rows)
+        short = op.input.dtype.itemsize == op.output.dtype.itemsize == 1
+        return short and in_vectors_of(16, op, rows)
     return op.name in tables.SUMMED_AXES
 
 

@@ -32,15 +32,14 @@ def resize_bilinear(op: Operator, x, size):
         op.kernels == "builtin" or (op.kernels == "reference" and x.dtype == np.uint8)
     ):
         refuse(op, f"adds floats for {x.dtype}")
-    by_xnnpack = op.kernels == "xnnpack" and not short
-    bits, places = (11, _places_xnnpack) if by_xnnpack else (10, _places)
+    bits, places = (11, _places_xnnpack) if op.by_xnnpack else (10, _places)
     for axis, wanted in enumerate(size, start=1):
         before, after, weight = places(op, x.shape[axis], int(wanted))
         weight = weight.reshape(-1, *[1] * (x.ndim - axis - 1))
         first, second = (np.take(x, place, axis=axis).astype(np.int64) for place in (before, after))
         x = (first << bits) + (second - first) * weight
     half = 1 << (2 * bits - 1)
-    if by_xnnpack:
+    if op.by_xnnpack:
         return ((x + half) >> (2 * bits)).astype(op.output.dtype)
     signs = np.where(x > 0, 1, -1)
     return (signs * ((np.abs(x) + half) >> (2 * bits))).astype(op.output.dtype)
