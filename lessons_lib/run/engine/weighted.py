@@ -66,8 +66,8 @@ def fully_connected(op: Operator, x, kernel, bias=None):
 def transpose_conv(op: Operator, shape, kernel, x, bias=None):
     """TRANSPOSE_CONV: ``kernel`` (out, height, width, in); each pixel is spread over a window."""
     o, (high, wide) = op.options, kernel.shape[1:3]
-    # TFLite-Micro does not look at a shape that the file leaves empty.
-    rows, columns = (int(n) for n in (shape if len(shape) == 4 else op.output.shape)[1:3])
+    # TFLite-Micro believes the shape of the output, whatever it is told.
+    rows, columns = (int(n) for n in (op.output.shape if op.kernels == "tflm" else shape)[1:3])
     x = centered(op.input, x, op.sum_dtype)
     whole = [(n - 1) * stride + size for n, stride, size in zip(
         x.shape[1:3], (o.strideH, o.strideW), (high, wide), strict=True)]  # fmt: skip
