@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kept import FOLDER, kept
 from lessons_lib import data, files, notebooks, sandbox, sources
+from lessons_lib.system.quiet import tensorflow
 
 LAYERS = """[
     keras.Input((28, 28, 1), name="picture"),
@@ -43,7 +44,7 @@ def saved_models() -> tuple[Path, Path]:
 
 
 def _trained() -> bytes:
-    import keras
+    keras = tensorflow().keras
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential(eval(LAYERS, {"keras": keras}))
