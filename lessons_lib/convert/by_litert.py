@@ -9,11 +9,9 @@ depthwise convolution), weights in blocks (wrong on the reference kernels), and 
 
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -29,7 +27,7 @@ from lessons_lib.errors import (
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet
-from lessons_lib.tflite import edit, reader, samples, tables
+from lessons_lib.tflite import edit, reader, tables
 from lessons_lib.tflite.signature import of_file
 
 # Keyword -> the library's name: the extremes; the least error of clipping and rounding together.
@@ -195,8 +193,12 @@ def plan(model: reader.Source, path: str, rules: Iterable[Rule] = ()) -> pd.Data
     keeps floats on a path of integers; otherwise what ``prepared`` raises.
     Defined in lesson 13.
     """
+    return _steps(prepared(model), path, rules)
+
+
+def _steps(content: bytes, path: str, rules: Iterable[Rule]) -> pd.DataFrame:
     promise, rules = paths.get(path), require_rules(rules)
-    table = tables.operators(prepared(model))[["operator", "outputs"]]
+    table = tables.operators(content)[["operator", "outputs"]]
     table["outputs"] = [";".join(filter(None, names)) for names in table["outputs"]]
     table["recipe"] = "float32"
     for name in promise.recipes:
@@ -450,13 +452,9 @@ def quantize(
 
 def _in_child(content, path, dataset, settings: dict) -> tuple[bytes, dict[str, float]]:
     """Quantize and verify where a crash does no harm; the samples go there through a file."""
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
-        spool = None
-        if dataset is not None:
-            spool = Path(folder, "samples")
-            samples.spool(calibration.limited(dataset), spool)
+    with calibration.in_file(dataset) as file:
         try:
-            answer = sandbox.call(f"{__name__}:_from_file", content, path, spool, settings)
+            answer = sandbox.call(f"{__name__}:_from_file", content, path, file, settings)
         except ChildDied as error:
             raise ConversionError(
                 f"LiteRT's quantizer died on the file: {error} (lesson 13)"
@@ -466,25 +464,25 @@ def _in_child(content, path, dataset, settings: dict) -> tuple[bytes, dict[str, 
     return answer
 
 
-def _from_file(content, path, spool, settings: dict) -> tuple[bytes, dict[str, float]]:
-    dataset = None if spool is None else samples.spooled(spool)
-    return quantized(content, path, dataset, **settings)
+def _from_file(content, path, file, settings: dict) -> tuple[bytes, dict[str, float]]:
+    return quantized(content, path, calibration.from_file(file), **settings)
 
 
 def quantized(
-    source: reader.Source,
+    content: bytes,
     path: str,
     dataset: calibration.RepresentativeDataset | None,
     value_range: calibration.Ranges = None,
-    key: str | None = None,
     *,
     rules: Iterable[Rule] = (),
     calibrate: str = "extremes",
     weight_range: str = "min_max",
 ) -> tuple[bytes, dict[str, float]]:
-    """Quantize and verify in this process; return the bytes and ``outcome.verify``'s answer."""
-    content = prepared(source, key)
-    ends, steps, guarded = of_file(content), plan(content, path, rules), None
+    """Quantize what ``prepared`` returned, and verify the result, in this process.
+
+    Returns the bytes and ``outcome.verify``'s answer.
+    """
+    ends, steps, guarded = of_file(content), _steps(content, path, rules), None
     if needed_by := needs_samples(steps, path, rules):
         calibration.require(needed_by, dataset)
         outcome.require_sizes(ends)

@@ -6,7 +6,6 @@ model of uncommon operators is converted in a child process.
 """
 
 import functools
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite import samples
-from lessons_lib.tflite.signature import of_file
+from lessons_lib.tflite.signature import Signature, choose, of_file
 
 # A model of these operators is converted in this process: no crash of the converter is known.
 # fmt: off
@@ -75,32 +74,38 @@ def converted(
     saved_model: Path,
     path: str,
     representative_dataset: calibration.RepresentativeDataset | None,
-    value_range: calibration.Ranges,
-    key: str | None,
+    value_range: calibration.Ranges = None,
+    key: str | None = None,
 ) -> tuple[bytes, dict[str, float]]:
     """Convert and verify in this process; return the bytes and ``outcome.verify``'s answer."""
-    chosen, ends = _require_path(path), sources.signature(saved_model, key)
+    chosen, every = _require_path(path), sources.signatures(saved_model)
+    ends = choose(every, key)
     guarded = None
     if chosen.needs_calibration:
         calibration.require(f"the path {path}", representative_dataset)
         outcome.require_sizes(ends)
         guarded = calibration.guard(representative_dataset, ends, value_range)
     float_model = _runner(saved_model, ends.key)
-    converter = _converter(saved_model, ends.key)
+    # All signatures are converted unless one is named.
+    converter = _converter(saved_model, [ends.key] if len(every) > 1 else None)
     configure(converter, path, guarded)
     try:
         content = _run(converter, path)
     except ConversionError:
         if guarded is not None and guarded.kept:  # is it the model's own fault?
-            outcome.require_answers(outcome.answers(float_model, ends, guarded.kept))
+            outcome.require_answers(_answers(float_model, ends, guarded.kept))
         raise
     state = of_file(content).state
     if state:  # a loaded model remembers what it was asked for another path
         float_model = sources.runner(saved_model, ends.key)
     inputs = outcome.tried_on(ends, guarded, state)
-    expected = outcome.answers(float_model, ends, inputs) if inputs else {}
+    expected = _answers(float_model, ends, inputs) if inputs else {}
     outcome.require_answers(expected)
     return content, outcome.verify(content, path, inputs, expected)
+
+
+def _answers(float_model, ends: Signature, inputs: samples.Rows) -> samples.Rows:
+    return samples.answers(float_model, inputs, ends, samples.count(inputs))
 
 
 @functools.lru_cache(maxsize=1)
@@ -114,39 +119,32 @@ def _runner(saved_model: Path, key: str):
     return _loaded(saved_model, key, newest)
 
 
-def _in_child(
-    saved_model: Path,
-    path: str,
-    representative_dataset: calibration.RepresentativeDataset | None,
-    value_range: calibration.Ranges,
-    key: str | None,
-) -> tuple[bytes, dict[str, float]]:
+def _in_child(saved_model: Path, path: str, dataset, *arguments) -> tuple[bytes, dict[str, float]]:
     """The same in a child process, which may crash; the samples go there through a file."""
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
-        spool = None
-        if representative_dataset is not None:
-            spool = Path(folder, "samples")
-            samples.spool(calibration.limited(representative_dataset), spool)
-        arguments = (saved_model, path, spool, value_range, key)
+    with calibration.in_file(dataset) as file:
         try:
-            content, snr_db = sandbox.call(f"{__name__}:_converted_from_file", *arguments)
+            content, snr_db = sandbox.call(
+                f"{__name__}:_converted_from_file", saved_model, path, file, *arguments
+            )
         except ChildDied as error:
-            raise died(saved_model, path, error) from error
+            raise died(sources.operators(saved_model), path, error) from error
     sandbox.trust(content, "xnnpack")
     return content, snr_db
 
 
-def _converted_from_file(saved_model, path, spool, value_range, key) -> tuple[bytes, dict]:
-    dataset = None if spool is None else samples.spooled(spool)
-    return converted(saved_model, path, dataset, value_range, key)
+def _converted_from_file(saved_model, path, file, *arguments) -> tuple[bytes, dict[str, float]]:
+    return converted(saved_model, path, calibration.from_file(file), *arguments)
 
 
-def died(saved_model: Path, path: str, error: ChildDied) -> ConversionError:
-    """Return the error for a converter that ended its process, with what may be done."""
+def died(operators: set[str], path: str, error: ChildDied) -> ConversionError:
+    """Return the error for a converter that ended its process, with what may be done.
+
+    ``operators``: those of the SavedModel, as ``sources.operators`` names them.
+    """
     how = f"the converter, on the path {path}, {str(error).partition(' ')[2]}"
     if error.signal is None:  # it was slow, or failed otherwise, and has said so
         return ConversionError(f"{how} (lesson 07)")
-    if sources.operators(saved_model) & {"While", "StatelessWhile", "TensorListReserve"}:
+    if operators & {"While", "StatelessWhile", "TensorListReserve"}:
         cure = (
             "Its loop, of an LSTM or GRU layer, does that on the integer paths: build the layer "
             "with unroll=True and copy the weights, or take the path dynamic_range"
@@ -168,10 +166,8 @@ def _require_path(path: str) -> paths.Path:
     return chosen
 
 
-def _converter(saved_model: Path, key: str):
+def _converter(saved_model: Path, keys: list[str] | None):
     tf = tensorflow()
-    several = len(sources.signatures(saved_model)) > 1  # all of them are converted unless told
-    keys = [key] if several else None
     try:
         with quiet():
             return tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=keys)

@@ -6,8 +6,11 @@ in another order than the signature's are calibrated with each other's values. S
 checked on its way. What is given up: samples without an end, and an input that is text.
 """
 
+import contextlib
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,7 +110,7 @@ class Guarded:
             self._seen[name] = min(before[0], low), max(before[1], high)
 
     def _keep(self, found: Rows) -> None:
-        self.count += len(next(iter(found.values())))
+        self.count += samples.count(found)
         if self.count > MOST_SAMPLES:
             raise _bad(f"it yields more than {MOST_SAMPLES:,} samples; does it ever end?")
         one = sum(array[:1].nbytes for array in found.values())
@@ -195,6 +198,26 @@ def _by_name(value_range: Ranges, signature: Signature) -> dict[str, tuple[float
 
 def _bad(what: str) -> CalibrationError:
     return CalibrationError(f"bad representative dataset: {what}. {_LESSON}")
+
+
+@contextlib.contextmanager
+def in_file(source: RepresentativeDataset | None) -> Iterator[Path | None]:
+    """Yield a temporary file with the items of a dataset, for a child; None where there is none.
+
+    Raises CalibrationError as ``limited`` does.
+    """
+    if source is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        file = Path(folder, "samples")
+        samples.spool(limited(source), file)
+        yield file
+
+
+def from_file(file: Path | None) -> RepresentativeDataset | None:
+    """Return the dataset that ``in_file`` wrote, one item in memory at a time."""
+    return None if file is None else samples.spooled(file)
 
 
 def limited(source: RepresentativeDataset) -> Iterator[Any]:

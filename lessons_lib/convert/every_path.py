@@ -3,17 +3,26 @@
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lessons_lib.convert import by_litert, by_tensorflow, calibration, outcome, paths
 from lessons_lib.convert.outcome import Outcome
-from lessons_lib.errors import ChildDied, ConversionError, LessonError, StorageError, first_line
+from lessons_lib.errors import (
+    CalibrationError,
+    ChildDied,
+    ConversionError,
+    LessonError,
+    StorageError,
+    first_line,
+)
 from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
-from lessons_lib.tflite import samples
+
+_OPERATORS = "operators"  # a file in which a child leaves what it converts, should it die
 
 
 def convert(
@@ -38,8 +47,13 @@ def convert(
     lane = "litert" if _is_tflite(source) else "tensorflow"
     wanted = [paths.get(name).name for name in (names_for(source) if names is None else names)]
     directory = Path(directory).absolute()
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder, _picklable(source) as given:
-        spool, reason = _spooled(representative_dataset, wanted, Path(folder, "samples"))
+    needed = any(paths.get(name).needs_calibration for name in wanted)
+    dataset = representative_dataset if needed else None
+    with (
+        tempfile.TemporaryDirectory(prefix="lessons-") as folder,
+        _picklable(source) as given,
+        _spooled(dataset) as (spool, reason),
+    ):
         job = (lane, given, spool, reason, value_range, signature, directory, Path(folder))
         results = _all_results(job, wanted)
     for result in results.values():
@@ -66,15 +80,15 @@ def _picklable(source: Any):
     return sources.opened(source)
 
 
-def _spooled(dataset, wanted: list[str], file: Path) -> tuple[Path | None, LessonError | None]:
+@contextmanager
+def _spooled(dataset) -> Iterator[tuple[Path | None, CalibrationError | None]]:
     """The samples in a file, or the reason why they cannot be had, for the paths that need them."""
-    if dataset is None or not any(paths.get(name).needs_calibration for name in wanted):
-        return None, None
-    try:
-        samples.spool(calibration.limited(dataset), file)
-    except LessonError as error:
-        return None, error
-    return file, None
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(calibration.in_file(dataset)), None
+        except CalibrationError as error:
+            found = None, error
+        yield found
 
 
 def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
@@ -97,16 +111,11 @@ def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
 
 
 def _death(job: tuple, path: str, error: ChildDied) -> LessonError:
-    lane, source = job[0], job[1]
-    if lane == "tensorflow" and error.signal:
-        return sandbox.call(f"{__name__}:_explained", source, path, error)
+    lane, operators = job[0], job[-1] / _OPERATORS
+    if lane == "tensorflow" and error.signal and operators.exists():
+        return by_tensorflow.died(set(operators.read_text().split()), path, error)
     who = "the converter" if lane == "tensorflow" else "LiteRT's quantizer"
     return ConversionError(f"{who} ended its process on the path {path}: {error} (lesson 07)")
-
-
-def _explained(source: str | os.PathLike, path: str, error: ChildDied) -> ConversionError:
-    with sources.opened(source) as saved_model:
-        return by_tensorflow.died(saved_model, path, error)
 
 
 def _reason(path: str, error: Exception) -> LessonError:
@@ -120,18 +129,20 @@ def _run_paths(job: tuple, names: list[str]) -> None:
     """In the child: write a file and an outcome for each path, as soon as it is there."""
     lane, source, spool, reason, value_range, key, directory, folder = job
     with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
-        if lane == "litert":  # what is wrong with the model itself is no path's own reason
-            by_litert.prepared(model, key)
+        # What is wrong with the model itself is no path's own reason.
+        if lane == "litert":
+            one = partial(by_litert.quantized, by_litert.prepared(model, key))
         else:
             sources.signature(model, key)
+            (folder / _OPERATORS).write_text(" ".join(sources.operators(model)))
+            one = partial(by_tensorflow.converted, model, key=key)
         for name in names:
             file = directory / f"{name}.tflite"
             try:
                 if reason is not None and paths.get(name).needs_calibration:
                     raise reason
-                dataset = None if spool is None else samples.spooled(spool)
-                one = by_litert.quantized if lane == "litert" else by_tensorflow.converted
-                content, snr_db = one(model, name, dataset, value_range, key)
+                dataset = calibration.from_file(spool)
+                content, snr_db = one(name, dataset, value_range=value_range)
                 remarks = outcome.remarks(name, content, snr_db)
                 result = Outcome(name, files.write_atomic(file, content), None, snr_db, remarks)
             except StorageError:

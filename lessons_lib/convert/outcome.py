@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lessons_lib.convert import paths
 from lessons_lib.convert.calibration import Guarded
@@ -21,7 +22,7 @@ from lessons_lib.numbers import noise
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files, sandbox
 from lessons_lib.tflite import signature, tables
-from lessons_lib.tflite.samples import Rows, calls, drawn, joined
+from lessons_lib.tflite.samples import Rows, drawn
 
 LOW_DB = 10.0  # a centred SQNR below this is said aloud: a third of the movement is noise
 SOURCE_DB = 60.0  # the float file must be as near as this to the model that it was made of
@@ -116,9 +117,10 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
     process. Raises ConversionError when the file breaks the path's promise, nothing was quantized,
     the runtime refuses it, or it answers NaN or always the same where the float model does not.
     """
-    _require_scales(content, path)
+    table = tables.tensors(content)
+    _require_scales(table, path)
     audit(content, path)
-    _require_quantized(content, path)
+    _require_quantized(table, content, path)
     if inputs is None:
         return {}
     sandbox.trust(content, "xnnpack")
@@ -173,10 +175,9 @@ def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray, caus
     return noise.signal_to_noise(expected, found, centred=len(expected) > 1)
 
 
-def _require_scales(content: bytes, path: str) -> None:
+def _require_scales(table: pd.DataFrame, path: str) -> None:
     """A weight of NaN, inf or 1e38 leaves its trace in a scale."""
-    columns = ["name", "layer", "scale"]
-    for name, layer, scale in tables.tensors(content)[columns].itertuples(index=False):
+    for name, layer, scale in table[["name", "layer", "scale"]].itertuples(index=False):
         if scale is not None and not np.isfinite(scale).all():
             raise ConversionError(
                 f"the path {path} gives {name} a scale that is no finite number: the weights of "
@@ -211,10 +212,9 @@ def require_answers(expected: Rows) -> None:
             )
 
 
-def _require_quantized(content: bytes, path: str) -> None:
+def _require_quantized(table: pd.DataFrame, content: bytes, path: str) -> None:
     if path == "float32":
         return
-    table = tables.tensors(content)
     if table["scale"].notna().any() or (table["dtype"] == "FLOAT16").any():
         return
     stored = table.loc[table["bytes"] > 0, "shape"]
@@ -262,10 +262,3 @@ def _low(path: str, snr_db: dict[str, float]) -> Iterator[str]:
 def named(found: np.ndarray | Rows, ends: signature.Signature) -> Rows:
     """A model's outputs by name, also where it has one."""
     return found if isinstance(found, dict) else dict.fromkeys(ends.outputs, found)
-
-
-def answers(run, signature: signature.Signature, inputs: Rows) -> Rows:
-    """Return what a function from rows to rows answers, call by call, all samples joined."""
-    count = len(next(iter(inputs.values())))
-    parts = [run(part) for part in calls(inputs, signature, count)]
-    return joined(parts, signature, count)

@@ -13,7 +13,7 @@ from lessons_lib.system import sandbox
 from lessons_lib.system.quiet import Log, quiet
 from lessons_lib.tflite import edit, reader, samples, tables
 from lessons_lib.tflite.samples import Rows
-from lessons_lib.tflite.signature import Signature, of_file
+from lessons_lib.tflite.signature import Signature, all_of_model, choose
 
 
 def installed() -> bool:
@@ -31,10 +31,7 @@ def run(source: str | os.PathLike | bytes, x: Any) -> np.ndarray | Rows:
     """
     signature, invoke, _ = opened(source)
     found = samples.rows(x, signature)
-    count = len(next(iter(found.values())))
-    parts = [invoke(part) for part in samples.calls(found, signature, 1)]
-    outputs = samples.joined(parts, signature, count)
-    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+    return samples.bare(samples.answers(invoke, found, signature, 1))
 
 
 def opened(
@@ -51,7 +48,8 @@ def opened(
         )
     content = edit.only_signature(source)
     sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_run_once")
-    signature, graph = of_file(content), reader.read(content).subgraphs[0]
+    model = reader.read(content)
+    signature, graph = choose(all_of_model(model)), model.subgraphs[0]
     interpreter = _interpreter(content)
 
     def invoke(part: Rows) -> Rows:

@@ -123,7 +123,7 @@ class Model:
         (floats, tokens) comes back as it is.
         Raises InputError when ``x`` does not fit, or holds NaN or inf.
         """
-        return _bare(self._encode(samples.rows(x, self._real)))
+        return samples.bare(self._encode(samples.rows(x, self._real)))
 
     def _encode(self, found: Rows) -> Rows:
         return {name: _codes(array, self.signature.inputs[name]) for name, array in found.items()}
@@ -132,7 +132,7 @@ class Model:
         """Return outputs as float32: (q - zero_point) * scale; what is not quantized as it is."""
         outputs = self.signature.outputs
         found = q if isinstance(q, dict) else {self.signature.only_output.name: q}
-        return _bare(
+        return samples.bare(
             {
                 name: array
                 if outputs[name].scale is None
@@ -149,7 +149,7 @@ class Model:
         dtypes or shapes do not fit, or when ``batch_size`` is below 1.
         """
         found = samples.rows(x, self.signature)
-        return _bare(self._in_calls(found, batch_size, lambda part: part))
+        return samples.bare(self._in_calls(found, batch_size, lambda part: part))
 
     def predict(self, x: Any, batch_size: int = 50) -> np.ndarray | Rows:
         """Return float32 (N, ...) for real numbers (N, ...): quantize, run, dequantize.
@@ -178,13 +178,13 @@ class Model:
     def _in_calls(self, found: Rows, batch_size: int, encode: Callable[[Rows], Rows]) -> Rows:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
-        count, parts = len(next(iter(found.values()))), []
+        parts = []
         for part in samples.calls(found, self.signature, batch_size):
             parts.append(self._invoke(encode(part)))
             if self.signature.open_batch and not _same_count(part, parts[-1]):
                 self.signature, self._real = map(one_by_one, (self.signature, self._real))
                 return self._in_calls(found, 1, encode)
-        return samples.joined(parts, self.signature, count)
+        return samples.joined(parts, self.signature, samples.count(found))
 
     def _invoke(self, part: Rows) -> Rows:
         """One call of the runtime."""
@@ -221,7 +221,7 @@ class Model:
         ``quantize_input`` does.
         """
         found = samples.rows(sample, self._real)
-        if (count := len(next(iter(found.values())))) != 1:
+        if (count := samples.count(found)) != 1:
             raise InputError(f"expected one sample, (1, ...), got {count}: x[:1]")
         (part,) = samples.calls(self._encode(found), self.signature, 1)
 
@@ -257,7 +257,7 @@ def tensor_values(
         model = Model(source, kernels=kernels, keep_tensors=True)
         signature, invoke, read = model.signature, model._invoke, model._tensor
     found = samples.rows(x, signature)
-    count = len(next(iter(found.values())))
+    count = samples.count(found)
     roles = _numbers(edit.only_signature(source))
     computed = list(roles.index[roles.isin(["input", "activation", "output"])])
     size = signature.batch or (1 if kernels == "tflm" else count)
@@ -291,16 +291,8 @@ def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]
 
 def _same_count(inputs: Rows, outputs: Rows) -> bool:
     """Whether a call gave as many rows as it took, at every output."""
-    return (
-        len(
-            {
-                len(array) if array.ndim else 0
-                for side in (inputs, outputs)
-                for array in side.values()
-            }
-        )
-        == 1
-    )
+    rows = {array.shape[:1] for side in (inputs, outputs) for array in side.values()}
+    return len(rows) == 1
 
 
 def _codes(array: np.ndarray, spec) -> np.ndarray:
@@ -317,10 +309,6 @@ def _codes(array: np.ndarray, spec) -> np.ndarray:
         for part in (array[start : start + rows] for start in range(0, len(array), rows))
     ]
     return np.concatenate(pieces)
-
-
-def _bare(found: Rows) -> np.ndarray | Rows:
-    return next(iter(found.values())) if len(found) == 1 else found
 
 
 def _sizes(shape: tuple[int | None, ...]) -> str:

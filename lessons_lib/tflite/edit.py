@@ -19,11 +19,11 @@ def only_signature(source: reader.Source, key: str | None = None) -> bytes:
     ``key`` chooses it, as in ``signature.of_file``, whose errors it shares. Subgraphs that it does
     not call, and the constants of those alone, are left out. Defined in lesson 01.
     """
-    found = signature.all_of_file(source)
+    model = reader.read(source)
+    found = signature.all_of_model(model)
     chosen = signature.choose(found, key)
     if len(found) == 1 and chosen.subgraph == 0:
         return files.content(source)
-    model = reader.read(source)
     kept = reader.reached(model, chosen.subgraph)
     place = {old: new for new, old in enumerate(kept)}
     model.subgraphs = [model.subgraphs[number] for number in kept]
@@ -56,7 +56,8 @@ def with_signature(content: bytes) -> bytes:
     a name that is not UTF-8 get one that tells them apart: LiteRT's quantizer feeds a model by its
     signature and knows tensors by their names. Defined in lesson 13.
     """
-    model, named = reader.read(content), signature.all_of_file(content)
+    model = reader.read(content)
+    named = signature.all_of_model(model)
     changed = _name_tensors(model)
     if not model.signatureDefs:
         (only,) = named.values()

@@ -93,16 +93,34 @@ def spooled(file: Path) -> Iterator[Any]:
             yield pickle.load(source)
 
 
+def count(found: Rows) -> int:
+    """Return how many samples these are."""
+    return len(next(iter(found.values())))
+
+
+def bare(found: Rows) -> np.ndarray | Rows:
+    """Return the array of the only input or output; several stay a dictionary by name."""
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def answers(
+    invoke: Callable[[Rows], Rows], found: Rows, signature: Signature, batch_size: int
+) -> Rows:
+    """Return what a function of one call gives for all samples, call by call, joined."""
+    parts = [invoke(part) for part in calls(found, signature, batch_size)]
+    return joined(parts, signature, count(found))
+
+
 def calls(found: Rows, signature: Signature, batch_size: int) -> Iterator[Rows]:
     """Yield what each call of a model takes, in the shapes that it takes.
 
     A call has ``batch_size`` samples where the signature leaves that open, as many as it fixes, or
     one where no dimension counts samples. The last samples are repeated where a call is short.
     """
-    count = len(next(iter(found.values())))
-    size = min(batch_size, count) if signature.open_batch else signature.batch
+    total = count(found)
+    size = min(batch_size, total) if signature.open_batch else signature.batch
     whole = {name for name, spec in signature.inputs.items() if spec.shape[:1] not in _COUNTED}
-    for start in range(0, count, size):
+    for start in range(0, total, size):
         part = {name: padded(array[start : start + size], size) for name, array in found.items()}
         for name in set() if signature.in_batches else whole:
             part[name] = part[name][0, ...]
@@ -132,10 +150,10 @@ def regrouped(stream_of_rows: Iterable[Rows], size: int) -> Iterator[Rows]:
     for found in stream_of_rows:
         # A copy: the next item may be written over this one.
         kept = {n: np.concatenate([kept[n], a]) if kept else a.copy() for n, a in found.items()}
-        while len(next(iter(kept.values()))) >= size:
+        while count(kept) >= size:
             yield {name: array[:size] for name, array in kept.items()}
             kept = {name: array[size:] for name, array in kept.items()}
-    if kept and len(next(iter(kept.values()))):
+    if kept and count(kept):
         yield {name: padded(array, size) for name, array in kept.items()}
 
 

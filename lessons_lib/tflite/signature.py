@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.errors import InputError
 from lessons_lib.tflite import reader
@@ -126,7 +127,11 @@ def of_file(source: reader.Source, key: str | None = None) -> Signature:
 
 def all_of_file(source: reader.Source) -> dict[str, Signature]:
     """Return every signature of a ``.tflite`` file by its key; one for a file that names none."""
-    model = reader.read(source)
+    return all_of_model(reader.read(source))
+
+
+def all_of_model(model: schema.ModelT) -> dict[str, Signature]:
+    """The same of a file that is read already."""
     found = {}
     for definition in model.signatureDefs or ():
         graph = model.subgraphs[definition.subgraphIndex]

@@ -152,7 +152,8 @@ def audit(source: reader.Source, key: str | None = None) -> Audit:
     are those of the signature, by default ``serving_default``, else of the first subgraph.
     Raises InputError for an unknown ``key``. Defined in lesson 07.
     """
-    model, named = reader.read(source), signature.all_of_file(source)
+    model = reader.read(source)
+    named = signature.all_of_model(model)
     first = next((s for s in named.values() if s.subgraph == 0), next(iter(named.values())))
     default = named.get(signature.DEFAULT, first)
     chosen = signature.choose(named, key) if key else default

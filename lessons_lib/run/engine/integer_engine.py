@@ -70,12 +70,12 @@ def run(
     damaged, is not full integer or has an operator that the engine lacks. Defined in lesson 09.
     """
     graph = _pool_first(_graph(model, kernels, strict))
+    found = samples.rows(x, graph.signature)
     parts = [
         {name: values[tensor.index] for name, tensor in graph.outputs.items()}
-        for values in _batches(graph, x, strict)
+        for values in _batches(graph, found, strict)
     ]
-    found = samples.joined(parts, graph.signature, _count(graph, x))
-    return next(iter(found.values())) if len(found) == 1 else found
+    return samples.bare(samples.joined(parts, graph.signature, samples.count(found)))
 
 
 def trace(
@@ -93,7 +93,7 @@ def trace(
     Defined in lesson 09.
     """
     graph = _graph(model, kernels, strict)
-    parts = list(_batches(graph, x, strict))
+    parts = list(_batches(graph, samples.rows(x, graph.signature), strict))
     return {
         index: np.concatenate([np.atleast_1d(part[index]) for part in parts])
         for index in parts[0]
@@ -142,13 +142,8 @@ def _may_go_first(op: Operator, before: Operator, graph: Graph) -> bool:
     return readers == [op] and before.output.same_codes(op.output)
 
 
-def _count(graph: Graph, x: Any) -> int:
-    return len(next(iter(samples.rows(x, graph.signature).values())))
-
-
-def _batches(graph: Graph, x: Any, strict: bool) -> Iterator[dict[int, np.ndarray]]:
+def _batches(graph: Graph, found: Rows, strict: bool) -> Iterator[dict[int, np.ndarray]]:
     """The value of every computed tensor, by its index, for one batch after the other."""
-    found = samples.rows(x, graph.signature)
     for part in _parts(graph, found):
         values = {
             graph.inputs[name].index: array.view(IntegersOnly) if strict else array
@@ -164,7 +159,7 @@ def _batches(graph: Graph, x: Any, strict: bool) -> Iterator[dict[int, np.ndarra
 
 def _parts(graph: Graph, found: Rows) -> Iterator[Rows]:
     """Batches that suit the engine where rows are apart, calls of the runtime elsewhere."""
-    count = len(next(iter(found.values())))
+    count = samples.count(found)
     if not graph.apart:
         yield from samples.calls(found, graph.signature, graph.call or count)
         return

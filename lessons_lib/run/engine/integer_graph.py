@@ -20,7 +20,7 @@ from lessons_lib.numbers import affine, fixed_point
 from lessons_lib.run.engine import delegate
 from lessons_lib.system import files
 from lessons_lib.tflite import reader, tables
-from lessons_lib.tflite.signature import Signature, of_file
+from lessons_lib.tflite.signature import Signature, all_of_model, choose
 
 # Of one array. The largest one in an ordinary network, 1024 x 1024 x 64, has as many; a false size
 # in a file must not ask the machine for gigabytes.
@@ -261,7 +261,8 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
     computes with floats, and says in which lesson to read why.
     """
     content = files.content(source)
-    model, signature = reader.read(content), of_file(content)
+    model = reader.read(content)
+    signature = choose(all_of_model(model))
     graph = model.subgraphs[signature.subgraph]
     _require_integers(model, graph, signature)
     tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors)]
