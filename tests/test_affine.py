@@ -493,5 +493,6 @@ def test_float16_bits_takes_one_number():
 
 
 def test_tensorflow_is_not_imported():
-    code = "import sys; from lessons_lib import affine, reader, tables; sys.exit('tensorflow' in sys.modules)"
+    rooms = "import sys; from lessons_lib import affine, reader, tables"
+    code = f"{rooms}; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
