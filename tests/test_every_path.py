@@ -196,6 +196,31 @@ def test_a_float_tflite_goes_down_all_that_litert_has(kind, tmp_path):
         assert outcome.audit(one, name).input_dtype == paths.get(name).input_dtype
 
 
+def test_one_path_may_be_walked_in_several_ways(tmp_path):
+    content = converted()["float32"]
+    samples = digits().calibration.images[:50]
+    steps = {
+        "int8": every_path.Step("int8"),
+        "average": every_path.Step("int8", calibrate="moving_average"),
+        "mixed": every_path.Step(
+            "int8_float_fallback", (by_litert.Rule(".*", "float32", "SOFTMAX"),)
+        ),
+    }
+    found = every_path.convert(content, samples, tmp_path, names=steps)
+    assert sorted(os.listdir(tmp_path)) == ["average.tflite", "int8.tflite", "mixed.tflite"]
+    for name, step in steps.items():
+        assert found[name].path == step.path
+        expected = by_litert.quantize(content, step.path, samples, **step.options)
+        assert found[name].read_bytes() == expected
+    assert len({one.read_bytes() for one in found.values()}) == 3
+
+
+def test_the_converter_has_one_way_for_each_path(tmp_path):
+    average = {"average": every_path.Step("int8", calibrate="moving_average")}
+    with pytest.raises(InputError, match="average: TFLiteConverter knows no calibrate"):
+        every_path.convert(training.reference(), None, tmp_path / "out", names=average)
+
+
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [

@@ -3,8 +3,9 @@
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lessons_lib.errors import (
     CalibrationError,
     ChildDied,
     ConversionError,
+    InputError,
     LessonError,
     StorageError,
     first_line,
@@ -25,12 +27,31 @@ from lessons_lib.system import files, sandbox
 _OPERATORS = "operators"  # a file in which a child leaves what it converts, should it die
 
 
+@dataclass(frozen=True)
+class Step:
+    """A path, and what LiteRT's quantizer is told beside it; see ``by_litert.quantize``."""
+
+    path: str
+    rules: tuple[by_litert.Rule, ...] = ()
+    calibrate: str = "extremes"
+    weight_range: str = "min_max"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What differs from the converter's own way."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)[1:]
+            if getattr(self, field.name) != field.default
+        }
+
+
 def convert(
     source: Any,
     representative_dataset: calibration.RepresentativeDataset | None,
     directory: str | os.PathLike,
     *,
-    names: Iterable[str] | None = None,
+    names: Iterable[str] | Mapping[str, Step] | None = None,
     value_range: calibration.Ranges = None,
     signature: str | None = None,
 ) -> dict[str, Outcome]:
@@ -40,14 +61,16 @@ def convert(
     TFLiteConverter takes down the seven paths, or a float ``.tflite``, which LiteRT's quantizer
     takes down all that it has. Everything runs in a child process, which may crash or need much
     memory; the caller needs no TensorFlow. The files are ``directory/NAME.tflite``; of a path
-    without a file no older one is left. Samples are streamed, once for all paths. Raises InputError
-    for an unknown path, ModelFileError for what is no model, and StorageError when ``directory``
+    without a file no older one is left. Samples are streamed, once for all paths. With several
+    ways along one path ``names`` is a dictionary of them: ``{"int8_average": Step("int8",
+    calibrate="moving_average")}``. Raises InputError for an unknown path and for a Step that the
+    lane does not have, ModelFileError for what is no model, and StorageError when ``directory``
     cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
     """
     lane = "litert" if _is_tflite(source) else "tensorflow"
-    wanted = [paths.get(name).name for name in (names_for(source) if names is None else names)]
+    wanted = _steps(names_for(source) if names is None else names, lane)
     directory = Path(directory).absolute()
-    needed = any(paths.get(name).needs_calibration for name in wanted)
+    needed = any(paths.get(step.path).needs_calibration for step in wanted.values())
     dataset = representative_dataset if needed else None
     with (
         tempfile.TemporaryDirectory(prefix="lessons-") as folder,
@@ -65,6 +88,18 @@ def convert(
 def names_for(source: Any) -> tuple[str, ...]:
     """Return the paths that there are from a source: LiteRT's quantizer has more of them."""
     return tuple(paths.ALL if _is_tflite(source) else paths.PATHS)
+
+
+def _steps(names: Iterable[str] | Mapping[str, Step], lane: str) -> dict[str, Step]:
+    steps = dict(names) if isinstance(names, Mapping) else {name: Step(name) for name in names}
+    for name, step in steps.items():
+        paths.get(step.path)
+        if lane == "tensorflow" and step.options:
+            raise InputError(
+                f"{name}: TFLiteConverter knows no {', '.join(step.options)}; LiteRT's quantizer "
+                "does, give it the float32 .tflite (lesson 13)"
+            )
+    return steps
 
 
 def _is_tflite(source: Any) -> bool:
@@ -91,11 +126,11 @@ def _spooled(dataset) -> Iterator[tuple[Path | None, CalibrationError | None]]:
         yield found
 
 
-def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
-    """Run the paths in a child; where it dies, name the path, and go on with the rest."""
+def _all_results(job: tuple, wanted: dict[str, Step]) -> dict[str, Outcome]:
+    """Run the steps in a child; where it dies, name the path, and go on with the rest."""
     results: dict[str, Outcome] = {}
     directory, folder = job[-2:]
-    while missing := [name for name in wanted if name not in results]:
+    while missing := {name: step for name, step in wanted.items() if name not in results}:
         try:
             sandbox.call(f"{__name__}:_run_paths", job, missing)
             death = None
@@ -106,7 +141,8 @@ def _all_results(job: tuple, wanted: list[str]) -> dict[str, Outcome]:
                 results[name] = pickle.loads(file.read_bytes())
         if death is not None and (left := [name for name in wanted if name not in results]):
             (directory / f"{left[0]}.tflite").unlink(missing_ok=True)
-            results[left[0]] = Outcome(left[0], reason=_death(job, left[0], death))
+            path = wanted[left[0]].path
+            results[left[0]] = Outcome(path, reason=_death(job, path, death))
     return {name: results[name] for name in wanted}
 
 
@@ -125,7 +161,7 @@ def _reason(path: str, error: Exception) -> LessonError:
     return ConversionError(f"the path {path} failed with {what} (lesson 07)")
 
 
-def _run_paths(job: tuple, names: list[str]) -> None:
+def _run_paths(job: tuple, steps: dict[str, Step]) -> None:
     """In the child: write a file and an outcome for each path, as soon as it is there."""
     lane, source, spool, reason, value_range, key, directory, folder = job
     with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
@@ -136,18 +172,18 @@ def _run_paths(job: tuple, names: list[str]) -> None:
             sources.signature(model, key)
             (folder / _OPERATORS).write_text(" ".join(sources.operators(model)))
             one = partial(by_tensorflow.converted, model, key=key)
-        for name in names:
-            file = directory / f"{name}.tflite"
+        for name, step in steps.items():
+            file, path = directory / f"{name}.tflite", step.path
             try:
-                if reason is not None and paths.get(name).needs_calibration:
+                if reason is not None and paths.get(path).needs_calibration:
                     raise reason
                 dataset = calibration.from_file(spool)
-                content, snr_db = one(name, dataset, value_range=value_range)
-                remarks = outcome.remarks(name, content, snr_db)
-                result = Outcome(name, files.write_atomic(file, content), None, snr_db, remarks)
+                content, snr_db = one(path, dataset, value_range=value_range, **step.options)
+                remarks = outcome.remarks(path, content, snr_db)
+                result = Outcome(path, files.write_atomic(file, content), None, snr_db, remarks)
             except StorageError:
                 raise
             except Exception as error:  # also what a library did not mean to raise
                 file.unlink(missing_ok=True)
-                result = Outcome(name, reason=_reason(name, error))
+                result = Outcome(path, reason=_reason(path, error))
             files.write_atomic(folder / f"{name}.outcome", pickle.dumps(result))
