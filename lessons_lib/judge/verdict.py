@@ -288,7 +288,7 @@ def _findings(task: Task, by_float: Arrays, outputs: Mapping, max_drop: float) -
     found = (
         base.finding(output, (drawn[0], row)) for output, row in zip(sound, drawn[1:], strict=True)
     )
-    warning = _warning(task, base.value)
+    warning = no_better_than_guessing(task, base.value)
     return [
         Finding(task, fault=fault) if fault else replace(next(found), warning=warning)
         for fault in faults
@@ -432,7 +432,11 @@ def _arrays(output) -> list[tuple[str, np.ndarray]]:
     return [("", output)]
 
 
-def _warning(task: Task, value: float) -> str:
+def no_better_than_guessing(task: Task, value: float) -> str:
+    """Return what is to be said where float32's ``value`` is no better than a constant answer's.
+
+    "" where it is better, or where guessing has no measure, as without targets.
+    """
     guess = task.guess()
     if guess is None:
         return ""
