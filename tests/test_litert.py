@@ -21,6 +21,7 @@ from lessons_lib import (
     paths,
     reader,
     runtime,
+    signature,
     tables,
     training,
 )
@@ -463,6 +464,23 @@ def test_static_entries_without_samples_are_a_clear_error():
     entries = by_litert.quantizer_recipe(by_litert.plan(float32(), "int8"), "int8")
     with pytest.raises(ConversionError, match="the recipe needs a representative_dataset"):
         by_litert.run(float32(), entries)
+
+
+@pytest.mark.parametrize("calibrate", by_litert.CALIBRATIONS)
+def test_ranges_recorded_once_serve_every_recipe(calibrate):
+    content = by_litert.prepared(float32())
+    guarded = calibration.guard(samples(), signature.of_file(content))
+    ranges = by_litert.record(content, guarded, calibrate)
+    for path in ("int8_float_fallback", "int16x8", "int8_float_fallback"):
+        entries = by_litert.quantizer_recipe(by_litert.plan(content, path), path)
+        alone = by_litert.quantize(content, path, samples(), calibrate=calibrate)
+        assert by_litert.run(content, entries, ranges) == alone
+
+
+def test_another_word_for_calibrate_is_refused_on_every_path():
+    for path in ("int8", "dynamic_range"):
+        with pytest.raises(InputError, match="'median'; expected extremes or moving_average"):
+            by_litert.quantize(float32(), path, samples(), calibrate="median")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")

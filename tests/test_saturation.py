@@ -53,7 +53,7 @@ def test_the_quantizers_own_file_answers_nothing_there(tmp_path, monkeypatch):
     monkeypatch.setattr(saturation, "mend", lambda result, content: result)
     entries = by_litert.quantizer_recipe(by_litert.plan(content, "int8"), "int8")
     guarded = calibration.guard(samples(), signature.of_file(content))
-    spoilt = by_litert.run(content, entries, guarded)
+    spoilt = by_litert.run(content, entries, by_litert.record(content, guarded))
     table = tables.tensors(spoilt)
     biases = [reader.constant(spoilt, name) for name in table.loc[table["role"] == "bias", "name"]]
     assert [np.abs(bias.astype(np.int64)).max() for bias in biases] == [2**31 - 1] * 3

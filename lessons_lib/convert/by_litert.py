@@ -10,7 +10,8 @@ depthwise convolution), weights in blocks (wrong on the reference kernels), and 
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -347,44 +348,22 @@ def _supports(recipe: Recipe, operator: str) -> bool:
     return True
 
 
-def run(
-    content: bytes,
-    entries: list[dict],
-    dataset: calibration.Guarded | None = None,
-    calibrate: str = "extremes",
-) -> bytes:
-    """Return a float ``.tflite`` quantized by ``litert_quantizer`` with a recipe of ``entries``.
+def record(
+    content: bytes, dataset: calibration.Guarded, calibrate: str = "extremes"
+) -> dict[str, dict]:
+    """Return the ranges of a float ``.tflite``'s tensors on samples, for any number of ``run``.
 
-    ``dataset`` is needed by static entries. ``calibrate`` says what is kept of the ranges of a
-    tensor in several samples: the ``extremes``, as TFLiteConverter keeps them, or a
+    By the tensor's name ``{"min": array, "max": array}``. ``calibrate`` says what is kept of the
+    ranges of a tensor in several samples: the ``extremes``, as TFLiteConverter keeps them, or a
     ``moving_average``, ``0.95 * range + 0.05 * sample``, which is the library's default: it clips
     what is rare, and the order of the samples counts. Raises InputError for another word,
     ConversionError when the library fails. Defined in lesson 13.
     """
-    if calibrate not in CALIBRATIONS:
-        known = " or ".join(CALIBRATIONS)
-        raise InputError(f"calibrate={calibrate!r}; expected {known} (lesson 13)")
-    try:
-        with quiet(), warnings.catch_warnings(action="ignore"):
-            result = _quantize(content, entries, dataset, calibrate)
-    except LessonError:
-        raise
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise ConversionError(
-            f"LiteRT's quantizer failed: {_explained(error)} (lesson 13)"
-        ) from error
-    return edit.let_shapes_read_integers(saturation.mend(result, content))
+    _require_word(calibrate)
+    with _refusal():
+        from litert_quantizer import calibrator
+        from litert_quantizer.utils import qsv_utils
 
-
-def _quantize(content, entries, dataset, calibrate) -> bytes:
-    from litert_quantizer import calibrator, quantizer
-    from litert_quantizer.utils import qsv_utils
-
-    engine = quantizer.Quantizer(content, entries)
-    ranges = None
-    if engine.need_calibration:
-        calibration.require("the recipe", dataset)
-        key = of_file(content).key
         # Quantizer.calibrate knows the average alone, and holds all samples in memory.
         ranges_of = calibrator.Calibrator(
             content,
@@ -392,10 +371,46 @@ def _quantize(content, entries, dataset, calibrate) -> bytes:
             mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
             qsv_update_func=getattr(qsv_utils, CALIBRATIONS[calibrate]),
         )
+        key = of_file(content).key
         for sample in dataset():
             ranges_of.calibrate({key: [sample]}, None)
-        ranges = ranges_of.get_model_qsvs()
-    return bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
+        return ranges_of.get_model_qsvs()
+
+
+def _require_word(calibrate: str) -> None:
+    if calibrate not in CALIBRATIONS:
+        known = " or ".join(CALIBRATIONS)
+        raise InputError(f"calibrate={calibrate!r}; expected {known} (lesson 13)")
+
+
+def run(content: bytes, entries: list[dict], ranges: dict[str, dict] | None = None) -> bytes:
+    """Return a float ``.tflite`` quantized by ``litert_quantizer`` with a recipe of ``entries``.
+
+    ``ranges`` are what ``record`` returned; static entries need them. Raises ConversionError where
+    they are missing, and when the library fails. Defined in lesson 13.
+    """
+    with _refusal():
+        from litert_quantizer import quantizer
+
+        engine = quantizer.Quantizer(content, entries)
+        if engine.need_calibration:
+            calibration.require("the recipe", ranges)
+        result = bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
+    return edit.let_shapes_read_integers(saturation.mend(result, content))
+
+
+@contextmanager
+def _refusal() -> Iterator[None]:
+    """The library kept quiet, and its complaints as a ConversionError."""
+    try:
+        with quiet(), warnings.catch_warnings(action="ignore"):
+            yield
+    except LessonError:
+        raise
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ConversionError(
+            f"LiteRT's quantizer failed: {_explained(error)} (lesson 13)"
+        ) from error
 
 
 def _explained(error: Exception) -> str:
@@ -482,13 +497,15 @@ def quantized(
 
     Returns the bytes and ``outcome.verify``'s answer.
     """
-    ends, steps, guarded = of_file(content), _steps(content, path, rules), None
+    _require_word(calibrate)
+    ends, steps, guarded, ranges = of_file(content), _steps(content, path, rules), None, None
     if needed_by := needs_samples(steps, path, rules):
         calibration.require(needed_by, dataset)
         outcome.require_sizes(ends)
         guarded = calibration.guard(dataset, ends, value_range)
+        ranges = record(content, guarded, calibrate)
     entries = quantizer_recipe(steps, path, weight_range)
-    result = run(content, entries, guarded, calibrate) if entries else content
+    result = run(content, entries, ranges) if entries else content
     inputs, expected = outcome.tried_on(ends, guarded, ends.state), {}
     if inputs is not None:
         sandbox.trust(content, "xnnpack")
