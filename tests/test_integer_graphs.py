@@ -137,6 +137,91 @@ def test_where_a_vector_ends_in_a_call_is_kept_with_a_fixed_batch(kernels):
     require_same(content, codes(10, 10), kernels)
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_slice_of_the_whole_batch_keeps_all_samples(kernels):
+    """Without masks the file says 0 to 1 of the samples, which are all of a call."""
+    cuts = [integers(name, cut) for name, cut in (("from", [0, 1]), ("to", [1, 4]), ("by", [1, 1]))]
+    operators = [("STRIDED_SLICE", schema.StridedSliceOptionsT(), [0, 1, 2, 3], [4])]
+    content = assemble([end("x", (1, 5)), *cuts, end("y", (1, 3))], operators, [0], [4])
+    require_same(content, codes(7, 5), kernels)
+
+
+def transposed(dtype, computed_shape=False):
+    """A TRANSPOSE_CONV whose output shape is stored, or the shape of its second input."""
+    shape, bias = (1, 6, 6, 8), RANDOM.integers(-99, 99, 8).astype(np.int32)
+    weights = RANDOM.integers(-127, 128, (8, 3, 3, 8)).astype(np.int8)
+    ends = [
+        tensor("x", dtype, shape, 0.1, 0),
+        tensor("w", "INT8", weights.shape, 0.5 / 2**7, 0, data=weights),
+        tensor("b", "INT32", (8,), 0.05 / 2**7, 0, data=bias),
+        tensor("shape", "INT32", (4,)) if computed_shape else integers("shape", shape),
+        tensor("y", dtype, shape, 0.3, 0),
+    ]
+    options = schema.TransposeConvOptionsT(
+        padding=schema.Padding.SAME, strideH=1, strideW=1, quantizedBiasType=schema.TensorType.INT32
+    )
+    shaped = [("SHAPE", schema.ShapeOptionsT(schema.TensorType.INT32), [0], [3])]
+    operators = [
+        *(shaped if computed_shape else []),
+        ("TRANSPOSE_CONV", options, [3, 1, 0, 2], [4]),
+    ]
+    return assemble(ends, operators, [0], [4])
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+@pytest.mark.parametrize("computed_shape", [True, False])
+def test_a_shape_that_is_computed_keeps_a_convolution_from_xnnpack(computed_shape, kernels):
+    require_same(transposed("INT8", computed_shape), codes(5, 6, 6, 8), kernels)
+
+
+def test_a_short_bias_that_a_runtime_takes_for_a_long_one_is_refused():
+    x = codes(2, 6, 6, 8).astype(np.int16) * 200
+    require_same(transposed("INT16"), x, "reference")
+    with pytest.raises(ModelFileError, match="32 bits that TFLite-Micro takes for one of 64"):
+        integer_engine.run(transposed("INT16"), x, "tflm")
+
+
+def sum_of_all_pairs(dtype, first, second, result):
+    """The sum of every code with every other; the last ones fill no vector."""
+    limits = np.iinfo(dtype.lower())
+    sides = np.meshgrid(*[np.arange(limits.min, limits.max + 1)] * 2)
+    a, b = (np.resize(side, (1, 2**16 + 5)).astype(limits.dtype) for side in sides)
+    ends = [tensor("a", dtype, a.shape, *first), tensor("b", dtype, a.shape, *second)]
+    options = schema.AddOptionsT(potScaleInt16=False)
+    ends.append(tensor("sum", dtype, a.shape, *result))
+    return assemble(ends, [("ADD", options, [0, 1], [2])], [0, 1], [2]), {"a": a, "b": b}
+
+
+@on_x86
+@pytest.mark.parametrize(
+    ("dtype", "first", "second", "result"),
+    [
+        ("INT8", (0.685, -31), (0.72, 47), (0.808, 0)),
+        ("INT8", (0.901, 66), (0.304, -28), (1.646, 0)),
+        ("UINT8", (0.996, 242), (0.954, 158), (1.296, 128)),
+        ("UINT8", (0.159, 230), (0.857, 237), (0.492, 128)),
+    ],
+)
+def test_sums_that_the_vector_units_round_otherwise(dtype, first, second, result):
+    content, x = sum_of_all_pairs(dtype, first, second, result)
+    assert np.any(raw_answer(content, x, "builtin") != raw_answer(content, x, "reference"))
+    for kernels in ("reference", "builtin", "xnnpack"):
+        require_same(content, x, kernels)
+
+
+@on_x86
+def test_long_sums_that_the_vector_units_round_otherwise():
+    g, shape = np.random.default_rng(0), (1, 2**20 + 5)
+    x = {name: g.integers(-(2**15), 2**15, shape).astype(np.int16) for name in "ab"}
+    scales = 0.021098, 0.0078314, 0.0250962
+    ends = [tensor(n, "INT16", shape, s, 0) for n, s in zip("aby", scales, strict=True)]
+    options = schema.AddOptionsT(potScaleInt16=False)
+    content = assemble(ends, [("ADD", options, [0, 1], [2])], [0, 1], [2])
+    assert np.any(raw_answer(content, x, "builtin") != raw_answer(content, x, "reference"))
+    for kernels in ("reference", "builtin"):
+        require_same(content, x, kernels)
+
+
 # ---- false sizes
 
 

@@ -49,11 +49,14 @@ def _convolution(op) -> bool:
 
 
 def _depthwise(op) -> bool:
-    return not op.inputs[1].packed and not op.asymmetric
+    """Weights of uint8 have one scale for all, which must be said to be along axis 0."""
+    return not op.inputs[1].packed and not (op.asymmetric and op.inputs[1].axis)
 
 
 def _transposed(op) -> bool:
     """Where the operator pads, a filter must be as wide as its steps, and the sizes agree."""
+    if op.inputs[0].value is None:  # a shape that is computed
+        return False
     if op.options.padding != schema.Padding.SAME:
         return not op.inputs[1].packed
     sizes, lengths, results = (t.shape[1:3] for t in (op.inputs[1], op.input, op.output))

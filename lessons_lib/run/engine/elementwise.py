@@ -10,7 +10,12 @@ import numpy as np
 
 from lessons_lib.errors import ModelFileError
 from lessons_lib.numbers import affine, fixed_point
-from lessons_lib.numbers.fixed_point import IntegersOnly, double_rounding, shift_ties_up
+from lessons_lib.numbers.fixed_point import (
+    IntegersOnly,
+    double_rounding,
+    high_multiply,
+    shift_ties_up,
+)
 from lessons_lib.run.engine.integer_graph import LITERT, Operator, require_room
 from lessons_lib.run.engine.rescaling import (
     centered,
@@ -106,8 +111,25 @@ def _leaky_relu(op: Operator, codes):
 
 
 def add(op: Operator, a, b):
-    """ADD, with codes of two scales."""
-    return _of_two(op, a, b, _add, np.add)
+    """ADD, with codes of two scales; in whole vectors LiteRT's fast kernels round otherwise."""
+    sums = _of_two(op, a, b, _add, np.add)
+    long = a.dtype == np.int16
+    fast = op.kernels in ("builtin", "xnnpack") and not op.by_xnnpack
+    if op.output.scale is None or not fast or (long and (_spreads(op, a, b) or _by_shifts(op))):
+        return sums
+    others = _of_two(op, a, b, _add_in_vectors, np.add)
+    if np.array_equal(sums, others):
+        return sums
+    if _spreads(op, a, b):
+        refuse(op, "spreads one side over the other and rounds some sums otherwise in vectors")
+    return np.where(in_vectors_of(8 if a.dtype == np.uint8 else 16, op, sums), others, sums)
+
+
+def _spreads(op: Operator, a, b) -> bool:
+    """Whether one side is spread over the other in a call of the runtime."""
+    fixed = op.apart and op.call is not None
+    shapes = [t.shape for t in op.inputs] if fixed else [a.shape, b.shape]
+    return len({tuple(np.trim_zeros(np.subtract(shape, 1), "f")) for shape in shapes}) > 1
 
 
 def sub(op: Operator, a, b):
@@ -134,32 +156,48 @@ def _of_two(op: Operator, a, b, rule: Callable, plain: Callable):
         refuse(op, f"takes {' and '.join(str(t.dtype) for t in op.inputs)}")
     if a.dtype == np.int16:
         return clip(op, rule(op, a.astype(np.int64), b.astype(np.int64)) + op.output.zero_point)
-    if "table" not in op.memory:
+    table = rule.__name__
+    if table not in op.memory:
         codes = _codes(op)
         steps = codes[:, None] - op.inputs[0].zero_point, codes - op.inputs[1].zero_point
-        op.memory["table"] = clip(op, rule(op, *steps) + op.output.zero_point)
-    least, count = np.iinfo(a.dtype).min, len(op.memory["table"])
+        op.memory[table] = clip(op, rule(op, *steps) + op.output.zero_point)
+    least, count = np.iinfo(a.dtype).min, len(op.memory[table])
     a, b = (np.subtract(x, least, dtype=np.int64) for x in (a, b))
-    return np.take(op.memory["table"], a * count + b)
+    return np.take(op.memory[table], a * count + b)
 
 
-def _add(op: Operator, a, b):
+def _add(op: Operator, a, b, finer: Callable | None = None):
     """Both inputs are brought to one scale with 20 more bits, added, and rescaled; SUB as well."""
     sign = -1 if op.name == "SUB" else 1
     if op.by_xnnpack:
         return _add_xnnpack(op, a, sign * b)
     if op.input.dtype == np.int16 and _by_shifts(op):
         return _add_shifted(op, a, sign * b)
-    scales, bits = [float(tensor.scale[0]) for tensor in op.inputs], 20
-    if op.input.dtype == np.int16:
-        bits = 15
+    bits = 15 if op.input.dtype == np.int16 else 20
+    scales = [float(tensor.scale[0]) for tensor in op.inputs]
     twice = 2 * max(scales)
     first, second = (
-        double_rounding(x << bits, *fixed_point.multiplier_shift(scale / twice))
+        (finer or _finer)(op, x, bits, *fixed_point.multiplier_shift(scale / twice))
         for x, scale in zip((a, b), scales, strict=True)
     )
     ratio = twice / (2**bits * float(op.output.scale[0]))
     return double_rounding(first + sign * second, *fixed_point.multiplier_shift(ratio))
+
+
+def _finer(op: Operator, codes, bits: int, multiplier: int, shift: int):
+    return double_rounding(codes << bits, multiplier, shift)
+
+
+def _add_in_vectors(op: Operator, a, b):
+    """The same as the vector units do it: ``optimized/integer_ops/add.h``, ``optimized_ops.h``."""
+    return _add(op, a, b, _finer_in_vectors)
+
+
+def _finer_in_vectors(op: Operator, codes, bits: int, multiplier: int, shift: int):
+    """One shift for both, before the product is rounded; beside uint8 the second one cuts off."""
+    if op.input.dtype == np.uint8:
+        return high_multiply(codes << bits, multiplier) >> -shift
+    return high_multiply((codes << max(bits + shift, 0)) >> max(-bits - shift, 0), multiplier)
 
 
 def _add_xnnpack(op: Operator, a, b):

@@ -54,6 +54,7 @@ class Tensor:
     zero_point: int
     value: np.ndarray | None
     packed: bool  # 4 bits each in the file
+    axis: int  # of the channels that have a scale each
 
     def same_codes(self, other: "Tensor") -> bool:
         """Return whether equal codes of both tensors stand for equal numbers."""
@@ -356,6 +357,7 @@ def _tensor(model, index: int, tensor) -> Tensor:
         zero_point,
         reader.stored_value(model, tensor),
         dtype == "INT4",
+        found.quantizedDimension if quantized else 0,
     )
 
 
@@ -420,6 +422,8 @@ def _require_weights(op: Operator) -> None:
         what = f"{weights.dtype} weights with zero point {weights.zero_point} on {op.input.dtype}"
     elif op.kernels != "tflm" and op.input.dtype == np.int16 and not _says_its_bias(op):
         what = "a bias of 32 bits that LiteRT takes for one of 64"
+    elif op.kernels == "tflm" and op.input.dtype == np.int16 and not _micro_reads_its_bias(op):
+        what = "a bias of 32 bits that TFLite-Micro takes for one of 64"
     elif op.name == "CONV_2D" and weights.shape[3] != op.input.shape[3]:
         what = "groups of channels"
     if what:
@@ -430,3 +434,9 @@ def _says_its_bias(op: Operator) -> bool:
     """Whether a 32-bit bias beside 16-bit codes is announced; LiteRT reads past its end else."""
     announced = getattr(op.options, "quantizedBiasType", None) == schema.TensorType.INT32
     return op.bias is None or op.bias.dtype == np.int64 or announced
+
+
+def _micro_reads_its_bias(op: Operator) -> bool:
+    """Whether TFLite-Micro looks how many bits a bias beside 16-bit codes has, or it has 64."""
+    looks = op.name in ("CONV_2D", "FULLY_CONNECTED")
+    return looks or op.bias is None or op.bias.dtype == np.int64

@@ -92,6 +92,9 @@ def strided_slice(op: Operator, x, begin, end, strides):
         raise ModelFileError(f"STRIDED_SLICE with an ellipsis or a new axis: {LITERT} (lesson 09)")
     cuts = []
     for axis, (first, last, step) in enumerate(zip(begin, end, strides, strict=True)):
+        if op.apart and axis == 0:  # all rows that a call has, and here there are more
+            cuts.append(slice(None))
+            continue
         if o.shrinkAxisMask >> axis & 1:
             cuts.append(int(first))
             continue
