@@ -1,10 +1,12 @@
 """Samples of every kind become rows by input name, unchanged and never held whole."""
 
 import collections
+import dataclasses
 import pickle
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lessons_lib import samples
@@ -111,8 +113,9 @@ def test_the_first_axis_counts_samples(signature, x, count):
         (IMAGE, (X, X, X), r"takes image; given: ndarray, ndarray, ndarray"),
         (TEXT, IDS.astype("i8"), r"expected int32 input, got int64: x\.astype\('int32'\)"),
         (TEXT, IDS.astype("f4"), r"expected int32 input, got float32: x\.astype\('int32'\)"),
+        (TEXT, IDS / 9, "got float64, which is not even whole: .* before any scaling"),
         (TWO, X, r"takes image, ids; given: ndarray\. .*\{'image': array, 'ids': array\}"),
-        (TWO, (IDS, X), r"expected float32 input, got int32.*\(image\)"),
+        (TWO, (IDS, IDS), r"expected float32 input, got int32.*\(image\)"),
         (TWO, {"image": X}, r"a dictionary with 'image'; .* 'image', 'ids'"),
         (TWO, (X, IDS[:4]), "the same number of samples, at least one: 6 of image, 4 of ids"),
         (ANY_SIZE, X, r"shape \(N, \?, \?, 3\), got \(6, 4, 4, 1\)"),
@@ -122,6 +125,44 @@ def test_the_first_axis_counts_samples(signature, x, count):
 def test_rows_that_do_not_fit_are_refused(signature, x, message):
     with pytest.raises(InputError, match=message):
         samples.rows(x, signature)
+
+
+@pytest.mark.parametrize("order", [("image", "ids"), ("ids", "image")])
+def test_without_names_each_array_goes_where_it_fits(order):
+    given = {"image": X, "ids": IDS}
+    found = samples.rows(tuple(given[name] for name in order), TWO)
+    assert list(found) == ["image", "ids"]
+    assert found["image"] is X and found["ids"] is IDS
+
+
+ALIKE = ends(left=((None, 4), FLOAT), right=((None, 4), FLOAT), ids=((None, 5), "int32"))
+LEFT, RIGHT = (np.full((6, 4), side, FLOAT) for side in (-1, 1))
+
+
+def test_arrays_that_fit_in_more_than_one_order_are_refused_with_the_names():
+    form = r"\{'left': array, 'right': array, 'ids': array\}"
+    with pytest.raises(InputError, match=f"3 arrays fit in more than one order.*{form}"):
+        samples.rows((LEFT, RIGHT, IDS), ALIKE)
+
+
+def test_the_owners_order_is_kept_where_the_signature_knows_it():
+    known = dataclasses.replace(ALIKE, order=("right", "ids", "left"))
+    for found in (
+        samples.rows((RIGHT, IDS, LEFT), known),
+        *samples.stream([((RIGHT, IDS, LEFT), LABELS)], known),
+    ):
+        assert list(found) == ["left", "right", "ids"]
+        assert (found["left"] == -1).all() and (found["right"] == 1).all()
+    with pytest.raises(InputError, match=r"expected float32 input, got int32.*\(left\)"):
+        samples.rows((LEFT, RIGHT, IDS), known)
+
+
+def test_a_table_of_pandas_is_an_array():
+    table = pd.DataFrame(IDS, columns=list("abcde"))
+    assert np.array_equal(samples.rows(table, TEXT)["ids"], IDS)
+    assert np.array_equal(next(samples.stream(table, TEXT))["ids"], IDS)
+    with pytest.raises(InputError, match=r"got float64: x\.astype\('float32'\)"):
+        samples.rows(pd.Series(np.arange(3) / 2), LINE)
 
 
 def test_a_quantized_input_asks_for_integers():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import any_models
-from lessons_lib import by_litert, by_tensorflow, every_path, runtime, signature, sources
+from lessons_lib import by_litert, by_tensorflow, every_path, runtime, samples, signature, sources
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from lessons_lib.system.quiet import quiet, tensorflow
+from tiny_models import fresh_keras
 
 X = np.random.default_rng(0).random((20, 40), np.float32)
 
@@ -254,6 +255,52 @@ def test_a_signature_of_text_is_refused_by_name(tmp_path):
     with pytest.raises(Exception, match=r"text") as e:
         runtime.Model(by_tensorflow.convert(folder, "float32"))
     assert type(e.value).__module__ == "lessons_lib.errors"
+
+
+class Difference:
+    """Twin inputs, whose order in the alphabet is not that in which they are passed."""
+
+    def keras():
+        keras = fresh_keras()
+        ends = [keras.Input((4,), name=name) for name in ("zeta", "alpha")]
+        return keras.Model(ends, keras.layers.Subtract()(ends))
+
+    def module():
+        tf = tensorflow()
+        specs = [tf.TensorSpec((None, 4), tf.float32, name) for name in ("zeta", "alpha")]
+        module = tf.Module()
+        module.call = tf.function(lambda zeta, alpha: {"y": zeta - alpha}, input_signature=specs)
+        return module, module.call
+
+    def subclassed():
+        keras = fresh_keras()
+
+        class Own(keras.Model):
+            def call(self, pair):
+                return pair[0] - pair[1]
+
+        model = Own()
+        model([np.zeros((1, 4), np.float32)] * 2)
+        return model
+
+
+@pytest.mark.parametrize("kind", ["keras", "module", "subclassed"])
+def test_inputs_without_names_come_in_the_owners_order(kind, tmp_path):
+    folder = any_models.save(getattr(Difference, kind)(), tmp_path / "model")
+    ends = sources.signature(folder)
+    first, second = np.full((2, 4), 3, np.float32), np.ones((2, 4), np.float32)
+    answer = sources.runner(folder, ends.key)(samples.rows((first, second), ends))
+    assert (samples.bare(answer) == 2).all()
+
+
+def test_inputs_by_name_have_no_order(tmp_path):
+    keras = fresh_keras()
+    ends = {name: keras.Input((4,), name=name) for name in ("zeta", "alpha")}
+    model = keras.Model(ends, keras.layers.Subtract()(list(ends.values())))
+    ends = sources.signature(sources.save(model, tmp_path / "model"))
+    assert ends.order == ()
+    with pytest.raises(InputError, match="fit in more than one order"):
+        samples.rows((np.ones((2, 4), np.float32),) * 2, ends)
 
 
 def test_a_runner_answers_by_name(tmp_path):

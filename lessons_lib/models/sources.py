@@ -181,8 +181,8 @@ def signature(saved_model: str | os.PathLike, key: str | None = None) -> Signatu
 def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
     """Return the signatures of a SavedModel by their keys; Keras's second, ``serve``, left out."""
     tf = tensorflow()
-    found = {}
-    for key, definition in _graph(saved_model).signature_def.items():
+    found, graph = {}, _graph(saved_model)
+    for key, definition in graph.signature_def.items():
         if key in ("serve", "__saved_model_init_op"):
             continue
         sides = [
@@ -193,7 +193,7 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
             for side in (definition.inputs, definition.outputs)
         ]
         if all(sides):
-            found[key] = Signature(*sides, key)
+            found[key] = Signature(*sides, key, order=_order(graph, sides[0]))
     if not found:
         raise ModelFileError(
             f"{display_path(saved_model)} has no signature, which says what the model takes: save "
@@ -201,6 +201,33 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
             "signatures=module.call.get_concrete_function(...)) (lesson 01)"
         )
     return found
+
+
+def _order(graph, inputs: Mapping[str, TensorSpec]) -> tuple[str, ...]:
+    """The inputs in the order in which the model's own function takes them.
+
+    The signature itself takes them by name, and has no order. Empty where no function, or more
+    than one, says it.
+    """
+    orders = {
+        tuple(_positional(function.canonicalized_input_signature.tuple_value.values[0]))
+        for function in graph.object_graph_def.concrete_functions.values()
+        if function.canonicalized_input_signature.tuple_value.values
+    }
+    fitting = [order for order in orders if sorted(order) == sorted(inputs)]
+    if all(re.fullmatch(r"args_\d+(_\d+)*", name) for name in inputs):  # TensorFlow's, numbered
+        return tuple(sorted(inputs, key=lambda name: [int(n) for n in name.split("_")[1:]]))
+    return fitting[0] if len(fitting) == 1 else ()
+
+
+def _positional(value) -> Iterator[str]:
+    """The names of the tensors in a tuple of arguments; those of a dictionary have no order."""
+    kind = value.WhichOneof("kind")
+    if kind == "tensor_spec_value":
+        yield value.tensor_spec_value.name
+    elif kind in ("tuple_value", "list_value"):
+        for part in getattr(value, kind).values:
+            yield from _positional(part)
 
 
 def operators(saved_model: str | os.PathLike) -> set[str]:

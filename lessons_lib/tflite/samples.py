@@ -25,13 +25,15 @@ def rows(x: Any, signature: Signature, *, one: bool = False) -> Rows:
     """Return ``x`` by input name: arrays (N, ...) in the signature's dtypes, N at least 1.
 
     ``x`` is an array for a model with one input, a dictionary by the inputs' names, or a tuple or
-    list in the signature's order; ``tf.Tensor`` will do for an array. With ``one`` a single sample
+    list in the owner's order, where the signature knows it, else in any order in which dtypes and
+    shapes fit; ``tf.Tensor`` and pandas' tables will do for arrays. With ``one`` a single sample
     may come without the axis that counts samples. Raises InputError when names, dtypes or shapes do
-    not fit, the numbers of samples differ, or a value is not finite. Defined in lesson 01.
+    not fit, or fit in several orders, the numbers of samples differ, or a value is not finite.
+    Defined in lesson 01.
     """
     found = {
         name: _counted(_array(name, value), signature, name, one)
-        for name, value in _by_name(x, signature).items()
+        for name, value in _by_name(x, signature, one).items()
     }
     counts = {name: len(array) for name, array in found.items()}
     if len(set(counts.values())) != 1 or not all(counts.values()):
@@ -180,8 +182,8 @@ def require_finite(array: np.ndarray, name: str) -> None:
     raise InputError(f"{name} holds {what}; every value must be a finite number (lesson 03)")
 
 
-def _by_name(x: Any, signature: Signature) -> dict[str, Any]:
-    names = list(signature.inputs)
+def _by_name(x: Any, signature: Signature, one: bool) -> dict[str, Any]:
+    names = signature.order or tuple(signature.inputs)
     if isinstance(x, dict):
         if set(x) != set(names):
             given = ", ".join(map(repr, x)) or "nothing"
@@ -192,13 +194,56 @@ def _by_name(x: Any, signature: Signature) -> dict[str, Any]:
         return {name: x[name] for name in names}
     parts = list(x) if isinstance(x, tuple | list) else [x]
     if len(parts) == len(names):
-        return dict(zip(names, parts, strict=True))
+        chosen = dict(zip(_placed(parts, names, signature, one), parts, strict=True))
+        return {name: chosen[name] for name in signature.inputs}
     kinds = ", ".join(type(part).__name__ for part in parts) or "nothing"
     raise InputError(
-        f"the model takes {', '.join(names)}; given: {kinds}. Give a dictionary by name, {{"
-        + ", ".join(f"{name!r}: array" for name in names)
-        + "} (lesson 01)"
+        f"the model takes {', '.join(names)}; given: {kinds}. {_BY_NAME} {_form(names)} (lesson 01)"
     )
+
+
+_BY_NAME = "Give a dictionary by name,"
+
+
+def _form(names: Iterable[str]) -> str:
+    return "{" + ", ".join(f"{name!r}: array" for name in names) + "}"
+
+
+def _placed(
+    parts: list, names: tuple[str, ...], signature: Signature, one: bool
+) -> tuple[str, ...]:
+    """The inputs' names in the order of ``parts``, which nobody named.
+
+    TensorFlow Lite sorts inputs by name: taken in that order, two of one shape would be swapped
+    without a word.
+    """
+    if signature.order or len(names) == 1:
+        return names
+    fitting = [{name for name in names if _takes(signature, name, part, one)} for part in parts]
+    ways = list(itertools.islice(_ways(fitting), 2))
+    if len(ways) == 2:
+        raise InputError(
+            f"the model takes {', '.join(names)}, and these {len(parts)} arrays fit in more than "
+            f"one order. {_BY_NAME} {_form(names)} (lesson 01)"
+        )
+    return ways[0] if ways else names
+
+
+def _takes(signature: Signature, name: str, part: Any, one: bool) -> bool:
+    try:
+        _counted(_array(name, part), signature, name, one)
+    except InputError:
+        return False
+    return True
+
+
+def _ways(fitting: list[set[str]]) -> Iterator[tuple[str, ...]]:
+    """Every way to give each part one of the names that it fits, and each name once."""
+    if not fitting:
+        yield ()
+    for name in sorted(fitting[0]) if fitting else ():
+        for rest in _ways([others - {name} for others in fitting[1:]]):
+            yield (name, *rest)
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -240,6 +285,11 @@ def _cast(array: np.ndarray, spec: TensorSpec) -> str:
         return ": Model.quantize_input makes it from floats (lesson 07)"
     if spec.is_float and array.dtype.kind in "iub":
         return f": scale it as in training, then x.astype({spec.dtype.name!r}) (lesson 01)"
+    if spec.dtype.kind in "iu" and array.dtype.kind == "f" and (array % 1 != 0).any():
+        return (
+            ", which is not even whole: give the numbers as they are before any scaling, such as "
+            f"pixels from 0 to 255, or tokens, as {spec.dtype.name} (lesson 01)"
+        )
     return f": x.astype({spec.dtype.name!r}) converts it (lesson 01)"
 
 
@@ -267,15 +317,17 @@ def _is_text(value: Any) -> bool:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic) or (
-        hasattr(value, "numpy") and hasattr(value, "shape")
+        hasattr(value, "shape") and (hasattr(value, "numpy") or hasattr(value, "to_numpy"))
     )
 
 
 def _numpy(value: Any) -> Any:
-    """Tensors as arrays, without importing TensorFlow, also inside tuples, lists, dictionaries."""
+    """Tensors and tables as arrays, without importing their libraries, also inside containers."""
     if isinstance(value, dict):
         return {name: _numpy(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         kind = tuple if isinstance(value, tuple) else list  # also for a namedtuple
         return kind(map(_numpy, value))
+    if hasattr(value, "to_numpy"):  # of pandas
+        return value.to_numpy()
     return value.numpy() if hasattr(value, "numpy") else value

@@ -51,11 +51,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """The named inputs and outputs of a model, in the signature's order.
+    """The named inputs and outputs of a model, as TensorFlow Lite sorts them: by name.
 
     ``state`` names the variables that keep a value from one call to the next; ``subgraph`` is
-    where a ``.tflite`` has it. A call takes a *batch* of samples where the first dimension of
-    every input and output is open, or has one common size.
+    where a ``.tflite`` has it. ``order`` has the inputs as the model's owner passes them, one after
+    the other; a ``.tflite`` does not say it, there it is empty. A call takes a *batch* of samples
+    where the first dimension of every input and output is open, or has one common size.
     """
 
     inputs: dict[str, TensorSpec]
@@ -63,6 +64,7 @@ class Signature:
     key: str = DEFAULT
     state: tuple[str, ...] = ()
     subgraph: int = 0
+    order: tuple[str, ...] = ()
 
     @cached_property
     def open_batch(self) -> bool:
