@@ -54,15 +54,15 @@ def _depthwise(op) -> bool:
 
 
 def _transposed(op) -> bool:
-    """Where the operator pads, a filter must be as wide as its steps, and the sizes agree."""
-    if op.inputs[0].value is None:  # a shape that is computed
+    """A filter must be as wide as its steps and the sizes agree where it pads, or fit into them."""
+    if op.inputs[0].value is None or op.inputs[1].packed:  # a shape that is computed, 4 bits
         return False
-    if op.options.padding != schema.Padding.SAME:
-        return not op.inputs[1].packed
     sizes, lengths, results = (t.shape[1:3] for t in (op.inputs[1], op.input, op.output))
-    strides = op.options.strideH, op.options.strideW
-    return not op.inputs[1].packed and all(
+    strides, padded = (op.options.strideH, op.options.strideW), op.options.padding
+    return all(
         size >= step and -(-result // step) == length
+        if padded == schema.Padding.SAME
+        else size <= result
         for size, step, length, result in zip(sizes, strides, lengths, results, strict=True)
     )
 

@@ -75,6 +75,9 @@ def transpose_conv(op: Operator, shape, kernel, x, bias=None):
     if o.padding == schema.Padding.SAME:
         before = [same_padding(*span)[0] for span in ((rows, high, o.strideH),
                                                       (columns, wide, o.strideW))]  # fmt: skip
+    elif op.by_xnnpack:  # it takes of the shape only what goes beyond whole steps
+        rows = whole[0] + (rows - high) % o.strideH
+        columns = whole[1] + (columns - wide) % o.strideW
     ends = max(whole[0], before[0] + rows), max(whole[1], before[1] + columns)
     require_room(op.name, len(x), *ends, len(kernel))
     sums = np.zeros_like(x, shape=(len(x), *ends, len(kernel)))
