@@ -33,6 +33,7 @@ models      training        training with seeds; the course's trained models
 run         micro           TFLite-Micro, the runtime of microcontrollers
 run         runtime         LiteRT: named arrays in, named arrays out
 run.engine  delegate        which operators XNNPACK takes over, and which it leaves
+run.engine  variables       what a model keeps between calls, at its start
 run.engine  integer_graph   a full-integer file as the engine runs it
 run.engine  apart           which models keep the samples of a batch apart
 run.engine  rescaling       from an accumulator back to a code: where runtimes differ

@@ -35,22 +35,26 @@ def raw_answer(content: bytes, x, kernels: str, batch_size: int | None = None):
 
 
 def _litert(content: bytes, ends, kernels: str):
-    try:
-        interpreter = Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=RESOLVERS[kernels],
-            num_threads=1,
-        )
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise ModelFileError(f"LiteRT: {error}") from error
+    def opened():
+        try:
+            interpreter = Interpreter(
+                model_content=content,
+                experimental_op_resolver_type=RESOLVERS[kernels],
+                num_threads=1,
+            )
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelFileError(f"LiteRT: {error}") from error
+        return interpreter
+
+    kept = opened()
 
     def invoke(part):
+        interpreter = opened() if ends.state else kept  # only a new one forgets its variables
         try:
             for name, array in part.items():
                 interpreter.resize_tensor_input(ends.inputs[name].index, array.shape)
             interpreter.allocate_tensors()
-            interpreter.reset_all_variables()
             for name, array in part.items():
                 interpreter.set_tensor(ends.inputs[name].index, array)
             interpreter.invoke()

@@ -1,5 +1,6 @@
 """The integer engine on whole graphs of strangers: their ends, their shapes, their false sizes."""
 
+import copy
 import time
 import tracemalloc
 
@@ -229,6 +230,75 @@ def test_long_sums_that_the_vector_units_round_otherwise():
     assert np.any(raw_answer(content, x, "builtin") != raw_answer(content, x, "reference"))
     for kernels in ("reference", "builtin"):
         require_same(content, x, kernels)
+
+
+# ---- variables
+
+
+def streaming(first, computed=False, read_late=False):
+    """The last three samples, of which a variable keeps two: first, then of the call before.
+
+    With ``computed`` its first value is a sum; with ``read_late`` it is read when it is assigned.
+    """
+    ends = [
+        end("x", (1, 1, 4)),
+        tensor("handle", "RESOURCE", ()),
+        end("before", (1, 2, 4)),
+        end("y", (1, 3, 4)),
+        *(integers(name, cut) for name, cut in (("from", [0, 1, 0]), ("to", [1, 3, 4]))),
+        integers("by", [1, 1, 1]),
+        end("kept", (1, 2, 4)),
+        end("first", (1, 2, 4), first),
+    ]
+    operators = [
+        ("CALL_ONCE", schema.CallOnceOptionsT(), [], []),
+        ("VAR_HANDLE", schema.VarHandleOptionsT(sharedName="kept"), [], [1]),
+        ("READ_VARIABLE", schema.ReadVariableOptionsT(), [1], [2]),
+        ("CONCATENATION", schema.ConcatenationOptionsT(axis=1), [2, 0], [3]),
+        ("STRIDED_SLICE", schema.StridedSliceOptionsT(), [3, 4, 5, 6], [7]),
+        ("ASSIGN_VARIABLE", schema.AssignVariableOptionsT(), [1, 7], []),
+        ("ADD", schema.AddOptionsT(), [8, 8], [2]),
+    ]
+    model = reader.read(assemble(ends, operators, [0], [3]))
+    graph = model.subgraphs[0]
+    start = copy.deepcopy(graph)
+    start.inputs, start.outputs, (*parts, added) = [], [], start.operators
+    graph.operators.pop()
+    start.operators = [parts[1], *([added] if computed else []), parts[5]]
+    start.operators[-1].inputs = [1, 2 if computed else 8]
+    if read_late:
+        graph.operators.append(graph.operators.pop(2))
+        graph.operators[2].inputs = [8, 0]
+    graph.operators[0].builtinOptions.initSubgraphIndex = 1
+    model.subgraphs.append(start)
+    return tiny_models.pack(model)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_variable_starts_anew_for_each_sample(kernels):
+    content, x = streaming(np.full((1, 2, 4), 3, np.int8)), codes(5, 1, 4)
+    require_same(content, x, kernels)
+    assert np.array_equal(integer_engine.run(content, x, kernels)[:, :2], np.full((5, 2, 4), 3))
+
+
+def test_the_first_values_of_a_variable_are_those_of_the_file():
+    content, x = streaming(codes(1, 2, 4)), codes(3, 1, 4)
+    for kernels in ("reference", "builtin", "xnnpack"):
+        require_same(content, x, kernels)
+    with pytest.raises(ModelFileError, match="TFLite-Micro forgets it when it is reset"):
+        integer_engine.run(content, x, "tflm")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("read_late", "reads a variable after it is assigned"),
+        ("computed", "computes the first values of its variables, with ADD"),
+    ],
+)
+def test_variables_that_are_more_than_first_values_are_refused(change, message):
+    with pytest.raises(ModelFileError, match=message):
+        integer_engine.run(streaming(codes(1, 2, 4), **{change: True}), codes(1, 1, 4))
 
 
 # ---- false sizes

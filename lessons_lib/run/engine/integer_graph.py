@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.errors import LessonError, ModelFileError
 from lessons_lib.numbers import affine, fixed_point
-from lessons_lib.run.engine import delegate
+from lessons_lib.run.engine import delegate, variables
 from lessons_lib.system import files
 from lessons_lib.tflite import reader, tables
 from lessons_lib.tflite.signature import Signature, all_of_model, choose
@@ -35,7 +35,7 @@ ACTIVATION_RANGES = {  # in real numbers
 }
 CODES = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16}
 INDICES = {"INT32": np.int32, "INT64": np.int64, "BOOL": np.bool_}
-OTHERS = {"INT4": np.int8, "FLOAT32": np.float32} | INDICES
+OTHERS = {"INT4": np.int8, "FLOAT32": np.float32, "RESOURCE": np.int32} | INDICES
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +265,7 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
     model = reader.read(content)
     signature = choose(all_of_model(model))
     graph = model.subgraphs[signature.subgraph]
+    variables.settle(model, graph, kernels)
     _require_integers(model, graph, signature)
     tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors)]
     call = _rows_of_a_call(signature, kernels)
