@@ -455,6 +455,18 @@ def quantize(draw):
 
 
 @st.composite
+def quantize_floats(draw, dtype):
+    """Floats on the grid of the codes, and half-way between: there the runtimes differ."""
+    y = in_dtype(draw(images | rows), dtype)
+    factors = draw(generators).choice([1, 1, 0.5, 1.5, 1.37], y.shape)
+    real = (factors * (y.array.astype(np.int64) - y.zero_point) * y.scale).astype(np.float32)
+    ends = [tensor("x", "FLOAT32", y.shape), output(y.shape, *y[1:], dtype.upper())]
+    content = assemble(ends, [("QUANTIZE", schema.QuantizeOptionsT(), [0], [1])], [0], [1])
+    what = f"QUANTIZE of floats to {dtype} {y.shape}, scale {y.scale:.3g}, {y.zero_point}"
+    return Case(content, real, what, runtimes_for(dtype))
+
+
+@st.composite
 def dequantize(draw):
     x = draw(images | rows)
     return case("DEQUANTIZE", schema.DequantizeOptionsT(), x, [], tensor("y", "FLOAT32", x.shape))
@@ -826,6 +838,9 @@ OPERATORS = {
     "QUANTIZE int16 to int8": requantize("int16", "int8"),
     "QUANTIZE int8 to int16": requantize("int8", "int16"),
     "QUANTIZE int16": requantize("int16", "int16"),
+    "QUANTIZE floats": quantize_floats("int8"),
+    "QUANTIZE floats to uint8": quantize_floats("uint8"),
+    "QUANTIZE floats to int16": quantize_floats("int16"),
     "DEQUANTIZE uint8": dequantize_from("uint8"),
     "DEQUANTIZE int16": dequantize_from("int16"),
 }

@@ -63,6 +63,14 @@ def test_every_tensor_between_is_exact(model, kernels):
         assert np.array_equal(values, expected[index]), table["name"][index]
 
 
+@pytest.mark.parametrize("kernels", ALL_KERNELS)
+def test_floats_may_go_in_and_come_out(kernels):
+    content, images = converted()["int8_float_fallback"], digits().test.images[:300]
+    result = integer_engine.run(content, images, kernels=kernels)
+    assert (result.shape, result.dtype) == ((300, 10), np.float32)
+    assert np.array_equal(result, answer(content, images, kernels))
+
+
 def network():
     """Most operators in one model, built from Keras layers, with odd sides and strides."""
     keras = tiny_models.fresh_keras()
@@ -286,11 +294,20 @@ def test_a_mean_over_the_batch_is_computed_call_by_call():
 # ---- refusals
 
 
-@pytest.mark.parametrize("path", ["float32", "dynamic_range", "float16", "int8_float_fallback"])
+@pytest.mark.parametrize("path", ["float32", "dynamic_range", "float16"])
 def test_what_is_not_full_integer_is_refused(path):
     x = np.zeros((1, 28, 28, 1), np.float32)
     with pytest.raises(ModelFileError, match=r"takes .*full integer.*\(lesson \d\d\)"):
         integer_engine.run(converted()[path], x)
+
+
+def test_what_fell_back_to_float_inside_is_refused():
+    content = tiny_models.converted("depthwise_with_elu", "int8_float_fallback", 1)
+    assert "ELU" in set(tables.operators(content)["operator"])
+    with pytest.raises(
+        ModelFileError, match=r"not full integer, some operators fell back to float"
+    ):
+        integer_engine.run(content, np.zeros((1, 8, 8, 4), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ EIGHT_BITS = (np.int8, np.uint8)
 
 def taken(op) -> bool:
     """Return whether XNNPACK computes an Operator of the engine."""
-    if any(tensor.dtype not in EIGHT_BITS for tensor in (op.input, op.output)):
+    floats = op.name == "QUANTIZE" and op.input.dtype == np.float32
+    if any(t.dtype not in EIGHT_BITS for t in (() if floats else (op.input,)) + (op.output,)):
         return False
     return op.name in TAKEN and bool(TAKEN[op.name](op))
 
@@ -33,6 +34,8 @@ def _product(op) -> bool:
 
 
 def _requantized(op) -> bool:
+    if op.input.dtype == np.float32:
+        return True
     same = op.input.dtype == op.output.dtype
     return same and 1 / 256 <= op.input.scale[0] / op.output.scale[0] <= 128
 

@@ -60,12 +60,26 @@ def relu(op: Operator, x):
 
 
 def quantize(op: Operator, x):
-    """QUANTIZE from integers to integers: another scale, another zero point."""
+    """QUANTIZE from integers to integers: another scale, another zero point; or from floats."""
+    if op.input.dtype == np.float32:
+        return _quantize_floats(op, x)
     steps = centered(op.input, x, np.int64)
     if op.by_xnnpack:
         factor = int(np.rint(256 * float32_ratio(op)[0]))
         return clip(op, shift_ties_up(steps * factor, 8) + op.output.zero_point)
     return rescaled(op, steps)
+
+
+def _quantize_floats(op: Operator, x):
+    """A division, or in vectors a product with 1 / scale; its ties go to even only there."""
+    scale, inverse = op.output.scale[0], np.float32(1) / op.output.scale[0]
+    if op.by_xnnpack:
+        return clip(op, np.rint(x * inverse) + op.output.zero_point)
+    fast = op.kernels in ("builtin", "xnnpack")
+    steps = affine.round_half_away(x / (np.float64(scale) if fast else scale))
+    if fast:
+        steps = np.where(in_vectors_of(8, op, x), np.rint(x * inverse), steps)
+    return clip(op, steps + op.output.zero_point)
 
 
 def dequantize(op: Operator, x):

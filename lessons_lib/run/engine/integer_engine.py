@@ -58,10 +58,11 @@ def run(
     *,
     strict: bool = False,
 ) -> np.ndarray | Rows:
-    """Return the outputs (N, ...) of a full-integer model, in its dtypes, for integer inputs ``x``.
+    """Return the outputs (N, ...) of a full-integer model, in its dtypes, for its inputs ``x``.
 
-    ``x``: (N, ...) in the model's input dtype and shape, any N; a dictionary by the names of its
-    signature where it has several inputs, and so is the result where it has several outputs.
+    ``x``: (N, ...) in the model's input dtype and shape, any N: codes, or floats that the model
+    quantizes first; a dictionary by the names of its signature where it has several inputs, and so
+    is the result where it has several outputs.
     ``kernels``: whose integers the result equals, ``reference``, ``tflm``, ``builtin`` or
     ``xnnpack``, as if it took all N at once where the file leaves the batch open (a runtime that
     refuses the model may still be computed). ``strict`` computes with integers alone, more slowly,

@@ -258,8 +258,9 @@ def require_room(what: str, *sizes: int) -> None:
 def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
     """Return the graph of a full-integer model: integers from its inputs to its last operators.
 
-    An output may be float32, behind a DEQUANTIZE. Raises ModelFileError when the file is damaged or
-    computes with floats, and says in which lesson to read why.
+    An input may be float32, before a QUANTIZE, and an output behind a DEQUANTIZE. Raises
+    ModelFileError when the file is damaged or computes with floats, and says in which lesson to
+    read why.
     """
     content = files.content(source)
     model = reader.read(content)
@@ -369,9 +370,12 @@ def _is_sound(scale, zero_point: int, dtype: type) -> bool:
 
 
 def _require_integers(model, graph, signature: Signature) -> None:
-    """Refuse what computes with floats, and name its kind."""
+    """Refuse what computes with floats, and name its kind; floats may become codes."""
     operators = [(reader.operator_name(model, op), _dtypes(graph, op)) for op in graph.operators]
-    for shows, kind in FLOAT_KINDS:
+    by_floats = any(
+        name != "QUANTIZE" and {"FLOAT16", "FLOAT32"} & set(dtypes) for name, dtypes in operators
+    )
+    for shows, kind in FLOAT_KINDS if by_floats else ():
         for name, dtypes in operators:
             if shows(name, set(dtypes)):
                 raise ModelFileError(
@@ -381,10 +385,10 @@ def _require_integers(model, graph, signature: Signature) -> None:
                 )
     for name, spec in signature.inputs.items():
         dtype = reader.DTYPES[graph.tensors[spec.index].type]
-        if dtype not in CODES | INDICES:
+        if dtype not in CODES | INDICES | {"FLOAT32": np.float32}:
             raise ModelFileError(
-                f"the input {name} is {dtype}; the engine takes {', '.join(CODES | INDICES)} "
-                "(lesson 07)"
+                f"the input {name} is {dtype}; the engine takes {', '.join(CODES | INDICES)}, and "
+                "FLOAT32 that it quantizes (lesson 07)"
             )
 
 
@@ -401,7 +405,7 @@ FLOAT_KINDS = (
     ),
     (
         lambda name, dtypes: name == "QUANTIZE" and "FLOAT32" in dtypes,
-        "floats go in, or some operators fell back to float (lesson 07)",
+        "some operators fell back to float (lesson 07)",
     ),
     (lambda _, dtypes: "FLOAT32" in dtypes, "it is a float model (lesson 01)"),
 )
