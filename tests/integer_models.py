@@ -6,7 +6,7 @@ seed it draws. Multipliers are such that outputs neither all vanish nor all satu
 power of two: then many results lie at a tie, where the runtimes round differently.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,13 @@ def case(operator, options, x, constants, y, what="", runtimes=RUNTIMES, order=N
     content = assemble(tensors, [(operator, options, places, outputs)], [0], outputs)
     what = f"{operator} of {dtype} {x.shape}, scale {x.scale:.3g}, {x.zero_point}; {what}"
     return Case(content, x.array, what, runtimes)
+
+
+def of_version(number, content):
+    """The same model with another version of its operator: the runtimes have no first one."""
+    model = reader.read(content)
+    model.operatorCodes[0].version = number
+    return pack(model)
 
 
 def output(shape, scale, zero_point, dtype="INT8"):
@@ -536,6 +543,29 @@ def two_sides(draw, operator, dtype, options, product=False):
 
 
 @st.composite
+def prelu(draw, dtype="int8"):
+    x = in_dtype(draw(images), dtype)
+    shape = draw(st.sampled_from([(1, 1, x.shape[3]), x.shape[1:], (1, *x.shape[1:])]))
+    drawn = Source(int8(draw(generators), shape), 2.0 ** draw(st.floats(-9, -6)), draw(zero_points))
+    slope = in_dtype(drawn, dtype)
+    ends = tensor("slope", dtype.upper(), shape, slope.scale, slope.zero_point, data=slope.array)
+    y = output(x.shape, draw(near(x.scale)), any_zero_point(draw, dtype), dtype.upper())
+    what = f"slopes {shape} {slope.scale:.3g}"
+    return case("PRELU", None, x, [ends], y, what, runtimes_for(dtype))
+
+
+@st.composite
+def broadcast_to(draw):
+    x = draw(images)
+    kept = [slice(None) if draw(st.booleans()) else slice(1) for _ in range(3)]
+    part = Source(x.array[:, *kept], x.scale, x.zero_point)
+    y = output(x.shape, x.scale, x.zero_point)
+    constants = [integers("shape", x.shape)]
+    made = case("BROADCAST_TO", schema.BroadcastToOptionsT(), part, constants, y, f"{x.shape}")
+    return replace(made, content=of_version(2, made.content))
+
+
+@st.composite
 def larger_or_smaller(draw, operator, dtype):
     x = in_dtype(draw(images), dtype)
     other = in_dtype(Source(int8(draw(generators), x.shape), x.scale, x.zero_point), dtype)
@@ -811,6 +841,9 @@ OPERATORS = {
     "ADD two sides": two_sides("ADD", "int8", schema.AddOptionsT),
     "ADD uint8": two_sides("ADD", "uint8", schema.AddOptionsT),
     "ADD int16": two_sides("ADD", "int16", schema.AddOptionsT),
+    "PRELU": prelu(),
+    "PRELU uint8": prelu("uint8"),
+    "BROADCAST_TO": broadcast_to(),
     "MAXIMUM": larger_or_smaller("MAXIMUM", "int8"),
     "MINIMUM int16": larger_or_smaller("MINIMUM", "int16"),
     "RESIZE_NEAREST_NEIGHBOR": resize("RESIZE_NEAREST_NEIGHBOR"),

@@ -248,3 +248,18 @@ def _mul(op: Operator, a, b):
     if op.by_xnnpack:
         return np.rint((a * b).astype(np.float32) * ratio).astype(np.int64)
     return double_rounding(a * b, *fixed_point.multiplier_shift(float(ratio)))
+
+
+def prelu(op: Operator, x, alpha):
+    """PRELU: what is below zero is multiplied by ``alpha``, which is stored in codes as well."""
+    return _of_two(op, x, alpha, _prelu, np.multiply)
+
+
+def _prelu(op: Operator, x, alpha):
+    wide = np.float64 if op.kernels == "tflm" else np.float32
+    scale, slope, result = (wide(tensor.scale[0]) for tensor in (*op.inputs, op.output))
+    positive = double_rounding(x, *fixed_point.multiplier_shift(float(scale / result)))
+    ratio = float(scale * slope / result)
+    return np.where(
+        x >= 0, positive, double_rounding(x * alpha, *fixed_point.multiplier_shift(ratio))
+    )

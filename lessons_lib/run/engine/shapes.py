@@ -162,3 +162,9 @@ def tile(op: Operator, x, times):
     """TILE: each axis so many times."""
     require_room(op.name, x.size, *times)
     return np.tile(x, [int(n) for n in times])
+
+
+def broadcast_to(op: Operator, x, wanted):
+    """BROADCAST_TO: axes of size 1, or missing ones, repeated."""
+    require_room(op.name, *wanted)
+    return np.broadcast_to(x, [int(n) for n in wanted]).copy()
