@@ -63,6 +63,7 @@ judge       layer_errors    which layer is at fault
 judge       benchmark       how fast, how much memory
 judge       scoreboard      every path in one table
 targets     browser         a model for a browser, and what a browser gave
+advise      jobs            independent jobs: each result in a file, here or on a Dask cluster
 course      plots           the figures
 course      widgets         sliders and quizzes
 course      checks          what answers an exercise

@@ -405,14 +405,18 @@ NOT_IMPORTED |= {"myst-nb", "sphinx-book-theme", "sphinx-copybutton"}  # Sphinx 
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
 LAB = set(required(EXTRAS["lab"]))
+CLUSTER = set(required(EXTRAS["cluster"]))
 DEVELOPERS = set(required(EXTRAS["dev"]))
 COURSE_SOURCES = [path for path in SOURCES if "course" in path.parts]
 
 
 def test_quantizing_needs_none_of_the_extras():
+    """But the package of a cluster's client, which one room asks for when it is told to."""
     others = [path for path in SOURCES if path not in COURSE_SOURCES]
     assert len(others) > len(COURSE_SOURCES) > 10
-    assert undeclared(others, DEPENDENCIES) == []
+    asking = [path for path in others if undeclared([path], DEPENDENCIES)]
+    assert [path.name for path in asking] == ["jobs.py"]
+    assert undeclared(asking, DEPENDENCIES | CLUSTER) == []
 
 
 def test_what_the_lessons_import_is_declared():
@@ -445,8 +449,8 @@ for package, room, _ in lessons_lib.ROOMS:
 """
 
 
-def test_without_the_extra_lab_every_room_but_the_courses_opens():
-    command = [sys.executable, "-c", IMPORT_ALL_BUT_COURSE, *cli.LAB]
+def test_without_the_extras_every_room_but_the_courses_opens():
+    command = [sys.executable, "-c", IMPORT_ALL_BUT_COURSE, *cli.LAB, *CLUSTER]
     done = subprocess.run(command, cwd=files.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert {name for module in cli.LAB for name in providers(module)} == LAB
