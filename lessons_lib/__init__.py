@@ -42,7 +42,7 @@ run.engine  weighted        convolutions and dense layers in integers
 run.engine  reduced         the mean, the largest, its place, in integers
 run.engine  elementwise     sums and products of codes, one by one
 run.engine  curves          sigmoid, tanh, hard swish, softmax without floats
-run.engine  recurrent       an LSTM in integers
+run.engine  recurrent       an LSTM and SVDF in integers
 run.engine  resized         images of another size, codes of the same scale
 run.engine  shapes          codes moved, shapes computed
 run.engine  integer_engine  the same integers from scratch in NumPy, to the last bit

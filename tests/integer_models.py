@@ -449,6 +449,22 @@ def softmax(draw, dtype="int8"):
 
 
 @st.composite
+def softmax_to_16_bits(draw):
+    """The one 16-bit code with a zero point, and the operator that may follow it."""
+    x = draw(images | rows)
+    ends = [
+        tensor("x", "INT8", x.shape, x.scale, x.zero_point),
+        output(x.shape, 2.0**-16, -(2**15), "INT16"),
+        output(x.shape, 2.0**-15, 0, "INT32"),
+    ]
+    operators = [
+        ("SOFTMAX", schema.SoftmaxOptionsT(1.0), [0], [1]),
+        ("QUANTIZE", schema.QuantizeOptionsT(), [1], [2]),
+    ]
+    return Case(assemble(ends, operators, [0], [2]), x.array, f"SOFTMAX to int16 {x.shape}")
+
+
+@st.composite
 def quantize(draw):
     x, unsigned = draw(images | rows), draw(st.booleans())
     if draw(st.booleans()):
@@ -729,6 +745,52 @@ def gather(draw, dtype):
 
 
 @st.composite
+def batch_matmul(draw, dtype="int8"):
+    """The input times a stored matrix, or several; each may be stored the other way round."""
+    x = in_dtype(draw(images), dtype)
+    options = schema.BatchMatMulOptionsT(draw(st.booleans()), draw(st.booleans()))
+    inner, outer = x.shape[2 if options.adjX else 3], draw(st.integers(1, 9))
+    shape = (*x.shape[:2], outer, inner) if options.adjY else (*x.shape[:2], inner, outer)
+    other = Source(int8(draw(generators), shape), x.scale, 0 if dtype == "int16" else 5)
+    other = in_dtype(other, dtype)
+    most = 2.0 ** (15 if dtype == "int16" else 7)
+    scale = draw(near(x.scale * other.scale * most * np.sqrt(inner) / 2))
+    rows = x.shape[3 if options.adjX else 2]
+    y = output((*x.shape[:2], rows, outer), scale, any_zero_point(draw, dtype), dtype.upper())
+    w = tensor("w", dtype.upper(), shape, other.scale, other.zero_point, data=other.array)
+    what = f"{shape} {options.adjX} {options.adjY}"
+    return case("BATCH_MATMUL", options, x, [w], y, what)
+
+
+@st.composite
+def svdf(draw, state="int16"):
+    """One moment of a filter bank whose state is empty."""
+    generator, x = draw(generators), draw(inputs((1, draw(st.integers(1, 20)))))
+    rank, units, moments = (draw(st.integers(1, most)) for most in (3, 9, 6))
+    filters = rank * units
+    features, times, bias = (
+        generator.integers(-most, most + 1, shape)
+        for most, shape in ((127, (filters, x.shape[1])), (127, (filters, moments)), (999, units))
+    )
+    kept = x.scale * np.sqrt(x.shape[1]) * (0.7 if state == "int8" else 0.01)
+    wide = state.upper()
+    ends = [
+        tensor("x", "INT8", x.shape, x.scale, x.zero_point),
+        tensor("features", "INT8", features.shape, 0.01, 0, data=features.astype(np.int8)),
+        tensor("times", wide, times.shape, 0.01, 0, data=times.astype(state)),
+        tensor("bias", "INT32", (units,), kept * 0.01, 0, data=bias.astype(np.int32)),
+        tensor("state", wide, (1, filters * moments), kept, 0 if state == "int16" else -9),
+        output((1, units), draw(near(kept * 0.3)), draw(zero_points)),
+    ]
+    ends[4][0].isVariable = True
+    options = schema.SVDFOptionsT(rank, fused("RELU"))
+    operators = [("SVDF", options, [0, 1, 2, 3, 4], [5])]
+    content = assemble(ends, operators, [0], [5])
+    runtimes = RUNTIMES if state == "int16" else ("tflm",)
+    return Case(content, x.array, f"SVDF {filters} of {moments}, rank {rank}", runtimes)
+
+
+@st.composite
 def lstm(draw):
     """A sequence of a few steps; the cell state's scale is a power of two."""
     generator = draw(generators)
@@ -868,6 +930,11 @@ OPERATORS = {
     "GATHER": gather("int32"),
     "GATHER int64": gather("int64"),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm(),
+    "BATCH_MATMUL": batch_matmul(),
+    "BATCH_MATMUL int16": batch_matmul("int16"),
+    "SVDF": svdf(),
+    "SVDF with a state of int8": svdf("int8"),
+    "SOFTMAX of int8 to int16": softmax_to_16_bits(),
     "QUANTIZE int16 to int8": requantize("int16", "int8"),
     "QUANTIZE int8 to int16": requantize("int8", "int16"),
     "QUANTIZE int16": requantize("int16", "int16"),

@@ -382,3 +382,21 @@ def test_a_token_outside_the_table_is_named():
     )
     with pytest.raises(ModelFileError, match="place 9 from an axis of 5"):
         integer_engine.run(content, np.array([[1, 9, 2]], np.int32))
+
+
+def test_long_codes_with_a_zero_point_are_refused():
+    ends = [tensor(name, "INT16", (1, 4), 0.1, -(2**15)) for name in "xy"]
+    content = assemble(ends, [("ADD", schema.AddOptionsT(), [0, 0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match="x of INT16 has zero point -32768: ADD takes and"):
+        integer_engine.run(content, codes(1, 4).astype(np.int16))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "xnnpack"])
+def test_matrices_of_other_rules_are_refused(kernels):
+    """Of weights with many scales LiteRT knows none; XNNPACK has rules of its own."""
+    scale = 0.1 if kernels == "xnnpack" else np.full(4, 0.1)
+    weights = tensor("w", "INT8", (4, 4), scale, 0, data=codes(4, 4))
+    operators = [("BATCH_MATMUL", schema.BatchMatMulOptionsT(), [0, 1], [2])]
+    content = assemble([end("x", (1, 4)), weights, end("y", (1, 4))], operators, [0], [2])
+    with pytest.raises(ModelFileError, match=f"BATCH_MATMUL of {kernels} multiplies .*int8"):
+        integer_engine.run(content, codes(1, 4), kernels)

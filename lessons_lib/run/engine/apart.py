@@ -135,6 +135,7 @@ MIXES = {
     "EXPAND_DIMS": _inserts_the_first,
     "SOFTMAX": _one_axis,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _major_time,
+    "BATCH_MATMUL": _always,
     "BROADCAST_TO": _always,
     "CAST": lambda *_: False,
     "SHAPE": _always,

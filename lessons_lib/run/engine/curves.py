@@ -15,8 +15,8 @@ from lessons_lib.numbers.fixed_point import (
     shift_ties_away,
     shift_ties_up,
 )
-from lessons_lib.run.engine.elementwise import looked_up, refuse
-from lessons_lib.run.engine.integer_graph import Operator
+from lessons_lib.run.engine.elementwise import looked_up
+from lessons_lib.run.engine.integer_graph import Operator, refuse
 from lessons_lib.run.engine.rescaling import centered, clip
 
 
@@ -116,7 +116,10 @@ def _short_multiplier(ratio) -> tuple[int, int]:
 
 
 def softmax(op: Operator, x):
-    """SOFTMAX over the last axis: in fixed point, LiteRT's fast kernels from a table of floats."""
+    """SOFTMAX over the last axis: in fixed point, LiteRT's fast kernels from a table of floats.
+
+    Codes of 8 bits may become codes of 16.
+    """
     if x.dtype == np.int16:
         return _softmax_16(op, x)
     fast = op.kernels in ("builtin", "xnnpack")
@@ -136,7 +139,9 @@ def _softmax_fixed_point(op: Operator, x):
     headroom = sum((total < (1 << bit)).astype(np.int64) for bit in range(32))
     inverse = reciprocal_of_one_plus((total << headroom) - 2**31)
     shares = high_multiply(inverse, exps)
-    return clip(op, shift_ties_away(shares, 35 - headroom) + np.iinfo(op.output.dtype).min)
+    bits = 8 * op.output.dtype.itemsize
+    codes = shift_ties_away(shares, 43 - bits - headroom)
+    return clip(op, codes + np.iinfo(op.output.dtype).min)
 
 
 def _softmax_table(op: Operator, x):

@@ -16,7 +16,7 @@ from lessons_lib.numbers.fixed_point import (
     high_multiply,
     shift_ties_up,
 )
-from lessons_lib.run.engine.integer_graph import LITERT, Operator, require_room
+from lessons_lib.run.engine.integer_graph import Operator, refuse, require_room
 from lessons_lib.run.engine.rescaling import (
     centered,
     clip,
@@ -24,13 +24,6 @@ from lessons_lib.run.engine.rescaling import (
     in_vectors_of,
     rescaled,
 )
-
-
-def refuse(op: Operator, what: str):
-    """Raise ModelFileError for what the engine does not do as the named kernels do it."""
-    raise ModelFileError(
-        f"{op.name} of {op.kernels} {what}, which the engine lacks. {LITERT} (lesson 09)"
-    )
 
 
 def _codes(op: Operator) -> np.ndarray:

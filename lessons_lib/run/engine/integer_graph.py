@@ -255,6 +255,13 @@ def require_room(what: str, *sizes: int) -> None:
         )
 
 
+def refuse(op: Operator, what: str):
+    """Raise ModelFileError for what the engine does not do as the named kernels do it."""
+    raise ModelFileError(
+        f"{op.name} of {op.kernels} {what}, which the engine lacks. {LITERT} (lesson 09)"
+    )
+
+
 def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph:
     """Return the graph of a full-integer model: integers from its inputs to its last operators.
 
@@ -285,6 +292,7 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
     )
     for op in operators:
         _require_weights(op)
+        _require_symmetric(op)
     ends = [
         {name: tensors[spec.index] for name, spec in side.items()}
         for side in (signature.inputs, signature.outputs)
@@ -344,11 +352,6 @@ def _tensor(model, index: int, tensor) -> Tensor:
         raise ModelFileError(
             f"the tensor {name} has a zero point for each channel, which the engine lacks. "
             f"{LITERT} (lesson 09)"
-        )
-    if dtype == "INT16" and zero_point:
-        raise ModelFileError(
-            f"the tensor {name} of INT16 has zero point {zero_point}: the engine takes 16-bit "
-            f"codes only as the specification has them, symmetric. {LITERT} (lesson 11)"
         )
     return Tensor(
         index,
@@ -445,3 +448,16 @@ def _micro_reads_its_bias(op: Operator) -> bool:
     """Whether TFLite-Micro looks how many bits a bias beside 16-bit codes has, or it has 64."""
     looks = op.name in ("CONV_2D", "FULLY_CONNECTED")
     return looks or op.bias is None or op.bias.dtype == np.int64
+
+
+def _require_symmetric(op: Operator) -> None:
+    """Refuse a zero point of 16-bit codes, but of those that SOFTMAX makes of 8 bits."""
+    made = op.name == "SOFTMAX" and op.input.dtype == np.int8
+    shifted = (() if op.name == "QUANTIZE" else op.inputs) + (() if made else op.outputs)
+    for tensor in shifted:
+        if tensor and tensor.dtype == np.int16 and tensor.zero_point:
+            raise ModelFileError(
+                f"the tensor {tensor.name} of INT16 has zero point {tensor.zero_point}: {op.name} "
+                "takes and gives 16-bit codes only as the specification has them, symmetric. "
+                f"{LITERT} (lesson 11)"
+            )

@@ -1,4 +1,4 @@
-"""UNIDIRECTIONAL_SEQUENCE_LSTM in integers: 8-bit inputs and weights, a 16-bit cell state.
+"""UNIDIRECTIONAL_SEQUENCE_LSTM and SVDF in integers: 8-bit inputs and weights, a 16-bit state.
 
 The gates are sums in steps of 2**-12, which 16-bit curves take to steps of 2**-15. LiteRT and
 TFLite-Micro differ in the curves and in how a product is rounded. The state starts at zero for
@@ -14,8 +14,9 @@ from ai_edge_litert import schema_py_generated as schema
 from lessons_lib.numbers import fixed_point
 from lessons_lib.numbers.fixed_point import double_rounding, shift_ties_away
 from lessons_lib.run.engine.curves import sigmoid_16, tanh_16
-from lessons_lib.run.engine.elementwise import refuse
-from lessons_lib.run.engine.integer_graph import Operator, Tensor, require_room
+from lessons_lib.run.engine.integer_graph import Operator, Tensor, refuse, require_room
+from lessons_lib.run.engine.rescaling import centered
+from lessons_lib.run.engine.weighted import whole_product
 
 TANH = schema.ActivationFunctionType.TANH
 OPTIONAL = {
@@ -75,22 +76,15 @@ class _Gate:
             else:
                 ratio = float(weights.scale[0] * source.scale[0] * np.float32(2**12))
             rule = fixed_point.multiplier_shift(ratio)
-            self.parts.append((matrix.T.astype(np.float64), added, rule))
+            self.parts.append((matrix.T, added, rule))
 
     def __call__(self, x, hidden):
         (matrix, bias, rule), (recurrent, other, again) = self.parts
-        first = _clip_16(double_rounding(_product(x, matrix) + bias, *rule))
-        second = double_rounding(_product(hidden, recurrent) + other, *again)
+        first = _clip_16(double_rounding(whole_product(x, matrix) + bias, *rule))
+        second = double_rounding(whole_product(hidden, recurrent) + other, *again)
         if self.each_clipped:
             second = _clip_16(second)
         return _clip_16(first + second)
-
-
-def _product(x, matrix):
-    """Whole numbers far below 2**53: BLAS multiplies them exactly, and fast."""
-    if isinstance(x, fixed_point.IntegersOnly):
-        return x @ matrix.astype(np.int64)
-    return (x.astype(np.float64) @ matrix).astype(np.int64)
 
 
 def _rules(op: Operator, cell: Tensor) -> Rules:
@@ -160,3 +154,26 @@ def _require_plain(op: Operator) -> None:
         refuse(op, "has a cell state whose scale is no power of two, or another curve than tanh")
     if op.kernels != "tflm" and (len(op.between) < 5 or op.between[4].scale is None):
         refuse(op, "does not say the scale of its hidden state")
+
+
+def svdf(op: Operator, x, features, times, bias=None, *_):
+    """SVDF with a state of zeros, as after a reset: only the newest of its moments counts.
+
+    ``features`` (filters, inputs), ``times`` (filters, moments); ``rank`` filters make one unit.
+    """
+    state = op.inputs[4]
+    if state.dtype != op.inputs[2].dtype or (state.dtype == np.int8 and op.kernels != "tflm"):
+        refuse(op, f"has weights of {op.inputs[2].dtype} and a state of {state.dtype}")
+    scales = [tensor.scale[0] for tensor in (op.input, *op.inputs[1:3], state, op.output)]
+    into, feature, time, kept, out = scales
+    moments = whole_product(centered(op.input, x, np.int64), features.T.astype(np.int64))
+    rule = fixed_point.multiplier_shift(float(into * feature / kept))
+    limits = np.iinfo(state.dtype)
+    moments = np.clip(double_rounding(moments, *rule), limits.min, limits.max) + state.zero_point
+    moments = centered(state, moments.astype(state.dtype), np.int64)  # 8 bits may run over
+    sums = (moments * times[:, -1].astype(np.int64)).reshape(len(x), -1, op.options.rank)
+    sums = sums.sum(axis=-1) + (0 if bias is None else bias.astype(np.int64))
+    codes = double_rounding(sums, *fixed_point.multiplier_shift(float(kept * time / out)))
+    limits = np.iinfo(op.output.dtype)
+    codes = np.clip(codes + op.output.zero_point, limits.min, limits.max)
+    return codes.astype(op.output.dtype)

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from lessons_lib.run.engine.elementwise import refuse
-from lessons_lib.run.engine.integer_graph import Operator, require_room
+from lessons_lib.run.engine.integer_graph import Operator, refuse, require_room
 
 
 def resize_nearest_neighbor(op: Operator, x, size):

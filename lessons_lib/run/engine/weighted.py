@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from lessons_lib.run.engine.integer_graph import Operator, require_room
-from lessons_lib.run.engine.rescaling import centered, finish
+from lessons_lib.numbers import fixed_point
+from lessons_lib.numbers.fixed_point import double_rounding, wide_rounding
+from lessons_lib.run.engine.integer_graph import Operator, refuse, require_room
+from lessons_lib.run.engine.rescaling import centered, clip, finish
 from lessons_lib.run.engine.windows import maxima, padded, same_padding, taps_of
 
 PLACES_AT_ONCE = 2**25  # what the weights of a convolution see, held for one band of rows
@@ -91,3 +93,30 @@ def transpose_conv(op: Operator, shape, kernel, x, bias=None):
             sums[:, *places] += x @ weights[:, row, column].T
     cut = sums[:, before[0] : before[0] + rows, before[1] : before[1] + columns]
     return finish(op, cut.copy(), bias)
+
+
+def batch_matmul(op: Operator, a, b):
+    """BATCH_MATMUL: matrices that are computed, side by side, of one dtype and one scale each."""
+    left, right = op.inputs
+    if left.dtype != right.dtype or right.scale.size > 1:
+        refuse(op, f"multiplies {left.dtype} by {right.dtype} of {right.scale.size} scales")
+    if op.kernels == "xnnpack" and left.dtype == np.int8 and right.zero_point == 0:
+        refuse(op, "multiplies matrices of int8 by rules of its own")
+    a, b = centered(left, a, np.int64), centered(right, b, np.int64)
+    a = a.swapaxes(-1, -2) if op.options.adjX else a
+    b = b.swapaxes(-1, -2) if op.options.adjY else b
+    require_room(
+        op.name, *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
+    )
+    wide = np.float64 if op.kernels == "tflm" else np.float32
+    product = float(left.scale[0].astype(wide) * right.scale[0].astype(wide))
+    rule = fixed_point.multiplier_shift(product / float(op.output.scale[0]))
+    rounding = wide_rounding if left.dtype == np.int16 else double_rounding
+    return clip(op, rounding(whole_product(a, b), *rule) + op.output.zero_point)
+
+
+def whole_product(a, b):
+    """``a @ b`` of whole numbers whose sums stay below 2**53: BLAS is exact there, and fast."""
+    if isinstance(a, fixed_point.IntegersOnly):
+        return a @ b
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
