@@ -29,6 +29,9 @@ models      corruption      the same images, harder: dimmed, noisy, turned, shif
 models      data            datasets in three disjoint parts
 models      architectures   the course's small Keras models
 models      sources         a float model as you have it: SavedModel, Keras, .tflite
+models      sample_files    samples and targets in files, block by block, cast and checked
+models      own_images      folders of images, and the scalings that are usual
+models      own_data        your samples and targets: .npz, .csv, images, data.py, TFDS
 models      training        training with seeds; the course's trained models
 run         micro           TFLite-Micro, the runtime of microcontrollers
 run         runtime         LiteRT: named arrays in, named arrays out
