@@ -606,8 +606,8 @@ def resize(draw, operator, dtype="int8"):
     constants = [integers("size", size)]
     what = f"to {size}, align {align}, half {options.halfPixelCenters}"
     nearest = operator == "RESIZE_NEAREST_NEIGHBOR"
-    known = {"int8": ("reference", "tflm", "xnnpack"), "uint8": ("xnnpack",)}.get(dtype, LITERT)
-    return case(operator, options, x, constants, y, what, RUNTIMES if nearest else known)
+    runtimes = RUNTIMES if nearest or dtype == "int8" else LITERT
+    return case(operator, options, x, constants, y, what, runtimes)
 
 
 @st.composite

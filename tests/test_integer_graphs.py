@@ -400,3 +400,17 @@ def test_matrices_of_other_rules_are_refused(kernels):
     content = assemble([end("x", (1, 4)), weights, end("y", (1, 4))], operators, [0], [2])
     with pytest.raises(ModelFileError, match=f"BATCH_MATMUL of {kernels} multiplies .*int8"):
         integer_engine.run(content, codes(1, 4), kernels)
+
+
+def test_images_of_uint8_eight_times_as_large_are_refused():
+    ends = [
+        tensor("x", "UINT8", (1, 2, 2, 8), 0.1, 0),
+        integers("size", [16, 16]),
+        tensor("y", "UINT8", (1, 16, 16, 8), 0.1, 0),
+    ]
+    options = schema.ResizeBilinearOptionsT(halfPixelCenters=True)
+    content = assemble(ends, [("RESIZE_BILINEAR", options, [0, 1], [2])], [0], [2])
+    x = (codes(1, 2, 2, 8).astype(np.int16) + 128).astype(np.uint8)
+    require_same(content, x, "reference")
+    with pytest.raises(ModelFileError, match="RESIZE_BILINEAR of builtin has an arithmetic of its"):
+        integer_engine.run(content, x, "builtin")

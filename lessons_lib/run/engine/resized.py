@@ -26,11 +26,8 @@ def _nearest(op: Operator, length: int, wanted: int) -> np.ndarray:
 def resize_bilinear(op: Operator, x, size):
     """RESIZE_BILINEAR: the mean of the four pixels around each place, by how near they are."""
     require_room(op.name, len(x), *size, x.shape[3])
-    short = x.dtype == np.int16
-    if not short and (
-        op.kernels == "builtin" or (op.kernels == "reference" and x.dtype == np.uint8)
-    ):
-        refuse(op, f"adds floats for {x.dtype}")
+    if x.dtype == np.uint8 and not op.by_xnnpack:
+        return _bilinear_floats(op, x, size)
     bits, places = (11, _places_xnnpack) if op.by_xnnpack else (10, _places)
     for axis, wanted in enumerate(size, start=1):
         before, after, weight = places(op, x.shape[axis], int(wanted))
@@ -54,6 +51,41 @@ def _places(op: Operator, length: int, wanted: int):
     before = np.maximum(places // 1024, 0)  # -512 is rounded towards zero, and cut there
     after = np.minimum((places + 1023) // 1024, length - 1)
     return before, np.maximum(after, 0), places - 1024 * before
+
+
+def _bilinear_floats(op: Operator, x, size):
+    """LiteRT's two ways for uint8, which differ in the order in which float32 is multiplied."""
+    factors = {int(wanted) / length for wanted, length in zip(size, x.shape[1:3], strict=True)}
+    eight = factors == {8} and op.options.halfPixelCenters and x.shape[3] % 8 == 0
+    if op.kernels == "builtin" and eight:
+        refuse(op, "has an arithmetic of its own for images that become eight times as large")
+    (top, bottom, low), (left, right, far) = (
+        _places_float(op, length, int(wanted))
+        for length, wanted in zip(x.shape[1:3], size, strict=True)
+    )
+    low, far, total = low[:, None, None], far[None, :, None], np.float32(0)
+    one = np.float32(1)
+    corners = [(top, left, one - low, one - far), (bottom, left, low, one - far),
+               (top, right, one - low, far), (bottom, right, low, far)]  # fmt: skip
+    if op.kernels == "builtin":
+        corners[1:3] = corners[2:0:-1]
+    for rows, columns, down, across in corners:
+        codes = np.take(np.take(x, rows, axis=1), columns, axis=2).astype(np.float32)
+        part = codes * (down * across) if op.kernels == "builtin" else codes * down * across
+        total = total + part
+    return (total + np.float32(0.5)).astype(op.output.dtype)
+
+
+def _places_float(op: Operator, length: int, wanted: int):
+    """The pixels before and after each place, and how far it is from the first, in float32."""
+    aligned = int(op.options.alignCorners and wanted > 1)
+    scale = np.float32(length - aligned) / np.float32(wanted - aligned)
+    places = np.arange(wanted, dtype=np.float32)
+    half = np.float32(0.5) if op.options.halfPixelCenters else np.float32(0)
+    places = (places + half) * scale - half
+    before = np.maximum(np.floor(places).astype(np.int64), 0)
+    after = np.minimum(np.ceil(places).astype(np.int64), length - 1)
+    return before, after, places - before.astype(np.float32)
 
 
 def _places_xnnpack(op: Operator, length: int, wanted: int):
