@@ -184,6 +184,22 @@ def test_a_shape_beyond_the_last_window_is_that_of_the_runtime(kernels, rows):
     require_same(transposed("INT8", shape=(1, rows, 8, 8), **options), codes(1, 6, 6, 8), kernels)
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("announced", ["FLOAT32", "INT32", "INT64"])
+def test_a_layer_without_a_bias_sums_up_in_the_bits_that_are_announced(announced, kernels):
+    shape, outputs = (1, 64), 16
+    weights = RANDOM.integers(-127, 128, (outputs, 64)).astype(np.int8)
+    options = schema.FullyConnectedOptionsT(quantizedBiasType=getattr(schema.TensorType, announced))
+    ends = [
+        tensor("x", "INT16", shape, 0.01, 0),
+        tensor("w", "INT8", weights.shape, 0.013, 0, data=weights),
+        tensor("y", "INT16", (1, outputs), 0.17, 0),
+    ]
+    content = assemble(ends, [("FULLY_CONNECTED", options, [0, 1, -1], [2])], [0], [2])
+    x = RANDOM.integers(-(2**15), 2**15, (50, 64)).astype(np.int16)
+    require_same(content, x, kernels)
+
+
 def test_a_short_bias_that_a_runtime_takes_for_a_long_one_is_refused():
     x = codes(2, 6, 6, 8).astype(np.int16) * 200
     require_same(transposed("INT16"), x, "reference")
@@ -382,6 +398,17 @@ def test_a_token_outside_the_table_is_named():
     )
     with pytest.raises(ModelFileError, match="place 9 from an axis of 5"):
         integer_engine.run(content, np.array([[1, 9, 2]], np.int32))
+
+
+def test_a_signature_that_names_another_tensor_is_said():
+    """As in a public file whose input was put behind a QUANTIZE after its signature was written."""
+    ends = [end("x", (1, 4)), end("inner", (1, 4)), end("y", (1, 4))]
+    operators = [(name, None, [n], [n + 1]) for n, name in enumerate(("RELU", "RELU6"))]
+    model = reader.read(assemble(ends, operators, [0], [2]))
+    sides = [[schema.TensorMapT(name, number)] for name, number in (("x", 1), ("y", 2))]
+    model.signatureDefs = [schema.SignatureDefT(*sides, "serving_default", 0)]
+    with pytest.raises(ModelFileError, match=r"RELU reads the tensor x, .* its graph"):
+        integer_engine.run(tiny_models.pack(model), codes(1, 4))
 
 
 def test_long_codes_with_a_zero_point_are_refused():

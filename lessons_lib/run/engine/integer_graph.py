@@ -146,13 +146,18 @@ class Operator:
 
     @cached_property
     def long_sums(self) -> bool:
-        """Whether a layer of 16-bit codes sums up in 64 bits: where its bias has as many."""
+        """Whether a layer of 16-bit codes sums up in 64 bits: where its bias has as many.
+
+        Without a bias some layers go by the type that the options announce.
+        """
         if self.name not in tables.PARAMETERS or self.input.dtype != np.int16:
             return False
-        if self.bias is None and (self.name != "FULLY_CONNECTED" or self.kernels == "tflm"):
-            return True
-        wanted = getattr(self.options, "quantizedBiasType", None) == schema.TensorType.INT64
-        return wanted if self.bias is None else self.bias.dtype == np.int64
+        if self.bias is not None:
+            return self.bias.dtype == np.int64
+        announced = getattr(self.options, "quantizedBiasType", None)
+        if self.kernels == "tflm" and self.name in ("CONV_2D", "FULLY_CONNECTED"):
+            return announced != schema.TensorType.INT32
+        return self.name != "FULLY_CONNECTED" or announced == schema.TensorType.INT64
 
     @cached_property
     def multiplier_shift(self) -> tuple[np.ndarray, np.ndarray]:
@@ -311,6 +316,11 @@ def _computed_from(operators: tuple[Operator, ...], ends: list[dict]) -> frozens
     data = {tensor.index for tensor in inputs.values()}
     known = set(data)
     for op in operators:
+        if op.inputs and op.input.index not in known and op.input.value is None:
+            raise ModelFileError(
+                f"{op.name} reads the tensor {op.input.name}, which is neither computed nor an "
+                "input of the signature: the file's signature and its graph disagree (lesson 02)"
+            )
         known.update(tensor.index for tensor in op.outputs)
         if op.name != "SHAPE" and any(t and t.index in data for t in op.inputs):
             data.update(tensor.index for tensor in op.outputs)
