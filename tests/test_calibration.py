@@ -82,7 +82,7 @@ BAD = {
     "the factory itself": (calibration.representative_dataset, "gave nothing that yields"),
     "a function that fails": (fails, "failed at sample 1 with FileNotFoundError: digits.npy"),
     "endless": (lambda: itertools.repeat([GOOD]), "does it ever end"),
-    "always the same": ([[GOOD]] * 5, "its 5 samples are all equal"),
+    "always the same": ([[GOOD]] * 5, r"yield the same sample again and again\? Lesson 06"),
     "0..255": (yields([STRIKING]), "spans 0 to 255"),
     "one unscaled image": (yields(*[[GOOD]] * 9, [STRIKING]), "sample 9 spans"),
     "scaled twice": (yields([GOOD / 255]), "applied twice"),
@@ -194,7 +194,7 @@ def test_a_stream_is_never_held_whole():
         pass
     assert guarded.count == 500
     assert Counted.most < 20
-    assert len(guarded.kept["image"]) == calibration._KEPT
+    assert len(guarded.kept["image"]) == calibration.KEPT
 
 
 def test_of_large_samples_two_are_kept_and_no_more():
@@ -237,6 +237,21 @@ def test_a_range_of_two_inputs_is_given_by_name():
         calibration.guard([x], TWO, UNIT)
     with pytest.raises(InputError, match=r"value_range names 'pixels'; .*image, age"):
         calibration.guard([x], TWO, {"pixels": UNIT})
+
+
+@pytest.mark.parametrize(
+    "value_range", [3, 1.0, (0, 1, 2), ("a", "b"), (np.nan, 1), (1, 0), (0, np.inf), (1, 1)]
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_range_that_is_none_is_refused_at_once(value_range, named):
+    given = {"image": value_range} if named else value_range
+    with pytest.raises(InputError, match="expected the least and the largest value"):
+        calibration.guard([], ends(image=(2,)), given)
+
+
+def test_integers_have_no_range():
+    with pytest.raises(InputError, match=r"but the model takes integers, .*: leave it out"):
+        calibration.guard([], ends(ids=((3,), "int32")), UNIT)
 
 
 def test_a_range_goes_to_the_only_float_input():

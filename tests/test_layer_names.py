@@ -4,6 +4,7 @@ import tempfile
 
 import pytest
 
+import any_models
 import tiny_models
 from lessons_lib import layer_names, tables
 from lessons_lib.system.quiet import quiet, tensorflow
@@ -126,3 +127,9 @@ def test_what_bears_no_name_is_called_after_its_operator():
         "probabilities",
         "StatefulPartitionedCall_1:0",  # softmax, whose name the signature's took
     ]
+
+
+def test_an_operator_without_outputs_goes_by_what_it_stores():
+    blamed = tables.audit(any_models.converted("state")).float_operators
+    assert any(text.startswith("ASSIGN_VARIABLE") for text in blamed)
+    assert not any(text.endswith((" at ", "first at )")) for text in blamed)

@@ -23,7 +23,7 @@ from lessons_lib import (
     tables,
 )
 from lessons_lib.convert.outcome import Outcome
-from lessons_lib.errors import ConversionError, QualityWarning
+from lessons_lib.errors import ConversionError, InputError, QualityWarning
 from reference import converted, digits
 
 
@@ -210,11 +210,42 @@ def test_a_result_is_tried_on_the_first_calibration_samples():
     ends = signature.of_file(converted()["float32"])
     guarded = calibration.guard(digits().calibration.images, ends)
     assert len(list(guarded())) == 500
-    tried = outcome.tried_on(ends, guarded)["image"]
+    tried = outcome.tried_on(ends, guarded.kept)["image"]
     assert np.array_equal(tried, digits().calibration.images[: len(tried)])
     assert len(tried) >= 8
-    assert outcome.tried_on(ends, None)["image"].shape[1:] == (28, 28, 1)
-    assert outcome.tried_on(signature.of_file(any_models.converted("any_size")), None) is None
+    assert outcome.tried_on(ends, {})["image"].shape[1:] == (28, 28, 1)
+    assert outcome.tried_on(signature.of_file(any_models.converted("any_size")), {}) is None
+
+
+def test_a_path_without_calibration_is_tried_on_the_samples_as_well(tmp_path):
+    """Trained on 0 to 255: on random inputs from 0 to 1 even float32 looks spoiled."""
+    keras = tiny_models.fresh_keras()
+    images = 255 * np.random.default_rng(0).random((40, 20, 20, 3), np.float32)
+    normalization = keras.layers.Normalization()
+    normalization.adapt(images)
+    layers = [normalization, keras.layers.Conv2D(8, 3, activation="relu")]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(4, activation="softmax")]
+    model = keras.Sequential([keras.Input((20, 20, 3), name="image"), *layers])
+    folder = sources.save(model, tmp_path / "model")
+    for path, least in {"float32": 90, "float16": 40}.items():
+        given = by_tensorflow.converted(folder, path, images)[1]["output_0"]
+        assert given > least, path
+        assert by_tensorflow.converted(folder, path, None)[1]["output_0"] < given - 10, path
+    content = by_tensorflow.convert(folder, "float32")
+    assert by_litert.quantized(content, "float16", images)[1]["output_0"] > 40
+
+
+def test_what_can_be_read_once_is_left_for_the_calibration():
+    ends = signature.of_file(converted()["float32"])
+    images = digits().calibration.images
+    once = iter(images[:40])
+    assert calibration.first(once, ends) == {}
+    assert len(list(once)) == 40
+    assert len(calibration.first(images[:40], ends)["image"]) == calibration.KEPT
+    assert calibration.first(images[:40, :9], ends) == calibration.first(None, ends) == {}
+    sizes = [np.zeros((1, side, 9, 3), np.float32) for side in (8, 8, 9)]
+    ends = signature.of_file(any_models.converted("any_size"))
+    assert calibration.first(sizes, ends)["image"].shape == (2, 8, 9, 3)
 
 
 def test_a_state_is_a_remark():
@@ -297,6 +328,116 @@ def test_halves_in_a_layer_are_named_with_the_policy(tmp_path):
     text = refusal(model, tmp_path)
     assert "stem" in text
     assert "mixed_float16" in text and "set_weights" in text
+
+
+def test_doubles_in_a_layer_are_not_called_halves(tmp_path):
+    keras = any_models.fresh_keras()
+    layers = [keras.layers.Dense(3, dtype="float64", name="double"), keras.layers.Dense(2)]
+    text = refusal(keras.Sequential([keras.Input((4,), name="x"), *layers]), tmp_path)
+    assert "in the layer double: the layer computes in float64" in text
+
+
+@pytest.mark.parametrize(("inside", "outside"), [("float16", "float32"), ("float32", "float64")])
+def test_ends_that_are_no_float32_are_to_be_cast_outside(inside, outside, tmp_path):
+    tf = tiny_models.tensorflow()
+    module = tf.Module()
+    module.f = tf.function(
+        lambda x: {"y": tf.cast(3 * tf.cast(x, tf.float32), outside)},
+        input_signature=[tf.TensorSpec((None, 4), inside, name="x")],
+    )
+    folder = any_models.save((module, {"serving_default": module.f}), tmp_path / "m")
+    with pytest.raises(
+        ConversionError, match=r"is float(16|64): .*tf\.cast it outside of the model"
+    ):
+        by_tensorflow.convert(folder, "float32")
+
+
+def test_integers_that_become_floats_inside_are_named_with_a_cure_that_works(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    folder = saved("bytes_in", tmp_path)
+    for path in ("int8", "uint8"):
+        with pytest.raises(ConversionError, match=r"CAST .*of image .* float32 input .*path uint8"):
+            by_tensorflow.convert(folder, path, pixels)
+    keras = any_models.fresh_keras()
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 3), keras.layers.Flatten()]
+    cured = keras.Sequential([keras.Input((8, 8, 3), name="image"), *layers])
+    content = by_tensorflow.convert(cured, "uint8", pixels.astype(np.float32))
+    model = runtime.Model(content)
+    assert np.abs(model.quantize_input(pixels.astype(np.float32)).astype(int) - pixels).max() <= 1
+
+
+def test_a_state_that_stays_in_float_is_named_with_paths_that_work(tmp_path):
+    folder = saved("state", tmp_path)
+    x = np.random.default_rng(0).random((30, 8), np.float32)
+    with pytest.raises(ConversionError, match="A state stays in float here: take the path int16x8"):
+        by_tensorflow.convert(folder, "int8", x)
+    for path in ("int16x8", "int8_float_fallback"):
+        assert by_tensorflow.convert(folder, path, x)
+
+
+def test_a_mask_of_a_huge_number_is_the_cause_of_one_answer(tmp_path):
+    keras, tf = any_models.fresh_keras(), tiny_models.tensorflow()
+
+    class Mask(keras.layers.Layer):
+        def call(self, x):
+            return tf.nn.softmax(x - 1e30 * tf.cast(x > 0.9, tf.float32))
+
+    model = keras.Sequential([keras.Input((8,), name="x"), Mask(name="masked")])
+    x = np.random.default_rng(0).random((20, 8), np.float32)
+    text = refusal(model, tmp_path, "int8_float_fallback", x)
+    assert "the same output_0" in text and "in the layer masked reach so far" in text
+
+
+def test_a_path_without_calibration_is_not_told_to_calibrate(tmp_path):
+    keras = any_models.fresh_keras()
+    model = keras.Sequential(
+        [keras.Input((64,), name="x"), keras.layers.Dense(48), keras.layers.Dense(3)]
+    )
+    first, bias, second, last = model.get_weights()
+    model.set_weights([1e-20 * first, bias, 1e20 * second, last])
+    text = refusal(model, tmp_path, "float16")
+    assert "the same output_0" in text and "weights that are too small" in text
+
+
+def test_a_constant_output_is_compared_with_what_it_is(tmp_path):
+    keras = any_models.fresh_keras()
+    model = keras.Sequential([keras.Input((4,), name="x"), keras.layers.Dense(2)])
+    model.set_weights([np.zeros((4, 2)), np.array([1.0, -2.0])])
+    content = by_tensorflow.convert(model, "float32")
+    x = {"x": np.random.default_rng(0).random((6, 4), np.float32)}
+    same, other = (np.tile(np.float32(row), (6, 1)) for row in ([1, -2], [30, 40]))
+    assert math.isnan(outcome.verify(content, "float32", x, {"output_0": same})["output_0"])
+    found = outcome.verify(content, "float32", x, {"output_0": other})["output_0"]
+    assert found < 1
+
+
+def test_a_sample_that_the_float_model_fails_on_is_named(tmp_path):
+    folder = saved("tokens", tmp_path)
+    ids = np.random.default_rng(0).integers(0, 600, (20, 12)).astype(np.int32)
+    with pytest.raises(ConversionError, match=r"the number 5\d\d where the model knows 0 to 499"):
+        by_tensorflow.convert(folder, "float32", ids)
+
+
+def test_outputs_of_changing_size_are_an_error_of_ours(tmp_path):
+    tf = tiny_models.tensorflow()
+    module = tf.Module()
+    module.f = tf.function(
+        lambda x: {"above": tf.boolean_mask(x[0], x[0] > 0.5)},
+        input_signature=[tf.TensorSpec((1, 9), tf.float32, name="x")],
+    )
+    folder = any_models.save((module, {"serving_default": module.f}), tmp_path / "m")
+    with pytest.raises(InputError, match="the output above has another size for each sample"):
+        by_tensorflow.convert(folder, "float32")
+
+
+def test_an_output_that_is_the_input_itself_is_named(tmp_path):
+    keras = any_models.fresh_keras()
+    x = keras.Input((4,), name="x")
+    folder = sources.save(keras.Model(x, [x, keras.layers.Dense(3)(x)]), tmp_path / "m")
+    samples_of = np.random.default_rng(0).random((20, 4), np.float32)
+    assert by_tensorflow.convert(folder, "int8", samples_of)
+    with pytest.raises(ConversionError, match="an output is the input itself, unchanged: leave"):
+        by_tensorflow.convert(folder, "uint8", samples_of)
 
 
 def test_a_kind_of_operator_without_16_bits_is_named(tmp_path):

@@ -411,6 +411,36 @@ def _without_count(array):
     return array[0] if array.shape[:1] == (1,) else array
 
 
+def test_where_sizes_are_open_each_one_is_tried_in_a_child_before_it_is_run_here(monkeypatch):
+    content = any_models.converted("any_size")
+    tried = []
+    once = runtime.sandbox.once
+
+    def seen(content, source, use, *rest):
+        tried.append((use, runtime.sandbox.is_trusted(content, use)))
+        return once(content, source, use, *rest)
+
+    monkeypatch.setattr(runtime.sandbox, "once", seen)
+    monkeypatch.setattr(runtime.sandbox, "_trusted", set())
+    model = runtime.Model(content)
+    for side, count in ((9, 1), (9, 3), (11, 1)):
+        model.predict(np.zeros((count, side, 8, 3), np.float32))
+    assert tried == [
+        ("xnnpack", False),
+        ("xnnpack [(9, 8, 3)]", False),
+        ("xnnpack [(9, 8, 3)]", True),
+        ("xnnpack [(11, 8, 3)]", False),
+    ]
+
+
+def test_a_size_on_which_the_runtime_dies_does_not_end_the_caller():
+    """A loop without an end, behind an input of open height and width."""
+    content = tiny_models.endless_loop(any_models.converted("any_size"))
+    model = runtime.Model(content)
+    with pytest.raises(ModelFileError, match="ended with signal"):
+        model.predict(np.zeros((1, 9, 9, 3), np.float32))
+
+
 def test_an_image_of_any_size_goes_through():
     model = runtime.Model(any_models.converted("any_size"))
     for side in (9, 32, 17):

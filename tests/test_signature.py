@@ -196,14 +196,6 @@ def test_the_only_input_is_asked_for_by_name_where_there_are_two():
         _ = found.only_output
 
 
-def test_ends_are_renamed_and_stay_where_they_are():
-    found = signature.of_file(any_models.converted("two_ends"))
-    other = signature.renamed(found, {"b.x": "age", "kind": "class"})
-    assert (list(other.inputs), list(other.outputs)) == (["age", "my-input"], ["class", "price"])
-    assert other.inputs["age"].index == found.inputs["b.x"].index
-    assert other.inputs["age"].name == "age"
-
-
 def test_a_signature_reads_as_one_line():
     text = str(signature.of_file(any_models.converted("two_ends")))
     assert text.startswith("b.x: float32 (?, 4), my-input: float32 (?, 6) -> kind: ")

@@ -1,7 +1,5 @@
 """A float model as its owner has it: a Keras object, a file, a SavedModel."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -182,7 +180,7 @@ def test_code_inside_a_file_is_not_run_unasked(tmp_path):
 def test_a_damaged_or_missing_keras_file_is_a_clear_error(ending, tmp_path):
     file = any_models.keras_file(any_models.binary(), tmp_path / f"m{ending}")
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(ModelFileError, match=rf"m\{ending} cannot be loaded: "):
+    with pytest.raises(ModelFileError, match=rf"m\{ending} (is not a zip|cannot be loaded)"):
         by_tensorflow.convert(file, "float32")
     with pytest.raises(ModelFileError, match=rf"other\{ending} is not a file"):
         by_tensorflow.convert(tmp_path / f"other{ending}", "float32")
@@ -194,7 +192,10 @@ def test_a_damaged_or_missing_keras_file_is_a_clear_error(ending, tmp_path):
         ("m.onnx", r"m\.onnx is not read here: `onnx2tf -i .*by_litert\.quantize takes"),
         ("m.pt", r"litert_torch\.convert\(model\.eval\(\), args\)\.export"),
         ("m.pth", "litert_torch"),
-        ("m.pb", "is not a SavedModel"),
+        (
+            "m.pb",
+            r"is no SavedModel but a graph.*from_frozen_graph\(file.*by_litert\.quantize takes",
+        ),
         ("weights.npz", "is not a SavedModel"),
     ],
 )
@@ -219,8 +220,44 @@ def test_a_tf_module_is_refused_with_how_to_save_it():
 def test_weights_saved_alone_are_no_model(tmp_path):
     with quiet():
         any_models.binary().save_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(ModelFileError, match=r"m\.weights\.h5.*(weights|no model)"):
+    with pytest.raises(ModelFileError, match=r"m\.weights\.h5.*no model\. .*model\.load_weights"):
         by_tensorflow.convert(tmp_path / "m.weights.h5", "float32")
+
+
+@pytest.mark.parametrize("ending", sources.KERAS_FILES)
+def test_a_file_that_is_cut_off_is_not_called_missing(ending, tmp_path):
+    file = tmp_path / f"m{ending}"
+    any_models.keras_file(any_models.binary(), file)
+    assert sources.load(file).name
+    for content in (file.read_bytes()[:-2000] if ending == ".keras" else b"", b"hello"):
+        file.write_bytes(content)
+        with pytest.raises(ModelFileError, match=f"is not an? .*as a {ending} file is: it is cut"):
+            sources.load(file)
+
+
+def nested():
+    keras = fresh_keras()
+    x = keras.Input((4,), name="x")
+    return keras.Model(x, {"head": {"a": keras.layers.Dense(2)(x)}, "b": keras.layers.Dense(3)(x)})
+
+
+def named(inputs, layer):
+    keras = fresh_keras()
+    return keras.Sequential([keras.Input((4,), name=inputs), keras.layers.Dense(2, name=layer)])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nested, r"outputs are containers .* keras\.Model\(model\.inputs, \{'first': tensor"),
+        (lambda: named("x", "größe h"), "does not write the name 'größe h'"),
+        (lambda: named("größe", "h"), "does not write the name 'größe'"),
+    ],
+)
+def test_what_keras_cannot_export_is_an_error_of_ours(model, message, tmp_path):
+    with pytest.raises(ModelFileError, match=message):
+        sources.save(model(), tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 # ---- a SavedModel's signatures
@@ -234,9 +271,47 @@ def test_a_damaged_saved_model_is_a_clear_error(tmp_path):
     (folder / "saved_model.pb").write_bytes(b"")
     with pytest.raises(ModelFileError, match="m cannot be read as a SavedModel"):
         sources.signature(folder)
-    shutil.rmtree(folder / "variables")
+    (folder / "saved_model.pb").unlink()
     with pytest.raises(ModelFileError, match="is not a SavedModel: a SavedModel is a folder"):
         sources.signature(folder)
+
+
+def test_a_frozen_graph_becomes_a_file_by_the_way_that_is_named(tmp_path):
+    from tensorflow.python.framework import convert_to_constants
+
+    tf = tensorflow()
+    _, signatures = any_models.rank_1()
+    concrete = signatures["serving_default"].get_concrete_function()
+    graph = convert_to_constants.convert_variables_to_constants_v2(concrete).graph
+    file = tmp_path / "frozen_graph.pb"
+    file.write_bytes(graph.as_graph_def().SerializeToString())
+    for given in (file, tmp_path):
+        with pytest.raises(ModelFileError, match=r"from_frozen_graph\(file, \['input'\]"):
+            by_tensorflow.convert(given, "float32")
+    with quiet():
+        make = tf.compat.v1.lite.TFLiteConverter.from_frozen_graph
+        content = make(str(file), ["x"], ["Identity"]).convert()
+    found = runtime.Model(by_litert.quantize(content, "float32"))
+    assert found.predict(np.float32([1, 2])) == pytest.approx([4, 7])
+
+
+def test_weights_in_variables_that_the_converter_would_lose_are_kept(tmp_path):
+    """tf.saved_model.save of a Keras 3 model: plainly converted it answers NaN."""
+    model = any_models.binary()
+    with quiet():
+        tensorflow().saved_model.save(model, str(tmp_path / "m"))
+    for path in ("float32", "int8"):
+        content = by_tensorflow.convert(tmp_path / "m", path, X)
+        assert runtime.Model(content).predict(X) == pytest.approx(model(X).numpy(), abs=0.02)
+
+
+def test_a_signature_called_serve_is_the_owners_where_it_is_the_only_one(tmp_path):
+    module, signatures = any_models.rank_1()
+    folder = any_models.save((module, {"serve": signatures["serving_default"]}), tmp_path / "m")
+    assert list(sources.signatures(folder)) == ["serve"]
+    assert runtime.Model(by_tensorflow.convert(folder, "float32")).predict(
+        np.float32([1, 2])
+    ) == pytest.approx([4, 7])
 
 
 def test_keras_second_signature_is_none_of_the_owners(tmp_path):

@@ -25,6 +25,7 @@ from lessons_lib.errors import (
     ModelFileError,
     first_line,
 )
+from lessons_lib.run import runtime
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet
@@ -506,9 +507,10 @@ def quantized(
         ranges = record(content, guarded, calibrate)
     entries = quantizer_recipe(steps, path, weight_range)
     result = run(content, entries, ranges) if entries else content
-    inputs, expected = outcome.tried_on(ends, guarded, ends.state), {}
+    kept = calibration.first(dataset, ends) if guarded is None else guarded.kept
+    inputs, expected = outcome.tried_on(ends, kept, ends.state), {}
     if inputs is not None:
-        sandbox.trust(content, "xnnpack")
+        runtime.trust(content, inputs)
         expected = outcome.named(Model(content).predict(inputs), ends)
         outcome.require_answers(expected)
     return result, outcome.verify(result, path, inputs, expected)

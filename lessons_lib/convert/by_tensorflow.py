@@ -14,8 +14,8 @@ from lessons_lib.errors import ChildDied, ConversionError, InputError, LessonErr
 from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.quiet import quiet, tensorflow
-from lessons_lib.tflite import samples
-from lessons_lib.tflite.signature import Signature, choose, of_file
+from lessons_lib.tflite import samples, tables
+from lessons_lib.tflite.signature import Signature, choose, of_file, require_numbers
 
 # A model of these operators is converted in this process: no crash of the converter is known.
 # fmt: off
@@ -79,8 +79,8 @@ def converted(
 ) -> tuple[bytes, dict[str, float]]:
     """Convert and verify in this process; return the bytes and ``outcome.verify``'s answer."""
     chosen, every = _require_path(path), sources.signatures(saved_model)
-    ends = choose(every, key)
-    guarded = None
+    ends, guarded = choose(every, key), None
+    require_numbers(ends)
     if chosen.needs_calibration:
         calibration.require(f"the path {path}", representative_dataset)
         outcome.require_sizes(ends)
@@ -88,6 +88,8 @@ def converted(
     float_model = _runner(saved_model, ends.key)
     # All signatures are converted unless one is named.
     converter = _converter(saved_model, [ends.key] if len(every) > 1 else None)
+    if _loses_variables(saved_model, ends.key, _stamp(saved_model)):
+        converter = _frozen(float_model)
     configure(converter, path, guarded)
     try:
         content = _run(converter, path)
@@ -98,7 +100,8 @@ def converted(
     state = of_file(content).state
     if state:  # a loaded model remembers what it was asked for another path
         float_model = sources.runner(saved_model, ends.key)
-    inputs = outcome.tried_on(ends, guarded, state)
+    kept = calibration.first(representative_dataset, ends) if guarded is None else guarded.kept
+    inputs = outcome.tried_on(ends, kept, state)
     expected = _answers(float_model, ends, inputs) if inputs else {}
     outcome.require_answers(expected)
     return content, outcome.verify(content, path, inputs, expected)
@@ -115,8 +118,41 @@ def _loaded(saved_model: Path, key: str, stamp: int):
 
 def _runner(saved_model: Path, key: str):
     """The float model itself; it is loaded once for all its paths, as long as it stays the same."""
-    newest = max(file.stat().st_mtime_ns for file in saved_model.rglob("*") if file.is_file())
-    return _loaded(saved_model, key, newest)
+    return _loaded(saved_model, key, _stamp(saved_model))
+
+
+def _stamp(saved_model: Path) -> int:
+    return max(file.stat().st_mtime_ns for file in saved_model.rglob("*") if file.is_file())
+
+
+@functools.lru_cache(maxsize=8)
+def _loses_variables(saved_model: Path, key: str, stamp: int) -> bool:
+    """Whether the converter would leave a model's weights behind, and write a file without them.
+
+    It does with what ``tf.saved_model.save`` writes of a Keras 3 model, where a layer's variables
+    are not those that its functions read.
+    """
+    if sources.is_keras_export(saved_model) or not sources.operators(saved_model) & _READS:
+        return False
+    try:
+        converter = _converter(saved_model, [key])
+        configure(converter, "float32")
+        table = tables.operators(_run(converter, "float32"))
+    except ConversionError:
+        return False  # the path itself says what is wrong
+    names = set(table["operator"])
+    return "READ_VARIABLE" in names and "ASSIGN_VARIABLE" not in names
+
+
+_READS = {"ReadVariableOp", "ResourceGather"}
+
+
+def _frozen(float_model):
+    """A converter of the loaded function, whose variables become constants."""
+    with quiet():
+        return tensorflow().lite.TFLiteConverter.from_concrete_functions(
+            [float_model.function], float_model.loaded
+        )
 
 
 def _in_child(saved_model: Path, path: str, dataset, *arguments) -> tuple[bytes, dict[str, float]]:

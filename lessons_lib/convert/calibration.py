@@ -7,6 +7,7 @@ checked on its way. What is given up: samples without an end, and an input that 
 """
 
 import contextlib
+import functools
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +29,7 @@ Ranges = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 _SMALLEST_SPAN = 0.1
 _ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
 MOST_SAMPLES = 10_000
-_KEPT = 32  # samples, for a look at the result,
+KEPT = 32  # samples, for a look at the result,
 _KEPT_BYTES = 2**24  # but two at least, and no more than these
 _LESSON = "Lesson 06 explains what a representative dataset is."
 
@@ -114,7 +115,11 @@ class Guarded:
         if self.count > MOST_SAMPLES:
             raise _bad(f"it yields more than {MOST_SAMPLES:,} samples; does it ever end?")
         one = sum(array[:1].nbytes for array in found.values())
-        most = max(2, min(_KEPT, _KEPT_BYTES // max(1, one)))
+        most = max(2, min(KEPT, _KEPT_BYTES // max(1, one)))
+        kept = self.kept or {name: array[:0] for name, array in found.items()}
+        if any(kept[name].shape[1:] != array.shape[1:] for name, array in found.items()):
+            self._differ = True  # images of another size
+            return
         for name, array in found.items():
             kept = self.kept.get(name, array[:0])
             self._differ |= bool((array != (kept if len(kept) else array)[:1]).any())
@@ -156,6 +161,23 @@ def guard(
     return Guarded(representative_dataset, signature, value_range)
 
 
+def first(source: RepresentativeDataset | None, signature: Signature) -> Rows:
+    """Return the first samples of a dataset, to try a result on; none where none fit.
+
+    What can be read only once is left as it is.
+    """
+    guarded = guard(source, signature)
+    if source is None or isinstance(source, Iterator):
+        return {}
+    try:
+        for _ in guarded():
+            if guarded.count > samples.count(guarded.kept):
+                break
+    except CalibrationError:
+        return {}
+    return guarded.kept
+
+
 def check(
     representative_dataset: RepresentativeDataset,
     signature: Signature,
@@ -178,46 +200,67 @@ def require(needed_by: str, representative_dataset: RepresentativeDataset | None
 
 
 def _by_name(value_range: Ranges, signature: Signature) -> dict[str, tuple[float, float]]:
-    if value_range is None or isinstance(value_range, Mapping):
-        ranges = dict(value_range or {})
-        if unknown := ", ".join(repr(name) for name in ranges if name not in signature.inputs):
+    if value_range is None:
+        return {}
+    if isinstance(value_range, Mapping):
+        if unknown := ", ".join(repr(name) for name in value_range if name not in signature.inputs):
             raise InputError(
                 f"value_range names {unknown}; the model's inputs are called "
                 f"{', '.join(signature.inputs)} (lesson 06)"
             )
-        return ranges
-    floats = [name for name, spec in signature.inputs.items() if spec.is_float]
+        return {name: _ends(ends) for name, ends in value_range.items()}
+    ends, floats = _ends(value_range), [n for n, spec in signature.inputs.items() if spec.is_float]
+    if not floats:
+        raise InputError(
+            f"value_range={value_range}, but the model takes integers, {signature}, which nobody "
+            "scales: leave it out (lesson 06)"
+        )
     if len(floats) != 1:
         raise InputError(
             f"value_range={value_range} of which input? Give it by name: "
             + ", ".join(f"{name!r}: (low, high)" for name in floats)
             + " (lesson 06)"
         )
-    return {floats[0]: tuple(value_range)}
+    return {floats[0]: ends}
+
+
+def _ends(value_range: Any) -> tuple[float, float]:
+    """Two finite numbers, the smaller one first."""
+    try:
+        low, high = map(float, value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not low < high or not np.isfinite([low, high]).all():
+        raise InputError(
+            f"value_range={value_range!r}; expected the least and the largest value that the model "
+            "was trained on, such as (0, 1) (lesson 06)"
+        )
+    return low, high
 
 
 def _bad(what: str) -> CalibrationError:
-    return CalibrationError(f"bad representative dataset: {what}. {_LESSON}")
+    end = "" if what.endswith("?") else "."
+    return CalibrationError(f"bad representative dataset: {what}{end} {_LESSON}")
 
 
 @contextlib.contextmanager
-def in_file(source: RepresentativeDataset | None) -> Iterator[Path | None]:
+def in_file(source: RepresentativeDataset | None, most: int | None = None) -> Iterator[Path | None]:
     """Yield a temporary file with the items of a dataset, for a child; None where there is none.
 
-    Raises CalibrationError as ``limited`` does.
+    ``most``: only so many of them. Raises CalibrationError as ``limited`` does.
     """
     if source is None:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
         file = Path(folder, "samples")
-        samples.spool(limited(source), file)
+        samples.spool(limited(source), file, most)
         yield file
 
 
 def from_file(file: Path | None) -> RepresentativeDataset | None:
     """Return the dataset that ``in_file`` wrote, one item in memory at a time."""
-    return None if file is None else samples.spooled(file)
+    return None if file is None else functools.partial(samples.spooled, file)
 
 
 def limited(source: RepresentativeDataset) -> Iterator[Any]:

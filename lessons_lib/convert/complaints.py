@@ -19,13 +19,19 @@ _CURES = (
         "layers that only change images in training belong outside the model that you export",
     ),
     (
+        r"xf64>",
+        "the layer computes in float64, which TensorFlow Lite does not: build the model in float32 "
+        "and copy the weights, set_weights(model.get_weights()), or tf.cast what is float64",
+    ),
+    (
         r"'tf\.(Conv2D|MatMul|BiasAdd|DepthwiseConv2dNative|FusedBatchNormV3|MaxPool)' op is n",
-        "the layer computes in float16 (mixed_float16): build the model with the policy float32 "
-        "and copy the weights, set_weights(model.get_weights())",
+        "the layer computes in half precision (mixed_float16 or mixed_bfloat16): build the model "
+        "with the policy float32 and copy the weights, set_weights(model.get_weights())",
     ),
     (
         r"String|Regex|Lookup|HashTable|Vocab",
-        "TensorFlow Lite has no text: turn it into numbers outside the model",
+        "text and tables of words or numbers stay outside: look them up in your own code, and give "
+        "the model what was found",
     ),
     (
         r"Max and min for dynamic tensors should be recorded",

@@ -15,18 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lessons_lib import errors
 from lessons_lib.convert import paths
-from lessons_lib.convert.calibration import Guarded
 from lessons_lib.errors import ConversionError, LessonError, ModelFileError, QualityWarning
 from lessons_lib.numbers import noise
+from lessons_lib.run import runtime
 from lessons_lib.run.runtime import Model
-from lessons_lib.system import files, sandbox
-from lessons_lib.tflite import signature, tables
+from lessons_lib.system import files
+from lessons_lib.tflite import reader, signature, tables
 from lessons_lib.tflite.samples import Rows, drawn
 
 LOW_DB = 10.0  # a centred SQNR below this is said aloud: a third of the movement is noise
 SOURCE_DB = 60.0  # the float file must be as near as this to the model that it was made of
 _UNEVEN = 100  # times the median feature
+_FAR = 1e9  # times the smallest scale
 _SMALL = 1024  # elements: TFLiteConverter's dynamic range leaves smaller weights in float
 
 
@@ -65,7 +67,28 @@ class Outcome(os.PathLike):
         return files.content(self)
 
 
-def audit(model: str | os.PathLike | bytes, path: str) -> tables.Audit:
+def to_json(result: Outcome) -> dict:
+    """Return an outcome as JSON holds it, with its file's checksum."""
+    return {
+        "path": result.path,
+        "sha256": files.sha256(result.file) if result.ok else None,
+        "reason": None if result.ok else [type(result.reason).__name__, str(result.reason)],
+        "snr_db": result.snr_db,
+        "remarks": result.remarks,
+    }
+
+
+def from_json(found: dict, file: Path) -> Outcome | None:
+    """Return the outcome that ``to_json`` wrote; None where ``file`` is not what it was."""
+    if found["reason"] is None:
+        if files.sha256(file) != found["sha256"]:
+            return None
+        return Outcome(found["path"], file, None, found["snr_db"], tuple(found["remarks"]))
+    kind, text = found["reason"]
+    return Outcome(found["path"], reason=getattr(errors, kind)(text))
+
+
+def audit(model: reader.Source, path: str) -> tables.Audit:
     """Return the audit of a converted model; raise ConversionError if it breaks its promise.
 
     Every input and output that stands for real numbers must have the path's dtype, and a path that
@@ -82,26 +105,52 @@ def audit(model: str | os.PathLike | bytes, path: str) -> tables.Audit:
         for spec in side.values():
             if (spec.is_float or spec.scale is not None) and spec.dtype != wanted:
                 raise ConversionError(
-                    f"the path {path} promises {wanted} {kind}, but {spec.name} is {spec.dtype} "
-                    "(lesson 07)"
+                    f"the path {path} promises {wanted} {kind}, but {spec.name} is {spec.dtype}"
+                    f"{_why_not(spec, promise, found)} (lesson 07)"
                 )
     if promise.integer_only and found.float_operators:
         raise ConversionError(
-            f"the path {path} promises integers only, but these operators stayed in float: "
-            f"{', '.join(found.float_operators)} (lesson 07)"
+            f"the path {path} promises integers only, but {_stayed(found)}"
+            f"{_outside(found)} (lesson 07)"
         )
     return found
 
 
-def tried_on(
-    ends: signature.Signature, guarded: Guarded | None, state: tuple[str, ...] = ()
-) -> Rows | None:
-    """What a result is tried on: the first calibration samples, else random inputs.
+def _why_not(spec: signature.TensorSpec, promise: paths.Path, found: tables.Audit) -> str:
+    """Why an input or output has another dtype than the path promises, where that is known."""
+    if spec.dtype in ("float16", "float64"):
+        return ": TensorFlow Lite quantizes float32 only, so tf.cast it outside of the model"
+    return f": {_stayed(found)}" if promise.integer_only and found.float_operators else ""
+
+
+def _stayed(found: tables.Audit) -> str:
+    return f"these operators stayed in float: {', '.join(found.float_operators)}"
+
+
+def _outside(found: tables.Audit) -> str:
+    """What to do about operators that no path makes integer, where it is known."""
+    blamed = " ".join(found.float_operators)
+    if "_VARIABLE" in blamed:
+        return (
+            ". A state stays in float here: take the path int16x8 or int8_float_fallback, or make "
+            "it an input and an output of the model"
+        )
+    whole = [n for n, dtype in found.inputs.items() if dtype in ("uint8", "int32", "int64")]
+    if "CAST" in blamed and whole:
+        return (
+            f". Of the integers of {', '.join(whole)} the model makes floats itself: give it a "
+            "float32 input of the same numbers, such as 0 to 255, and the path uint8 takes bytes"
+        )
+    return ""
+
+
+def tried_on(ends: signature.Signature, kept: Rows, state: tuple[str, ...] = ()) -> Rows | None:
+    """What a result is tried on: the first samples, ``kept``, else random inputs.
 
     None where nobody said the sizes of its inputs; only one sample where a state would carry
     something from one to the next.
     """
-    found = guarded.kept if guarded is not None else {}
+    found = kept
     if not found and any(spec.open_sizes for spec in ends.inputs.values()):
         return None
     found = found or drawn(ends)
@@ -117,30 +166,34 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
     process. Raises ConversionError when the file breaks the path's promise, nothing was quantized,
     the runtime refuses it, or it answers NaN or always the same where the float model does not.
     """
-    table = tables.tensors(content)
+    parsed = reader.read(content)
+    table = tables.tensors(parsed)
     _require_scales(table, path)
-    audit(content, path)
-    _require_quantized(table, content, path)
+    audit(parsed, path)
+    _require_quantized(table, parsed, path)
     if inputs is None:
         return {}
-    sandbox.trust(content, "xnnpack")
+    runtime.trust(content, inputs)
     try:
-        found = Model(content).predict(inputs)
+        model = Model(content)
+        found = named(model.predict(inputs), model.signature)
     except ModelFileError as error:
         raise ConversionError(
-            f"the path {path} gives a file that LiteRT does not run: {_own_words(error)}. The "
-            "runtime has no kernel for what was quantized: take another path (lesson 07)"
+            f"the path {path} gives a file that LiteRT does not run: {_own_words(error, path)} "
+            "(lesson 07)"
         ) from error
-    found = named(found, signature.of_file(content))
-    cause = _uneven(inputs) or (
-        "calibrate it with samples like those that it was trained on (lesson 06)"
-    )
+    cause = _uneven(inputs) or _wide(table) or _lost(path)
     return {name: _compare(path, name, expected[name], found[name], cause) for name in expected}
 
 
-def _own_words(error: ModelFileError) -> str:
-    """What the runtime itself said, which is the cause of our error."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
+def _own_words(error: ModelFileError, path: str) -> str:
+    """What the runtime itself said, which is the cause of our error, and what to do about it."""
+    if error.__cause__ is None:
+        return str(error).removesuffix(" (lesson 01)")
+    words = " ".join(str(error.__cause__).split()).rstrip(".")
+    if path == "float32":
+        return f"{words}. Nothing is quantized yet: leave that part out of the model, or rewrite it"
+    return f"{words}. The runtime has no kernel for what was quantized: take another path"
 
 
 def _uneven(inputs: Rows) -> str:
@@ -156,9 +209,37 @@ def _uneven(inputs: Rows) -> str:
     return ""
 
 
+def _wide(table: pd.DataFrame) -> str:
+    """What to say of activations of which one reaches so far that nothing is left of the others."""
+    computed = table["role"].isin(["input", "activation", "output"])
+    steps = table[computed & (table["granularity"] == "per-tensor")]
+    steps = steps.set_index("layer")["scale"].astype(float)
+    if steps.empty or steps.max() < _FAR * steps.min():
+        return ""
+    return (
+        f"the numbers in the layer {steps.idxmax()} reach so far that one step of their integers "
+        f"is {steps.max():.2g}. A mask of -1e9 does that, and one of -100 does as well (lesson 03)"
+    )
+
+
+def _lost(path: str) -> str:
+    if paths.get(path).needs_calibration:
+        return "calibrate it with samples like those that it was trained on (lesson 06)"
+    return (
+        "weights that are too small, too large or too unlike for what it stores; look at "
+        "model.get_weights() (lesson 05)"
+    )
+
+
 def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray, cause: str) -> float:
     """The SQNR of one output, if its numbers are numbers and move as the float model's do."""
     expected, found = (np.asarray(side, np.float64) for side in (expected, found))
+    if expected.shape != found.shape or not found.size:
+        raise ConversionError(
+            f"the path {path} gives {name} of shape {found.shape} where the float model gives "
+            f"{expected.shape}: nothing can be compared. Give it outputs of a fixed size "
+            "(lesson 07)"
+        )
     if not np.isfinite(found).all():
         raise ConversionError(
             f"the path {path} gives NaN or inf in {name} where the float model gives numbers: a "
@@ -166,7 +247,9 @@ def _compare(path: str, name: str, expected: np.ndarray, found: np.ndarray, caus
         )
     spread = np.ptp(expected, axis=0).max()
     if len(expected) > 1 and spread <= 1e-6 * np.abs(expected).max():
-        return float("nan")  # it says nothing about the samples, and so do we
+        # It says nothing about the samples, and so do we, unless it is another answer altogether.
+        decibels = noise.signal_to_noise(expected, found)
+        return decibels if decibels < LOW_DB else float("nan")
     if len(found) > 1 and not np.ptp(found, axis=0).any() and spread > 0.1 * np.ptp(expected):
         raise ConversionError(
             f"the path {path} gives the same {name} for all {len(found)} samples tried, and the "
@@ -212,14 +295,14 @@ def require_answers(expected: Rows) -> None:
             )
 
 
-def _require_quantized(table: pd.DataFrame, content: bytes, path: str) -> None:
+def _require_quantized(table: pd.DataFrame, model: reader.Source, path: str) -> None:
     if path == "float32":
         return
     if table["scale"].notna().any() or (table["dtype"] == "FLOAT16").any():
         return
     stored = table.loc[table["bytes"] > 0, "shape"]
     largest = max((math.prod(shape) for shape in stored), default=0)
-    kinds = ", ".join(dict.fromkeys(tables.operators(content)["operator"]))
+    kinds = ", ".join(dict.fromkeys(tables.operators(model)["operator"]))
     raise ConversionError(
         f"the path {path} quantized nothing, the file is a float model still: its operators are "
         f"{kinds or 'none'}, and its largest constant has {largest:,} elements (weights below "
@@ -245,7 +328,8 @@ def _low(path: str, snr_db: dict[str, float]) -> Iterator[str]:
         if math.isnan(decibels):
             yield (
                 f"{name}: the float model itself answers the same for every sample tried. It is "
-                "not trained, or the samples are not what it was trained on: no path can be judged"
+                "not trained, or the samples are not what it was trained on: no path can be judged "
+                "by this output"
             )
         elif path == "float32" and decibels < SOURCE_DB:
             yield (

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import numpy as np
 from lessons_lib.errors import ConversionError, InputError, ModelFileError, first_line
 from lessons_lib.system.files import atomic_directory, display_path
 from lessons_lib.system.quiet import quiet, tensorflow
-from lessons_lib.tflite.signature import Signature, TensorSpec, choose
+from lessons_lib.tflite.signature import DEFAULT, Signature, TensorSpec, choose
 
 Shapes = Mapping[str, tuple[int | None, ...]]
+KERAS_FILES = (".keras", ".h5", ".hdf5")
+_BESIDE = ("fingerprint.pb", "keras_metadata.pb")  # in a SavedModel's folder
 _OTHERS = {
     ".onnx": "`onnx2tf -i model.onnx`",
     ".pt": "`litert_torch.convert(model.eval(), args).export('model.tflite')`",
@@ -42,7 +45,8 @@ def save(
     included, such as ``{"image": (1, 96, 96, 3)}``. Raises InputError when the folder holds
     anything but a SavedModel, which this one would replace, when ``batch_size`` is below 1,
     ``shapes`` names no input or does not fit one, and when the model never saw an input;
-    StorageError when the folder cannot be written. Defined in lessons 01 and 14.
+    ModelFileError when Keras cannot export it; StorageError when the folder cannot be written.
+    Defined in lessons 01 and 14.
     """
     _require_replaceable(Path(directory))
     if not getattr(model, "built", True):
@@ -54,8 +58,34 @@ def save(
     open_batch = batch_size is None and not shapes and not any(own)  # Keras would open its own
     fixed = None if open_batch else _fixed(model, batch_size, shapes or {})
     with atomic_directory(directory) as temporary, quiet():
-        model.export(temporary, verbose=False, input_signature=fixed)
+        try:
+            model.export(temporary, verbose=False, input_signature=fixed)
+        except OSError:
+            raise
+        except Exception as error:  # Keras and TensorFlow raise many kinds
+            raise ModelFileError(f"Keras cannot export the model: {_unwritten(error)}") from error
     return Path(directory)
+
+
+def _unwritten(error: Exception) -> str:
+    """Why a model could not be written, out of pages of user code and arguments."""
+    text = str(error)
+    if found := re.search(
+        r"'([^']*)' is not a valid (?:root )?scope name|non-unique argument names.* named '(.*)'",
+        text,
+    ):
+        return (
+            f"TensorFlow does not write the name {(found[1] or found[2])!r}. Build the model anew "
+            "with names of plain letters, digits and _ only, and copy the weights, "
+            "set_weights(model.get_weights()) (lesson 01)"
+        )
+    if "Got a non-Tensor value" in text:
+        return (
+            "its outputs are containers inside a container. Give them as one dictionary by name, "
+            "keras.Model(model.inputs, {'first': tensor, 'second': tensor}) (lesson 01)"
+        )
+    lines = [line.strip() for line in text.splitlines() if re.search(r"\w+Error: ", line)]
+    return f"{(lines or [first_line(error)])[-1][:300]} (lesson 01)"
 
 
 def _fixed(model, batch_size: int | None, shapes: Shapes) -> list:
@@ -97,10 +127,10 @@ def _require_replaceable(directory: Path) -> None:
 def opened(source: Any) -> Iterator[Path]:
     """Yield the SavedModel's folder of ``source``: itself, or a temporary one.
 
-    ``source`` is the folder of a SavedModel, a ``.keras`` or ``.h5`` file, or a Keras model.
-    Raises ModelFileError for what is none of them, with what to do about it.
+    ``source`` is the folder of a SavedModel, a ``.keras``, ``.h5`` or ``.hdf5`` file, or a Keras
+    model. Raises ModelFileError for what is none of them, with what to do about it.
     """
-    if isinstance(source, str | os.PathLike) and Path(source).suffix not in (".keras", ".h5"):
+    if isinstance(source, str | os.PathLike) and Path(source).suffix not in KERAS_FILES:
         yield require_saved_model(source)
         return
     model = load(source) if isinstance(source, str | os.PathLike) else source
@@ -115,19 +145,33 @@ def opened(source: Any) -> Iterator[Path]:
 
 
 def load(file: str | os.PathLike):
-    """Return the Keras model of a ``.keras`` or ``.h5`` file, not compiled.
+    """Return the Keras model of a ``.keras``, ``.h5`` or ``.hdf5`` file, not compiled.
 
     Code inside the file, such as that of a Lambda layer, is not run. Raises ModelFileError, with
     the layer's name where one is at fault.
     """
-    if not Path(file).is_file():
+    file = Path(file)
+    if not file.is_file():
         raise ModelFileError(f"{display_path(file)} is not a file (lesson 01)")
+    _require_container(file)
     keras = tensorflow().keras
     try:
         with quiet():
             return keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds
         raise ModelFileError(f"{display_path(file)} cannot be loaded: {_why(error)}") from error
+
+
+def _require_container(file: Path) -> None:
+    """A file that is cut off is told to be missing by Keras."""
+    with file.open("rb") as opened_file:
+        hdf5 = opened_file.read(8) == b"\x89HDF\r\n\x1a\n"
+    kind = "a zip archive" if file.suffix == ".keras" else "an HDF5 file"
+    if not (zipfile.is_zipfile(file) if file.suffix == ".keras" else hdf5):
+        raise ModelFileError(
+            f"{display_path(file)} is not {kind}, as a {file.suffix} file is: it is cut off or "
+            "another kind of file. Copy or save it anew (lesson 01)"
+        )
 
 
 def _why(error: Exception) -> str:
@@ -137,6 +181,11 @@ def _why(error: Exception) -> str:
         return (
             "it has a Lambda layer, whose code is not run unasked. If you trust it, load it with "
             "keras.models.load_model(file, safe_mode=False) and give the model (lesson 01)"
+        )
+    if "No model config found" in text:
+        return (
+            "it has weights and no model. Build the model, model.load_weights(file), and give "
+            "the model (lesson 01)"
         )
     if found := re.search(r"(?:Could not locate class|Unknown layer:?) '(\w+)'", text):
         name = found[1]
@@ -150,8 +199,17 @@ def _why(error: Exception) -> str:
 def require_saved_model(directory: str | os.PathLike) -> Path:
     """Return ``directory`` as a Path if it is a SavedModel; raise ModelFileError otherwise."""
     directory = Path(directory)
-    if (directory / "saved_model.pb").is_file() and (directory / "variables").is_dir():
+    if (directory / "saved_model.pb").is_file():
         return directory
+    frozen = [directory] if directory.suffix == ".pb" else sorted(directory.glob("*.pb"))
+    frozen = [file for file in frozen if file.is_file() and file.name not in _BESIDE]
+    if frozen:
+        raise ModelFileError(
+            f"{display_path(frozen[0])} is no SavedModel but a graph, perhaps one of TensorFlow 1: "
+            "tf.compat.v1.lite.TFLiteConverter.from_frozen_graph(file, ['input'], ['output'])"
+            ".convert(), with the names of its inputs and outputs, makes a float .tflite of it, "
+            "which by_litert.quantize takes (lesson 13)"
+        )
     if command := _OTHERS.get(directory.suffix):
         raise ModelFileError(
             f"{display_path(directory)} is not read here: {command} makes a .tflite of it, which "
@@ -164,8 +222,8 @@ def require_saved_model(directory: str | os.PathLike) -> Path:
         )
     what = "does not exist" if not directory.exists() else "is not a SavedModel"
     raise ModelFileError(
-        f"{display_path(directory)} {what}: a SavedModel is a folder with saved_model.pb and "
-        "variables/. Make one with sources.save(model, folder) (lesson 01)."
+        f"{display_path(directory)} {what}: a SavedModel is a folder with saved_model.pb and, "
+        "mostly, variables/. Make one with sources.save(model, folder) (lesson 01)."
     )
 
 
@@ -179,11 +237,13 @@ def signature(saved_model: str | os.PathLike, key: str | None = None) -> Signatu
 
 
 def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
-    """Return the signatures of a SavedModel by their keys; Keras's second, ``serve``, left out."""
+    """Return the signatures of a SavedModel by their keys, without ``serve``, the twin that Keras
+    writes of ``serving_default``.
+    """
     tf = tensorflow()
     found, graph = {}, _graph(saved_model)
     for key, definition in graph.signature_def.items():
-        if key in ("serve", "__saved_model_init_op"):
+        if key == "__saved_model_init_op":
             continue
         sides = [
             {
@@ -194,6 +254,8 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
         ]
         if all(sides):
             found[key] = Signature(*sides, key, order=_order(graph, sides[0]))
+    if "serve" in found and str(found["serve"]) == str(found.get(DEFAULT)):
+        del found["serve"]
     if not found:
         raise ModelFileError(
             f"{display_path(saved_model)} has no signature, which says what the model takes: save "
@@ -230,6 +292,12 @@ def _positional(value) -> Iterator[str]:
             yield from _positional(part)
 
 
+def is_keras_export(saved_model: str | os.PathLike) -> bool:
+    """Whether a SavedModel was written by Keras's own ``model.export``, as ``save`` does it."""
+    found = _graph(saved_model).signature_def
+    return "serve" in found and DEFAULT in found
+
+
 def operators(saved_model: str | os.PathLike) -> set[str]:
     """Return TensorFlow's names of the operators in a SavedModel's graph and functions."""
     graph = _graph(saved_model).graph_def
@@ -245,7 +313,9 @@ def _graph(saved_model: str | os.PathLike):
     content = saved_model_pb2.SavedModel()
     try:
         content.ParseFromString((directory / "saved_model.pb").read_bytes())
-        return content.meta_graphs[0]
+        if content.meta_graphs:
+            return content.meta_graphs[0]
+        raise ValueError("its saved_model.pb is empty")
     except Exception as error:  # protobuf's own kinds, or no graph at all
         raise ModelFileError(
             f"{display_path(directory)} cannot be read as a SavedModel: {first_line(error)} "
@@ -260,6 +330,19 @@ def _shape(shape) -> tuple[int | None, ...]:
 def _dtype(tf, number: int) -> np.dtype:
     dtype = tf.as_dtype(number)
     return np.dtype(dtype.as_numpy_dtype if dtype.is_numpy_compatible else object)
+
+
+def _failed(error: Exception) -> str:
+    """TensorFlow's own complaint, without the traces around it."""
+    text = str(error)
+    if found := re.search(r"indices\S* = (-?\d+) is not in \[0, (\d+)\)", text):
+        return (
+            f"they hold the number {found[1]} where the model knows 0 to {int(found[2]) - 1}, as "
+            "the words of its vocabulary (lesson 06)"
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if not line.startswith(("Graph execution", "Detected", "File"))]
+    return f"{(named or lines)[0][:300]} (lesson 06)"
 
 
 def runner(saved_model: str | os.PathLike, key: str):
@@ -287,9 +370,15 @@ def runner(saved_model: str | os.PathLike, key: str):
     keys = {spec.name: key for key, spec in function.structured_input_signature[1].items()}
 
     def run(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        with quiet():
-            outputs = function(**{keys[name]: tf.constant(array) for name, array in rows.items()})
+        given = {keys[name]: tf.constant(array) for name, array in rows.items()}
+        try:
+            with quiet():
+                outputs = function(**given)
+        except tf.errors.OpError as error:
+            raise ConversionError(
+                f"the float model fails on the samples: {_failed(error)}"
+            ) from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    run.loaded = loaded  # whose variables the function needs
+    run.loaded, run.function = loaded, function  # which needs the variables of what was loaded
     return run

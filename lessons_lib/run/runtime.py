@@ -19,7 +19,7 @@ from lessons_lib.system import sandbox
 from lessons_lib.system.quiet import quiet
 from lessons_lib.tflite import edit, samples, tables
 from lessons_lib.tflite.samples import Rows
-from lessons_lib.tflite.signature import Signature, of_file, one_by_one, real
+from lessons_lib.tflite.signature import Signature, of_file, one_by_one, real, require_numbers
 
 KERNELS = {
     "xnnpack": "AUTO",
@@ -57,9 +57,10 @@ class Model:
             raise InputError(f"num_threads={num_threads}; expected at least 1")
         content = edit.only_signature(source, signature)
         self.signature = of_file(content)
-        _require_numbers(self.signature)
+        require_numbers(self.signature)
         sandbox.once(content, source, kernels, "lessons_lib.run.runtime:_probe", kernels)
         self._real = real(self.signature)
+        self._source = source
         self._opened = content, num_threads, kernels, keep_tensors
         self._start()
 
@@ -70,6 +71,13 @@ class Model:
             detail["index"]: tuple(detail["shape"])
             for detail in self._interpreter.get_input_details()
         }
+        for name, spec in self.signature.inputs.items():
+            if spec.index not in self._shapes:
+                raise ModelFileError(
+                    f"the signature's input {name} is no input of the subgraph. TFLiteConverter "
+                    "writes that where an output is the input itself, unchanged: leave that output "
+                    "out of the model (lesson 01)"
+                )
         self._allocated = False
         self._last_set: Rows | None = None  # what the input tensors hold
 
@@ -188,6 +196,10 @@ class Model:
 
     def _invoke(self, part: Rows) -> Rows:
         """One call of the runtime."""
+        content, _, kernels, _ = self._opened
+        if (use := _use(kernels, self.signature, part)) != kernels:
+            shapes = {name: array.shape for name, array in part.items()}
+            sandbox.once(content, self._source, use, f"{__name__}:_probe", kernels, shapes)
         if self.signature.state:
             self._start()
         with _refusal():
@@ -321,23 +333,31 @@ def _cure(shape: tuple[int | None, ...]) -> str:
     return "predict(x) > 0.5 decides between two, or the output is a quantity (lesson 08)"
 
 
-def _require_numbers(signature: Signature) -> None:
-    for kind, side in (("takes", signature.inputs), ("gives", signature.outputs)):
-        for spec in side.values():
-            if spec.dtype == object:
-                raise ModelFileError(
-                    f"the model {kind} {spec.name}, which is text or a handle, no numbers: leave "
-                    "that part out of the model that you export (lesson 07)"
-                )
+def trust(content: bytes, inputs: Rows, kernels: str = "xnnpack") -> None:
+    """Let kernels run a content on inputs of these shapes without trying it in a child first.
+
+    For what was made here, and in a child.
+    """
+    sandbox.trust(content, kernels)
+    sandbox.trust(content, _use(kernels, of_file(content), inputs))
 
 
-def _probe(content: bytes, kernels: str) -> None:
+def _use(kernels: str, signature: Signature, part: Rows) -> str:
+    """What a content is to be trusted for: where sizes are open, each of them by itself."""
+    if not any(spec.open_sizes for spec in signature.inputs.values()):
+        return kernels
+    return f"{kernels} {[array.shape[1:] for _, array in sorted(part.items())]}"
+
+
+def _probe(content: bytes, kernels: str, shapes: dict[str, tuple[int, ...]] | None = None) -> None:
     """Load the model and run it on zeros; raise ModelFileError if the runtime refuses it."""
     interpreter = _interpreter(content, 1, kernels)
     signature = of_file(content)
-    if any(spec.open_sizes for spec in signature.inputs.values()):
+    if shapes is None and any(spec.open_sizes for spec in signature.inputs.values()):
         return  # zeros of size 1 say nothing; the first call has a size that fits
     with _refusal():
+        for name, shape in (shapes or {}).items():
+            interpreter.resize_tensor_input(signature.inputs[name].index, shape)
         interpreter.allocate_tensors()
         for detail in interpreter.get_input_details():
             interpreter.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))

@@ -117,7 +117,9 @@ def of_graph(graph: schema.SubGraphT, layer: Callable[[str], str]) -> tuple[list
     for op in graph.operators:
         constants = [i for i in op.inputs if i >= 0 and i not in read and stored[i]]
         own = next(filter(None, (found[i] for i in [*op.outputs, *constants])), "")
-        operators.append(own or next((names[i] for i in op.outputs), ""))
+        # ASSIGN_VARIABLE has no output: it goes by what it stores.
+        ends = list(op.outputs) or [i for i in op.inputs if i >= 0]
+        operators.append(own or next((names[i] for i in ends), ""))
         for index in [*constants, *op.outputs]:
             found[index] = found[index] or own
     return [here or name for here, name in zip(found, names, strict=True)], operators

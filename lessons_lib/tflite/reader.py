@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.system import files
 
-Source = str | os.PathLike | bytes
+Source = str | os.PathLike | bytes | schema.ModelT
 
 
 PACKED_BITS = {"INT4": 4, "UINT4": 4, "INT2": 2}
@@ -38,12 +38,14 @@ ACTIVATIONS = _names(schema.ActivationFunctionType)
 
 
 def read(source: Source) -> schema.ModelT:
-    """Return the whole file as the schema's ModelT, checked.
+    """Return the whole file as the schema's ModelT, checked; what was read already as it is.
 
     Its lists of subgraphs, operators, tensors, buffers, inputs, outputs and dimensions are never
     None, and every index among them is valid. Raises ModelFileError as said above, and
     InputError when ``source`` is neither a path nor bytes.
     """
+    if isinstance(source, schema.ModelT):
+        return source
     data = files.content(source)
     try:
         return _parsed(data)

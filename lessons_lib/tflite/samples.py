@@ -132,7 +132,18 @@ def calls(found: Rows, signature: Signature, batch_size: int) -> Iterator[Rows]:
 def joined(outputs: list[Rows], signature: Signature, count: int) -> Rows:
     """Return the outputs of all calls as arrays (N, ...), without those of repeated samples."""
     join = np.concatenate if signature.in_batches else _stacked
-    return {name: join([part[name] for part in outputs])[:count] for name in outputs[0]}
+    found = {}
+    for name in outputs[0]:
+        parts = [part[name] for part in outputs]
+        try:
+            found[name] = join(parts)[:count]
+        except ValueError as error:
+            shapes = ", ".join(map(str, dict.fromkeys(part.shape for part in parts)))
+            raise InputError(
+                f"the output {name} has another size for each sample: {shapes}. Give it one size "
+                "inside the model, filled up with zeros (lesson 07)"
+            ) from error
+    return found
 
 
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:
@@ -155,7 +166,8 @@ def regrouped(stream_of_rows: Iterable[Rows], size: int) -> Iterator[Rows]:
         while count(kept) >= size:
             yield {name: array[:size] for name, array in kept.items()}
             kept = {name: array[size:] for name, array in kept.items()}
-    if kept and count(kept):
+        kept = kept if count(kept) else {}  # the next item may be of another size
+    if kept:
         yield {name: padded(array, size) for name, array in kept.items()}
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from lessons_lib.errors import InputError
+from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.tflite import reader
 
 DEFAULT = "serving_default"  # what Keras and TensorFlow call a model's main signature
@@ -258,13 +258,16 @@ def _only(side: dict[str, TensorSpec], kind: str) -> TensorSpec:
     return next(iter(side.values()))
 
 
-def renamed(signature: Signature, names: dict[str, str]) -> Signature:
-    """Return the signature with other names for some inputs and outputs."""
-    inputs, outputs = (
-        {names.get(n, n): replace(spec, name=names.get(n, n)) for n, spec in side.items()}
-        for side in (signature.inputs, signature.outputs)
-    )
-    return replace(signature, inputs=inputs, outputs=outputs)
+def require_numbers(signature: Signature) -> None:
+    """Raise ModelFileError where an input or output holds what NumPy has no numbers for."""
+    for kind, side in (("takes", signature.inputs), ("gives", signature.outputs)):
+        for spec in side.values():
+            if spec.dtype == object:
+                raise ModelFileError(
+                    f"the model {kind} {spec.name}, which is text or a handle, no numbers: leave "
+                    "that part out of the model that you export, and do it in your own code "
+                    "(lesson 07)"
+                )
 
 
 def real(signature: Signature) -> Signature:

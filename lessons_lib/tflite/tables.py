@@ -266,9 +266,10 @@ def _blamed(table: pd.DataFrame) -> tuple[str, ...]:
     real = table[~table["operator"].isin(["DEQUANTIZE", "QUANTIZE"])]
     found = []
     for name, rows in (table if real.empty else real).groupby("operator", sort=False):
-        layer = rows["layer"].iloc[0]
-        times = f"{name} ({len(rows)} times, first at {layer})"
-        found.append(f"{name} at {layer}" if len(rows) == 1 else times)
+        layer = next(filter(None, rows["layer"]), "")
+        first = f", first at {layer}" if layer else ""
+        once = f"{name} at {layer}" if layer else name
+        found.append(once if len(rows) == 1 else f"{name} ({len(rows)} times{first})")
     return tuple(found)
 
 
