@@ -67,13 +67,26 @@ judge       benchmark       how fast, how much memory
 judge       scoreboard      every path in one table
 targets     browser         a model for a browser, and what a browser gave
 advise      jobs            independent jobs: each result in a file, here or on a Dask cluster
+advise      brought         your model, made into what can be converted
+advise      guards          is the data fit, is the float model any good: asked first
+advise      evidence        what files are judged on: your samples, or random inputs
+advise      report          everything that was found, as JSON with a schema; compared with an older
+advise      close_up        one file looked into: layers, worst tensor, bytes, samples that flipped
+advise      trials          one try after the other: file, answers, verdict, time
+advise      mixed_precision which blocks stay in float, and which do with four bits
+advise      repairs         what broke, why, and the try that mends it
+advise      recommendation  which file to take on which machine, and why
+advise      bundle          what runs without the course: run.py, reproduce.py, recipe.json
+advise      page            the report as one HTML page, offline
+advise      outputs         all that a run leaves in its folder
 course      plots           the figures
 course      widgets         sliders and quizzes
 course      checks          what answers an exercise
 course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described
 course      article         the article's statements, and what the lessons found
-(top)       cli             the command: lessons run, lab, scoreboard
+(top)       quantize        the whole job for any model, on one page
+(top)       cli             the command: lessons quantize, run, lab, scoreboard
 """
 ROOMS = [tuple(line.split(maxsplit=2)) for line in HOUSE.strip().splitlines()]
 _HOMES = {

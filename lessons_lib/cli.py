@@ -1,15 +1,16 @@
-"""The ``lessons`` command: run the lessons, open them, print the scoreboard.
+"""The ``lessons`` command: quantize a model, run the lessons, open them, print the scoreboard.
 
 Heavy imports stand inside the commands: ``lessons --help`` answers at once.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typer.core import TyperGroup
 
-from lessons_lib.errors import InputError, LessonError
+from lessons_lib.errors import ChildDied, InputError, LessonError, StorageError
 from lessons_lib.system import files
 
 if TYPE_CHECKING:
+    from lessons_lib.advise.report import Report
     from lessons_lib.course.notebooks import Run
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for the tables
@@ -123,6 +125,219 @@ def lab(ctx: typer.Context, folder: Folder = None) -> None:
     if os.name == "nt":
         raise typer.Exit(subprocess.run(command).returncode)
     os.execv(command[0], command)  # so that Ctrl-C reaches JupyterLab, which asks before it stops
+
+
+_MORE = "What is tried"
+_FOR = "What for"
+
+
+@app.command(name="quantize")
+def quantize_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A SavedModel, .keras, .h5, .tflite, or FILE.py with model()."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help=".npz, .npy, .csv, a folder of images, tfds:NAME, or a .py with calibration() and "
+            "test(). Without it, only the paths that need no samples.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Samples that calibrate, kept apart.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(metavar="DATA", help="Samples that test.")] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The targets' column of a .csv.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="SCALE", help="Of images: 0..1, -1..1, 0..255, or mean,std."),
+    ] = None,
+    signature: Annotated[str | None, typer.Option(metavar="NAME", help="Of the model.")] = None,
+    code: Annotated[
+        Path | None, typer.Option(metavar="FILE.py", help="Has the model's own layers.")
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="auto, classification, regression, ...", rich_help_panel=_FOR)
+    ] = "auto",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MACHINE",
+            help="cpu, gpu, microcontroller, ethos-u, edgetpu, browser. (Any other word is taken "
+            "for --column.)",
+            rich_help_panel=_FOR,
+        ),
+    ] = None,
+    prefer: Annotated[
+        str, typer.Option(help="size, speed or fidelity.", rich_help_panel=_FOR)
+    ] = "size",
+    max_drop: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Accepted drop: 0.01, or 1%.", rich_help_panel=_FOR),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(metavar="N", help="Of the file.", rich_help_panel=_FOR)
+    ] = None,
+    paths: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these, by commas.", rich_help_panel=_MORE),
+    ] = None,
+    tune: Annotated[bool, typer.Option(help="Mend what fails.", rich_help_panel=_MORE)] = True,
+    budget: Annotated[
+        str, typer.Option(metavar="SECONDS", help="For mending.", rich_help_panel=_MORE)
+    ] = "120s",
+    seed: Annotated[int, typer.Option(help="Of the split.", rich_help_panel=_MORE)] = 0,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", help="Processes at work.", rich_help_panel=_MORE)
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask cluster.", rich_help_panel=_MORE),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Else quantized/NAME.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="The report; - prints it.")
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="REPORT.json", help="Fail if it is worse than this.")
+    ] = None,
+) -> None:
+    """Try every path on a model and your data; recommend one; write the file and what runs it.
+
+    Exit status: 0 a quantized file passes, 3 none does, 2 a wrong argument, model or data, 1 a
+    fault of ours or of the machine.
+    """
+    from lessons_lib.advise import report as reports
+    from lessons_lib.quantize import quantize_model
+
+    with _refusals():
+        machine, column = _machine_and_column(target or [], column)
+        before = None if check is None else reports.read(check)
+        with err.status("Starting ...") as status:
+            found = quantize_model(
+                model,
+                data,
+                calibration=calibration,
+                test=test,
+                column=column,
+                scale=scale,
+                signature=signature,
+                code=code,
+                task=task,
+                target=machine,
+                prefer=prefer,
+                max_drop=None if max_drop is None else _share(max_drop),
+                max_bytes=max_bytes,
+                paths=None if paths is None else [name.strip() for name in paths.split(",")],
+                tune=tune,
+                budget=_seconds(budget),
+                seed=seed,
+                jobs=jobs,
+                scheduler=scheduler,
+                out=folder or Path("quantized", Path(model).stem),
+                on_progress=lambda words: status.update(f"{words} ..."),
+            )
+        _print_report(found, folder or Path("quantized", Path(model).stem), json_file)
+        worse = [] if before is None else reports.compare(before, found)
+    for line in worse:
+        err.print(f"[bold red]Worse:[/] {escape(line)}", soft_wrap=True)
+    raise typer.Exit(3 if worse or not found.passes else 0)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What is wrong with the user's own input ends with 2, what is wrong with us with 1."""
+    try:
+        yield
+    except LessonError as error:
+        err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        ours = isinstance(error, ChildDied | StorageError)
+        raise typer.Exit(1 if ours else 2) from error
+
+
+def _machine_and_column(words: list[str], column: str | None) -> tuple[str, str | None]:
+    """``--target`` names a machine, or, as in other tools, the column of a table."""
+    from lessons_lib.advise.recommendation import TARGETS
+
+    machines = [word for word in words if word in TARGETS]
+    columns = [word for word in words if word not in TARGETS] + ([column] if column else [])
+    if len(machines) > 1 or len(columns) > 1:
+        raise InputError(
+            f"--target {' '.join(words)}: one machine ({', '.join(TARGETS)}), and one column of a "
+            ".csv, which is better said as --column"
+        )
+    return (machines or ["cpu"])[0], (columns or [None])[0]
+
+
+def _share(text: str) -> float:
+    """1% and 0.01 are the same."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"--max-drop {text}: expected a share such as 0.01, or 1%") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        raise InputError(f"--budget {text}: expected seconds, such as 120 or 120s") from None
+    if not seconds >= 0:
+        raise InputError(f"--budget {text}: expected seconds from 0 on")
+    return seconds
+
+
+def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
+    if json_file == "-":
+        sys.stdout.write((folder / "report.json").read_text("utf-8"))
+        return
+    if json_file is not None:
+        files.write_atomic(json_file, (folder / "report.json").read_bytes())
+    model = found.model
+    ends = (", ".join(end.name for end in side) for side in (model.inputs, model.outputs))
+    out.print(f"[bold]{escape(model.source)}[/]: {escape(' -> '.join(ends))}, "
+              f"{model.parameters:,} parameters", soft_wrap=True)  # fmt: skip
+    for guard in found.guards:
+        out.print(f"[yellow]{guard.level.capitalize()}:[/] {escape(guard.text)}", soft_wrap=True)
+    out.print(_report_table(found))
+    for key, title in (
+        ("recommended", "Recommended"),
+        ("smallest", "Smallest"),
+        ("most_faithful", "Most faithful"),
+    ):
+        pick = found.picks[key]
+        out.print(f"[bold]{title}: {escape(pick.row or 'none')}[/], {escape(pick.why)}",
+                  soft_wrap=True)  # fmt: skip
+    if found.next_step:
+        out.print(f"[bold]Next:[/] {escape(found.next_step)}", soft_wrap=True)
+    out.print(f"All files, the report and what runs it: {escape(str(folder))}", soft_wrap=True)
+
+
+def _report_table(found: "Report") -> Table:
+    table = Table()
+    for name in ("row", "bytes", "smaller", "quality", "time", "verdict"):
+        right = name in ("bytes", "smaller", "quality", "time")
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+    for row in found.rows:
+        if row.failure is not None:
+            table.add_row(escape(row.name), "-", "", "", "", f"[red]{escape(row.failure)}[/]")
+            continue
+        worst = row.worst
+        value = "" if worst is None or worst.value is None else f"{worst.value:.4g}"
+        time = "" if row.latency_ratio is None else f"{row.latency_ratio:.2f}x"
+        words = f"{row.decision}: {row.verdict}" if row.decision else ""
+        table.add_row(
+            escape(row.name), f"{row.bytes:,}", f"{row.smaller:.2f}x", value, time, escape(words)
+        )
+    return table
 
 
 @app.command()

@@ -1,0 +1,106 @@
+"""What the files are judged on: the owner's samples, or, where there are none, random inputs.
+
+Random inputs tell whether a file runs and how near it stays to float32; of the owner's task they
+say nothing, and a report says that. Nothing is ever calibrated with them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lessons_lib.advise.guards import NOTE, WARNING, Guard
+from lessons_lib.convert import outcome
+from lessons_lib.errors import InputError
+from lessons_lib.judge import tasks
+from lessons_lib.models import own_data, sample_files
+from lessons_lib.models.own_data import Data
+from lessons_lib.run.runtime import Model
+from lessons_lib.tflite import samples
+from lessons_lib.tflite.signature import Signature
+
+DRAWN = 100
+_CLEAR = 0.1  # of the best measure: a scaling that is right is far better than the others
+
+
+def read(
+    ends: Signature,
+    work: Path,
+    float_file: Callable[[], Path],
+    *,
+    data: Any = None,
+    calibration: Any = None,
+    test: Any = None,
+    task: Any = None,
+    **options: Any,
+) -> tuple[Data, list[Guard]]:
+    """Return the samples that a run uses, and what is to be said of them.
+
+    ``data``, ``calibration``, ``test`` and ``options`` as in ``own_data.read``; without any, random
+    inputs. Where pixels wait for their scaling, each usual one is tried on ``float_file()``, a
+    float32 ``.tflite``, and the best is taken if it is clearly so; else InputError, with all
+    results. Further errors are those of ``own_data.read``. Defined in lesson 15.
+    """
+    if data is None and calibration is None and test is None:
+        return _random(ends, work)
+    found = own_data.read(data, ends, work, calibration=calibration, test=test, **options)
+    said = [Guard(NOTE, note) for note in found.notes]
+    if found.choices:
+        found, guard = _scaled(found, float_file(), work, task)
+        said.append(guard)
+    if found.test is None:
+        found = replace(found, test=found.calibration, targets=found.calibration_targets)
+        said.append(
+            Guard(
+                WARNING,
+                "there are no test samples: what is measured on the samples that calibrate "
+                "flatters. Give others as the test (lesson 06)",
+            )
+        )
+    return found, said
+
+
+def _random(ends: Signature, work: Path) -> tuple[Data, list[Guard]]:
+    for spec in ends.inputs.values():
+        if spec.open_sizes:
+            raise InputError(
+                f"the size of the input {spec} is open, and there are no samples to tell one: give "
+                "data (lesson 15)"
+            )
+    rows = samples.drawn(ends, DRAWN)
+    written = sample_files.written([rows], work / "drawn")
+    said = Guard(
+        WARNING,
+        "no data was given: the files are compared with float32 on random inputs, which says "
+        "nothing about your task, and the paths that need samples were not tried. Nothing is "
+        "calibrated with noise (lesson 06)",
+    )
+    test = {name: stored.opened() for name, stored in written.items()}
+    return Data(None, test, source="random inputs"), [said]
+
+
+def _scaled(data: Data, float_file: Path, work: Path, task: Any) -> tuple[Data, Guard]:
+    """The pixels in the scaling in which the float model hits the targets."""
+    model, results = Model(float_file), {}
+    for name, rows, targets in own_data.tries(data):
+        if targets is None:
+            raise InputError(
+                "how were the pixels scaled in training? Without targets it cannot be found out: "
+                "say scale='0..1', '-1..1', '0..255' or 'mean,std' (lesson 15)"
+            )
+        outputs = outcome.named(model.predict(rows), model.signature)
+        one = tasks.recognise(outputs, targets, task=task)[0]
+        value = one.value(one.pick(outputs))
+        results[name] = -value if one.lower_is_better else value
+    order = sorted(results, key=results.get, reverse=True)
+    shown = ", ".join(f"{name}: {abs(results[name]):.3g}" for name in order)
+    best, second = results[order[0]], results[order[1]] if len(order) > 1 else -np.inf
+    if not best - second > _CLEAR * abs(best):
+        raise InputError(
+            f"how were the pixels scaled in training? On the float model no scaling is clearly the "
+            f"right one ({one.measure} in {shown}): say it, scale='{order[0]}' (lesson 15)"
+        )
+    words = f"the pixels were scaled to {order[0]}: {one.measure} of float32 in {shown}"
+    return own_data.scaled(data, order[0], work), Guard(NOTE, words)

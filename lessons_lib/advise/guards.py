@@ -1,0 +1,172 @@
+"""Is the data fit, and is the float model any good on it? Asked before anything is quantized.
+
+Nobody sees from a quantized file's accuracy that its samples were scaled wrongly: float32 would
+have been as poor. What is checked while samples are read (names, dtypes, shapes, NaN) is
+``own_data``'s; here stand the questions that need all of them, or the model's answers.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lessons_lib.errors import InputError
+from lessons_lib.judge.measures import Arrays, Task
+from lessons_lib.judge.verdict import FEWEST, no_better_than_guessing
+from lessons_lib.tflite.samples import Rows
+
+STOP, WARNING, NOTE = "stop", "warning", "note"
+OUTSIDE = 0.10  # of the test samples may leave the calibrated range before it is said
+UNEVEN = 100  # times the median feature
+_SLACK = 0.01  # of the calibrated range: the last percent costs nothing
+_PIECE = 2**24  # bytes of samples that are looked at at once
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What was noticed: ``stop`` (nothing below would mean anything), ``warning`` or ``note``."""
+
+    level: str
+    text: str
+
+
+def of_samples(calibration: Rows | None, test: Rows | None) -> list[Guard]:
+    """Return what is to be said of samples by input name, arrays (N, ...), memory-mapped or not.
+
+    Calibration samples that stand in the test too; an input that never changes; features of which
+    one is a hundred times another; test samples outside the calibrated range; few test samples.
+    """
+    found = [guard for rows in (calibration, test) if rows for guard in _constant(rows)]
+    if calibration:
+        found += _uneven(calibration)
+    if test and _count(test) < FEWEST:
+        found.append(
+            Guard(
+                WARNING,
+                f"{_count(test)} test samples say nothing about the next one: give {FEWEST} at the "
+                "very least, better some hundreds (lesson 08)",
+            )
+        )
+    if calibration and test:
+        found += [*_shared(calibration, test), *_outside(calibration, test)]
+    return list(dict.fromkeys(found))
+
+
+class Stopped(InputError):
+    """The model or the samples are at fault, so that no path would mean anything."""
+
+
+def require(found: list[Guard]) -> list[Guard]:
+    """Return what is to be said; raise Stopped where it is a ``stop``."""
+    if stops := [guard.text for guard in found if guard.level == STOP]:
+        raise Stopped(". ".join(stops))
+    return found
+
+
+def of_float(tasks: Sequence[Task], outputs: Arrays) -> list[Guard]:
+    """Return what is to be said of float32's own answers.
+
+    ``outputs``: by name, (N, ...), for the samples that ``tasks`` were made for. A ``stop`` where
+    no output is better than guessing.
+    """
+    judged = [task for task in tasks if task.labelled and task.guess() is not None]
+    said = [no_better_than_guessing(task, task.value(task.pick(outputs))) for task in judged]
+    level = STOP if said and all(said) else WARNING
+    found = [Guard(level, words) for words in said if words]
+    for name, output in outputs.items():
+        flat = np.asarray(output).reshape(len(output), -1)
+        if len(flat) > 1 and not np.ptp(flat, axis=0).any():
+            found.append(
+                Guard(
+                    WARNING,
+                    f"float32 gives the same {name} for all {len(flat)} test samples: the model is "
+                    "not trained, or the samples are not what it was trained on. No path can be "
+                    "judged by this output",
+                )
+            )
+    return found
+
+
+def _count(rows: Rows) -> int:
+    return len(next(iter(rows.values())))
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The samples a few at a time, so that a large file never lies in memory."""
+    rows = max(1, _PIECE // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        yield np.asarray(array[start : start + rows])
+
+
+def _constant(rows: Rows) -> Iterator[Guard]:
+    for name, array in rows.items():
+        same = len(array) > 1 and all((part == array[0]).all() for part in _pieces(array))
+        if same:
+            yield Guard(
+                WARNING,
+                f"the input {name} is the same in all {len(array)} samples: its range is that of "
+                "one value, and anything else will be clipped (lesson 06)",
+            )
+
+
+def _uneven(calibration: Rows) -> Iterator[Guard]:
+    for name, array in calibration.items():
+        if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] < 2:
+            continue
+        sizes = np.max([np.abs(part).max(axis=0) for part in _pieces(array)], axis=0)
+        middle = np.median(sizes)
+        if middle and sizes.max() > UNEVEN * middle:
+            largest = int(sizes.argmax())
+            yield Guard(
+                WARNING,
+                f"feature {largest} of {name} reaches {sizes[largest]:.4g}, the middle one "
+                f"{middle:.4g}: one scale serves them all, so integers lose the small ones. "
+                "Normalize before the model, or keep the first operators in float (lesson 11)",
+            )
+
+
+def _shared(calibration: Rows, test: Rows) -> Iterator[Guard]:
+    if set(calibration) != set(test):
+        return
+    known = {digest: number for number, digest in enumerate(_digests(calibration))}
+    both = [(number, known[d]) for number, d in enumerate(_digests(test)) if d in known]
+    if both:
+        yield Guard(
+            WARNING,
+            f"{len(both)} of {_count(test)} test samples calibrate as well (test sample "
+            f"{both[0][0]} is calibration sample {both[0][1]}): what is measured on them flatters. "
+            "Keep the two apart (lesson 06)",
+        )
+
+
+def _digests(rows: Rows) -> Iterator[bytes]:
+    names = sorted(rows)
+    for number in range(_count(rows)):
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            digest.update(np.ascontiguousarray(rows[name][number]).tobytes())
+        yield digest.digest()
+
+
+def _outside(calibration: Rows, test: Rows) -> Iterator[Guard]:
+    """Test samples that reach beyond the calibrated range, where integers are clipped."""
+    for name, array in calibration.items():
+        if array.dtype.kind != "f" or name not in test:
+            continue
+        parts = [(part.min(), part.max()) for part in _pieces(array)]
+        low, high = min(p[0] for p in parts), max(p[1] for p in parts)
+        slack = _SLACK * (high - low)
+        beyond = sum(_beyond(part, low - slack, high + slack) for part in _pieces(test[name]))
+        if beyond > OUTSIDE * len(test[name]):
+            yield Guard(
+                WARNING,
+                f"{beyond} of {len(test[name])} test samples leave the calibrated range of {name}, "
+                f"{low:.4g} to {high:.4g}: integers are clipped there. Calibrate with samples of "
+                "the same kind as the test (lesson 06)",
+            )
+
+
+def _beyond(part: np.ndarray, low: float, high: float) -> int:
+    flat = part.reshape(len(part), -1)
+    return int(((flat < low) | (flat > high)).any(axis=1).sum())

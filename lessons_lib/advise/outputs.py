@@ -1,0 +1,140 @@
+"""What a run leaves in its folder: the report, its page, the recommended file and what runs it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lessons_lib.advise import bundle, close_up, page, recommendation, report
+from lessons_lib.advise.brought import Brought
+from lessons_lib.advise.guards import Guard
+from lessons_lib.advise.report import DataFacts, End, ModelFacts, Report, Row, TaskFacts
+from lessons_lib.advise.trials import Tried
+from lessons_lib.errors import LessonError
+from lessons_lib.judge.measures import Task
+from lessons_lib.models.own_data import Data
+from lessons_lib.system import files, sandbox
+from lessons_lib.tflite import samples, tables
+
+LOOKED_INTO = 8  # samples whose layers are compared
+RECOMMENDED = "recommended.tflite"
+
+
+def gathered(
+    given: Brought,
+    data: Data,
+    tried: Sequence[Tried],
+    rows: Sequence[Row],
+    base: Tried,
+    tasks: Sequence[Task],
+    said: Sequence[Guard],
+    settings: Mapping[str, Any],
+) -> Report:
+    """Return the report of a run: its rows, the picks among them, and a look into one file."""
+    choice = {key: settings[key] for key in ("target", "prefer", "max_bytes")}
+    picks = recommendation.choose(rows, **choice)
+    shown = _looked_into(rows, picks)
+    by_name = {one.trial.name: one for one in tried}
+    layers, tensor = _layers(shown, base, by_name, data)
+    looked = by_name.get(shown)
+    return Report(
+        versions=report.versions(),
+        machine=report.machine(),
+        model=_model_facts(given, Path(base.outcome)),
+        data=_data_facts(data, settings["seed"]),
+        tasks=tuple(map(TaskFacts.of, tasks)),
+        guards=tuple(said),
+        settings=dict(settings),
+        rows=tuple(rows),
+        picks=picks,
+        next_step=recommendation.next_step(rows, picks),
+        layers=layers,
+        tensor=tensor,
+        bytes=tuple(close_up.budget(n, by_name[n].outcome) for n in _budgeted(base, looked)),
+        flipped=_flipped(shown, tasks, base, looked, data),
+    )
+
+
+def _looked_into(rows: Sequence[Row], picks) -> str | None:
+    """The recommended file, or, where that is float32, the quantized one that is farthest off."""
+    chosen = picks["recommended"].row
+    made = [row for row in rows if not row.failure and row.path != "float32"]
+    if chosen in {row.name for row in made}:
+        return chosen
+    integers = [row for row in made if row.path.startswith("int8")] or made
+    return max(integers, key=lambda r: -(r.lowest_db or 0.0)).name if integers else None
+
+
+def _budgeted(base: Tried, looked: Tried | None) -> list[str]:
+    return [base.trial.name, *([looked.trial.name] if looked else [])]
+
+
+def _layers(shown: str | None, base: Tried, tried: Mapping[str, Tried], data: Data):
+    """The layer errors, found in a child process: all tensors of some samples lie in memory."""
+    if shown is None or data.test is None:
+        return None, None
+    inputs = {name: array[:LOOKED_INTO].copy() for name, array in data.test.items()}
+    arguments = shown, os.fspath(base.outcome), os.fspath(tried[shown].outcome), inputs
+    try:
+        return sandbox.call("lessons_lib.advise.close_up:layers", *arguments)
+    except LessonError:  # files whose operators do not pair, or too large ones
+        return None, None
+
+
+def _flipped(shown, tasks, base: Tried, looked: Tried | None, data: Data):
+    if looked is None or looked.answers is None or base.answers is None:
+        return None
+    arguments = base.answers, looked.answers, data.test, data.classes
+    found = (close_up.flipped(shown, task, *arguments) for task in tasks)
+    return next((one for one in found if one is not None), None)
+
+
+def _model_facts(given: Brought, float_file: Path) -> ModelFacts:
+    table = tables.multiply_accumulates(float_file)
+    uncounted = table.loc[table["macs"].isna(), "operator"]
+    stored = tables.tensors(float_file).drop_duplicates("buffer")
+    weights = stored[stored["role"].isin(["weight", "bias", "constant"]) & (stored["bytes"] > 0)]
+    weights = weights[weights["dtype"].str.startswith("FLOAT")]
+    return ModelFacts(
+        source=given.name,
+        sha256=given.sha256,
+        signature=given.signature.key,
+        inputs=tuple(map(End.of, given.signature.inputs.values())),
+        outputs=tuple(map(End.of, given.signature.outputs.values())),
+        parameters=int(sum(_product(shape) for shape in weights["shape"])),
+        multiply_accumulates=int(table["macs"].sum()) if len(table) else None,
+        not_counted=tuple(dict.fromkeys(uncounted)),
+    )
+
+
+def _product(shape: Sequence[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= int(size)
+    return count
+
+
+def _data_facts(data: Data, seed: int) -> DataFacts | None:
+    if not data.sha256:
+        return None
+    return DataFacts(
+        source=data.source,
+        sha256=data.sha256,
+        calibration=samples.count(data.calibration) if data.calibration else 0,
+        test=samples.count(data.test) if data.test else 0,
+        targets=data.targets is not None,
+        split=data.split,
+        seed=seed,
+        notes=data.notes,
+    )
+
+
+def write(found: Report, folder: Path, tried: Sequence[Tried], data: Data) -> Report:
+    """Write everything; the report comes last, so that where it is all else is too."""
+    row = found.recommended
+    if row is not None:
+        files.write_atomic(folder / RECOMMENDED, (folder / row.file).read_bytes())
+        bundle.write(found, folder, next(one for one in tried if one.trial.name == row.name), data)
+    files.write_atomic(folder / "report.html", page.html(found))
+    report.write(found, folder / "report.json")
+    return found

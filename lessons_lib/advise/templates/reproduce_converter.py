@@ -1,0 +1,44 @@
+"""Make the recommended file again with TensorFlow alone, without the course.
+
+pip install "tensorflow"
+python reproduce.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+HERE = Path(__file__).resolve().parent
+# What was converted, and how; written when the file was made.
+SAVED_MODEL = "work/saved_model"
+SIGNATURES: list[str] | None = None  # all of them where it has one only
+SAMPLES: dict[str, str] = {}  # the samples that calibrate, .npy files by input name
+BATCH = 1  # samples in one call
+OPTIMIZE = True
+SUPPORTED_OPS: list[str] = []
+SUPPORTED_TYPES: list[str] = []
+INPUT_TYPE = "float32"
+OUTPUT_TYPE = "float32"
+
+
+def representative_dataset():
+    """Yield what each call of the model takes, by the inputs' names."""
+    arrays = {name: np.load(HERE / file, mmap_mode="r") for name, file in SAMPLES.items()}
+    for start in range(0, len(next(iter(arrays.values()))), BATCH):
+        yield {name: array[start : start + BATCH] for name, array in arrays.items()}
+
+
+converter = tf.lite.TFLiteConverter.from_saved_model(
+    str(HERE / SAVED_MODEL), signature_keys=SIGNATURES
+)
+if OPTIMIZE:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+if SAMPLES:
+    converter.representative_dataset = representative_dataset
+if SUPPORTED_OPS:
+    converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, op) for op in SUPPORTED_OPS]
+converter.target_spec.supported_types = [getattr(tf, name) for name in SUPPORTED_TYPES]
+converter.inference_input_type = getattr(tf, INPUT_TYPE)
+converter.inference_output_type = getattr(tf, OUTPUT_TYPE)
+(HERE / "reproduced.tflite").write_bytes(converter.convert())

@@ -1,0 +1,123 @@
+"""The whole job for any model: every path tried, judged on your samples, one file recommended.
+
+    report = quantize_model("model.keras", "samples.npz")
+    print(report.headline)
+
+Read from top to bottom: the model is brought, the samples are read, the float model is looked at;
+every path is tried in both lanes, what breaks is mended, each file is judged; one is recommended,
+and all that was found is written down.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from lessons_lib.advise import (
+    brought,
+    evidence,
+    guards,
+    outputs,
+    recommendation,
+    repairs,
+    trials,
+)
+from lessons_lib.advise.report import Report
+from lessons_lib.advise.trials import Workplace
+from lessons_lib.judge import tasks
+from lessons_lib.judge.measures import Metric
+from lessons_lib.system import files
+
+
+def quantize_model(
+    model: Any,
+    data: Any = None,
+    *,
+    task: str | dict[str, str] = "auto",
+    metric: Metric | None = None,
+    max_drop: float | None = None,
+    target: str = "cpu",
+    prefer: str = "size",
+    max_bytes: int | None = None,
+    paths: Iterable[str] | None = None,
+    tune: bool = True,
+    budget: float = 120.0,
+    out: str | os.PathLike | None = None,
+    seed: int = 0,
+    signature: str | None = None,
+    code: str | os.PathLike | None = None,
+    calibration: Any = None,
+    test: Any = None,
+    column: str | None = None,
+    scale: str | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    on_progress: Callable[[str], None] = lambda words: None,
+) -> Report:
+    """Send a model down every path, judge each file on your samples, and write down what was found.
+
+    ``model``: see ``brought.bring`` (``signature``, ``code``). ``data``, or ``calibration`` and
+    ``test``: see ``own_data.read`` (``column`` of targets, ``scale`` of pixels, ``seed``); without
+    any, the paths that need no samples. ``task`` and ``metric``: see ``tasks.recognise``.
+    ``max_drop``: see ``verdict.judge``. ``target``, ``prefer``, ``max_bytes``: see
+    ``recommendation.choose``. ``paths``: the names of those to try. ``tune``: mend what fails, for
+    ``budget`` seconds at most. ``out``: the folder for all files, by default
+    ``artifacts/quantized/NAME``; a second call goes on from what is there. ``jobs``: processes at
+    work; ``scheduler``: a Dask cluster's. Raises InputError, ModelFileError and StorageError for
+    what is wrong with an argument, before anything runs, and Stopped where the float model answers
+    no better than by guessing. Defined in lesson 15.
+    """
+    begun = time.monotonic()
+    wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths)
+    kind = None if task == "auto" else task
+    folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
+
+    on_progress("reading the model")
+    given = brought.bring(model, folder / "work", key=signature, code=code)
+    on_progress("reading the samples")
+    data, said = evidence.read(
+        given.signature, folder / "work", lambda: trials.float_file(given, folder), data=data,
+        calibration=calibration, test=test, task=kind, target=column, scale=scale, seed=seed,
+    )  # fmt: skip
+    said += guards.of_samples(data.calibration, data.test)
+    place = Workplace.of(folder, given, data, jobs, scheduler)
+
+    on_progress("converting the float model")
+    tried = trials.made(trials.by_converter(given, wanted), place)
+    if tune:
+        tried += repairs.of_the_source(tried, given, place)
+    base = trials.base(tried)
+    judged_by = tasks.recognise(
+        base.answers, data.targets, inputs=data.test, task=kind, metric=metric or data.metric,
+        lower_is_better=data.lower_is_better,
+    )  # fmt: skip
+    said += guards.require(guards.of_float(judged_by, base.answers))
+
+    on_progress("quantizing with LiteRT's quantizer")
+    tried += trials.made(trials.by_litert(base, place, wanted), place)
+    if tune:
+        on_progress("mending what failed")
+        tried += repairs.of_the_files(tried, base, judged_by, place, max_drop, budget)
+    on_progress("timing the files")
+    tried = trials.timed(tried, place)
+    base = trials.base(tried)
+
+    judgements = trials.judge(tried, base, judged_by, max_drop)
+    rows = [trials.row(one, base, judgements, folder) for one in tried]
+    settings = {
+        "target": target, "prefer": prefer, "max_drop": max_drop, "max_bytes": max_bytes,
+        "paths": wanted, "tune": tune, "budget": budget, "task": task, "seed": seed,
+    }  # fmt: skip
+    on_progress("writing the report")
+    found = outputs.gathered(given, data, tried, rows, base, judged_by, said, settings)
+    found = dataclasses.replace(found, seconds=time.monotonic() - begun)
+    return outputs.write(found, folder, tried, data)
+
+
+def _name(model: Any) -> str:
+    """The folder of a model's results: called as its file is, or as the model itself."""
+    if isinstance(model, str | os.PathLike):
+        return Path(model).absolute().stem
+    return str(getattr(model, "name", type(model).__name__))
