@@ -221,6 +221,24 @@ def test_the_converter_has_one_way_for_each_path(tmp_path):
         every_path.convert(training.reference(), None, tmp_path / "out", names=average)
 
 
+def test_what_is_kept_is_not_made_again(tmp_path, monkeypatch):
+    keep, made = tmp_path / "keep", tmp_path / "made"
+    arguments = any_models.binary(), np.random.default_rng(0).random((30, 40), np.float32), made
+    names = ["float32", "dynamic_range", "int8"]
+    first = every_path.convert(*arguments, names=names, keep=keep)
+    before = {name: os.stat(first[name]).st_mtime_ns for name in names if first[name].ok}
+    (made / "int8.tflite").write_bytes(b"changed")
+    again = every_path.convert(*arguments, names=names, keep=keep)
+    assert again["float32"] == first["float32"]
+    after = {name: os.stat(again[name]).st_mtime_ns for name in names if again[name].ok}
+    assert [name for name in before if after[name] != before[name]] == ["int8"]
+    assert [str(one.reason) for one in again.values()] == [
+        str(one.reason) for one in first.values()
+    ]
+    monkeypatch.setattr(every_path.sandbox, "call", None)  # all is there: nothing may be called
+    assert every_path.convert(*arguments, names=names, keep=keep) == again
+
+
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [

@@ -1,7 +1,7 @@
 """One model down many paths, each by itself: a path that fails takes no other with it."""
 
+import json
 import os
-import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -54,6 +54,7 @@ def convert(
     names: Iterable[str] | Mapping[str, Step] | None = None,
     value_range: calibration.Ranges = None,
     signature: str | None = None,
+    keep: str | os.PathLike | None = None,
 ) -> dict[str, Outcome]:
     """Send a float model down the paths ``names`` and return what came of each, by its name.
 
@@ -61,24 +62,28 @@ def convert(
     TFLiteConverter takes down the seven paths, or a float ``.tflite``, which LiteRT's quantizer
     takes down all that it has. Everything runs in a child process, which may crash or need much
     memory; the caller needs no TensorFlow. The files are ``directory/NAME.tflite``; of a path
-    without a file no older one is left. Samples are streamed, once for all paths. With several
-    ways along one path ``names`` is a dictionary of them: ``{"int8_average": Step("int8",
-    calibrate="moving_average")}``. Raises InputError for an unknown path and for a Step that the
-    lane does not have, ModelFileError for what is no model, and StorageError when ``directory``
-    cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
+    without a file no older one is left. Samples are streamed, once for all paths. With several ways
+    along one path ``names`` is a dictionary of them: ``{"int8_average": Step("int8",
+    calibrate="moving_average")}``. What came of each step is written into the folder ``keep``, and
+    taken from there by a later call, also where this one was interrupted; that its source and
+    samples are the same only the caller knows. Raises InputError for an unknown path and for a Step
+    that the lane does not have, ModelFileError for what is no model, and StorageError when
+    ``directory`` cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
     """
     lane = "litert" if _is_tflite(source) else "tensorflow"
     wanted = _steps(names_for(source) if names is None else names, lane)
     directory = Path(directory).absolute()
-    needed = any(paths.get(step.path).needs_calibration for step in wanted.values())
-    dataset = representative_dataset if needed else None
-    with (
-        tempfile.TemporaryDirectory(prefix="lessons-") as folder,
-        _picklable(source) as given,
-        _spooled(dataset) as (spool, reason),
-    ):
-        job = (lane, given, spool, reason, value_range, signature, directory, Path(folder))
-        results = _all_results(job, wanted)
+    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        records = Path(keep or folder).absolute()
+        results = {n: _kept(records, directory, n, step) for n, step in wanted.items()}
+        missing = {name: step for name, step in wanted.items() if results[name] is None}
+        needed = any(paths.get(step.path).needs_calibration for step in missing.values())
+        with (
+            _picklable(source) as given,
+            _spooled(representative_dataset if needed else None) as (spool, reason),
+        ):
+            job = (lane, given, spool, reason, value_range, signature)
+            results |= _all_results(job, missing, (records, directory, Path(folder)))
     for result in results.values():
         if result.ok:
             sandbox.trust(result.file, "xnnpack")
@@ -126,28 +131,47 @@ def _spooled(dataset) -> Iterator[tuple[Path | None, CalibrationError | None]]:
         yield found
 
 
-def _all_results(job: tuple, wanted: dict[str, Step]) -> dict[str, Outcome]:
+def _all_results(job: tuple, wanted: dict[str, Step], folders: tuple) -> dict[str, Outcome]:
     """Run the steps in a child; where it dies, name the path, and go on with the rest."""
+    records, directory, temporary = folders
     results: dict[str, Outcome] = {}
-    directory, folder = job[-2:]
     while missing := {name: step for name, step in wanted.items() if name not in results}:
         try:
-            sandbox.call(f"{__name__}:_run_paths", job, missing)
+            sandbox.call(f"{__name__}:_run_paths", job, missing, folders)
             death = None
         except ChildDied as error:
             death = error
-        for name in missing:
-            if (file := folder / f"{name}.outcome").exists():
-                results[name] = pickle.loads(file.read_bytes())
-        if death is not None and (left := [name for name in wanted if name not in results]):
-            (directory / f"{left[0]}.tflite").unlink(missing_ok=True)
-            path = wanted[left[0]].path
-            results[left[0]] = Outcome(path, reason=_death(job, path, death))
-    return {name: results[name] for name in wanted}
+        found = {name: _kept(records, directory, name, step) for name, step in missing.items()}
+        results |= {name: one for name, one in found.items() if one is not None}
+        if death is not None and (left := [name for name in missing if name not in results]):
+            step = wanted[left[0]]
+            result = Outcome(step.path, reason=_death(job[0], temporary, step.path, death))
+            results[left[0]] = _keep(records, directory, left[0], step, result)
+    return results
 
 
-def _death(job: tuple, path: str, error: ChildDied) -> LessonError:
-    lane, operators = job[0], job[-1] / _OPERATORS
+def _keep(records: Path, directory: Path, name: str, step: Step, result: Outcome) -> Outcome:
+    """Record what came of a step; of one without a file no older file is left."""
+    if not result.ok:
+        (directory / f"{name}.tflite").unlink(missing_ok=True)
+    text = json.dumps({"step": repr(step), "outcome": outcome.to_json(result)})
+    files.write_atomic(records / f"{name}.json", text)
+    return result
+
+
+def _kept(records: Path, directory: Path, name: str, step: Step) -> Outcome | None:
+    """What ``_keep`` recorded of the same step, if its file is the same still."""
+    try:
+        found = json.loads((records / f"{name}.json").read_text())
+        if found["step"] == repr(step):
+            return outcome.from_json(found["outcome"], directory / f"{name}.tflite")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # it is made anew
+    return None
+
+
+def _death(lane: str, temporary: Path, path: str, error: ChildDied) -> LessonError:
+    operators = temporary / _OPERATORS
     if lane == "tensorflow" and error.signal and operators.exists():
         return by_tensorflow.died(set(operators.read_text().split()), path, error)
     who = "the converter" if lane == "tensorflow" else "LiteRT's quantizer"
@@ -161,29 +185,30 @@ def _reason(path: str, error: Exception) -> LessonError:
     return ConversionError(f"the path {path} failed with {what} (lesson 07)")
 
 
-def _run_paths(job: tuple, steps: dict[str, Step]) -> None:
+def _run_paths(job: tuple, steps: dict[str, Step], folders: tuple) -> None:
     """In the child: write a file and an outcome for each path, as soon as it is there."""
-    lane, source, spool, reason, value_range, key, directory, folder = job
+    lane, source, spool, reason, value_range, key = job
+    records, directory, temporary = folders
     with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
         # What is wrong with the model itself is no path's own reason.
         if lane == "litert":
             one = partial(by_litert.quantized, by_litert.prepared(model, key))
         else:
             sources.signature(model, key)
-            (folder / _OPERATORS).write_text(" ".join(sources.operators(model)))
+            (temporary / _OPERATORS).write_text(" ".join(sources.operators(model)))
             one = partial(by_tensorflow.converted, model, key=key)
         for name, step in steps.items():
-            file, path = directory / f"{name}.tflite", step.path
+            path = step.path
             try:
                 if reason is not None and paths.get(path).needs_calibration:
                     raise reason
                 dataset = calibration.from_file(spool)
                 content, snr_db = one(path, dataset, value_range=value_range, **step.options)
                 remarks = outcome.remarks(path, content, snr_db)
-                result = Outcome(path, files.write_atomic(file, content), None, snr_db, remarks)
+                file = files.write_atomic(directory / f"{name}.tflite", content)
+                result = Outcome(path, file, None, snr_db, remarks)
             except StorageError:
                 raise
             except Exception as error:  # also what a library did not mean to raise
-                file.unlink(missing_ok=True)
                 result = Outcome(path, reason=_reason(path, error))
-            files.write_atomic(folder / f"{name}.outcome", pickle.dumps(result))
+            _keep(records, directory, name, step, result)
