@@ -20,6 +20,7 @@ from lessons_lib.system.files import display_path
 from lessons_lib.tflite.signature import Signature
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_OF_A_SYSTEM = (".", "__MACOSX")  # what macOS and Jupyter leave in folders
 _ORIENTATION = 0x0112  # the EXIF tag
 _PARTS = {"train", "training", "test", "val", "valid", "validation", "calibration"}
 Shape = tuple[int | None, ...]
@@ -189,21 +190,30 @@ def of_array(array: np.ndarray, frame: Frame, done: Counter) -> np.ndarray:
 
 
 def decoded(files: list[Path], frame: Frame, done: Counter) -> Iterator[np.ndarray]:
-    """Yield the pixels of image files. Raises InputError with the name of one that is damaged."""
+    """Yield the pixels of image files. Raises InputError with the name of one that is damaged.
+
+    A picture is turned as its EXIF tag says. Open sizes are those of the first one.
+    """
     for file in files:
         try:
-            with warnings.catch_warnings(), Image.open(file) as picture:
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of tags that are not as they should be
-                upright = ImageOps.exif_transpose(picture)
-                if picture.getexif().get(_ORIENTATION, 1) != 1:
-                    done["turned as their EXIF tag says"] += 1
-                frame = frame.filled(upright.size)  # open sizes are those of the first image
-                yield pixels(upright, frame, done)
+                upright = _upright(file, done)
+                frame = frame.filled(upright.size)
+                found = pixels(upright, frame, done)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{display_path(file)} is damaged or no image ({error}): mend it or take it out of "
                 "the folder"
             ) from error
+        yield found
+
+
+def _upright(file: Path, done: Counter) -> Image.Image:
+    with Image.open(file) as picture:
+        if picture.getexif().get(_ORIENTATION, 1) != 1:
+            done["turned as their EXIF tag says"] += 1
+        return ImageOps.exif_transpose(picture)
 
 
 def said(done: Mapping[str, int], count: int) -> tuple[str, ...]:
@@ -231,7 +241,7 @@ def listed(folder: Path, signature: Signature) -> Folder:
     images, images beside folders of classes, one class, another number of classes than the model
     has, or folders called train and test.
     """
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith(_OF_A_SYSTEM))
     folders = [path for path in inside if path.is_dir()]
     flat = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not folders:
@@ -251,7 +261,7 @@ def listed(folder: Path, signature: Signature) -> Folder:
     names = [path.name for path in folders]
     found = [sorted(path for path in each.rglob("*") if path.is_file()) for each in folders]
     images = [
-        [f for f in each if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+        [f for f in each if f.suffix.lower() in SUFFIXES and not f.name.startswith(_OF_A_SYSTEM)]
         for each in found
     ]
     files = [file for each in images for file in each]

@@ -114,7 +114,7 @@ def read(
         )
     pixels = own_images.of_inputs(scale, signature) if scale else {}
     options = Options(signature, target, scale, pixels, seed)
-    final = Path(folder) / "samples"
+    final = Path(folder).absolute() / "samples"
     with files.atomic_directory(final) as new:
         found = {
             role: _found(part, role, options, new / f"source_{role}")
@@ -259,7 +259,7 @@ def scaled(data: Data, scale: str, folder: str | os.PathLike) -> Data:
     if not names:
         raise InputError(f"scale={scale!r}, but no pixels wait to be scaled (lesson 15)")
     scalings = {name: own_images.scaling(scale, some[name].shape[1:]) for name in names}
-    final, made = Path(folder) / "scaled", {}
+    final, made = Path(folder).absolute() / "scaled", {}
     with files.atomic_directory(final) as new:
         for role in ROLES:
             if rows := getattr(data, role):

@@ -1,5 +1,6 @@
 """Whole arrays that have names: ``.npz``, ``.npy``, dictionaries, pairs."""
 
+import errno
 import shutil
 import zipfile
 import zlib
@@ -22,27 +23,41 @@ def of_npz(file: Path, options: Options, folder: Path) -> Gathered:
     """Unpack the arrays beside one another, and read them from there."""
     members = folder / "members"
     members.mkdir(parents=True)
-    columns = {}
     try:
-        with zipfile.ZipFile(file) as archive:
-            for number, name in enumerate(archive.namelist()):
-                unpacked = members / f"{number}.npy"
-                with archive.open(name) as source, open(unpacked, "wb") as target:
-                    shutil.copyfileobj(source, target)
-                columns[name.removesuffix(".npy")] = _stored(unpacked, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"it is damaged, or no .npz ({error}): write it again with np.savez(file, x=x, y=y)"
-        ) from error
+        unpacked = _unpacked(file, members)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise _no_npz(error) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # of a place that is not in the file
+            raise _no_npz(error) from error
+        raise
+    columns = {name.removesuffix(".npy"): _stored(path, name) for name, path in unpacked.items()}
     found = _of_columns(columns, options, folder)
     shutil.rmtree(members)
     return found
 
 
+def _unpacked(file: Path, members: Path) -> dict[str, Path]:
+    """The files that an archive has, under names of our own: its names may lead anywhere."""
+    found = {}
+    with zipfile.ZipFile(file) as archive:
+        for number, name in enumerate(archive.namelist()):
+            found[name] = members / f"{number}.npy"
+            with archive.open(name) as source, open(found[name], "wb") as target:
+                shutil.copyfileobj(source, target)
+    return found
+
+
+def _no_npz(error: Exception) -> InputError:
+    return InputError(
+        f"it is damaged, or no .npz ({error}): write it again with np.savez(file, x=x, y=y)"
+    )
+
+
 def _stored(file: Path, name: str) -> Stored:
     try:
         return Stored(file)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except Exception as error:  # NumPy reads a header as Python's own syntax: many kinds
         if "Python objects" in str(error):
             raise InputError(
                 f"{name} holds Python objects, which may run code when they are read: save plain "
@@ -136,7 +151,11 @@ def of_arrays(source: Any, options: Options, folder: Path) -> Gathered:
         known = len(names) == 1 or (signature.order and len(parts) == len(names))
         x = dict(zip(names, parts, strict=True)) if known else samples.rows(x, signature)
     columns = x | sample_files.named_targets(y, signature)
-    columns = {name: sample_files.as_array(array, name) for name, array in columns.items()}
+    columns = {
+        name: sample_files.as_array(array, name)
+        for name, array in columns.items()
+        if array is not None
+    }
     return _of_columns(columns, options, folder)
 
 
