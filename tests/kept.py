@@ -17,7 +17,8 @@ from filelock import FileLock
 from lessons_lib import files
 
 FOLDER = files.ROOT / "artifacts" / "tests"
-MAKERS = ("kept.py", "reference.py", "tiny_models.py", "any_models.py")  # of this folder
+# Of this folder:
+MAKERS = ("kept.py", "reference.py", "tiny_models.py", "any_models.py", "reports.py")
 PACKAGES = ("tensorflow", "keras", "numpy", "flatbuffers", "ai-edge-litert")
 
 

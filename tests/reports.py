@@ -14,9 +14,11 @@ from lessons_lib import (
     close_up,
     every_path,
     files,
+    guards,
     measures,
     outcome,
     paths,
+    recommendation,
     report,
     runtime,
     signature,
@@ -24,7 +26,6 @@ from lessons_lib import (
     tasks,
     verdict,
 )
-from lessons_lib.advise import guards, recommendation
 from lessons_lib.convert.every_path import Step
 from lessons_lib.errors import InputError
 from reference import converted, digits
