@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lessons_lib import benchmark, by_tensorflow, sandbox
+import any_models
+from lessons_lib import benchmark, by_tensorflow, samples, sandbox
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.run.runtime import Model
 from reference import converted, digits
@@ -84,6 +85,13 @@ def test_the_invoker_runs_its_image_whatever_the_model_ran_meanwhile():
     assert np.array_equal(model._tensor(output_index), output)
     other()
     assert not np.array_equal(model._tensor(output_index), output)
+
+
+def test_the_first_sample_of_several_inputs_is_timed_however_they_come():
+    models = {"two": Model(any_models.converted("two_ends"))}
+    x = samples.drawn(models["two"].signature, 3)
+    for given in (x, tuple(x.values()), {name: array[:1] for name, array in x.items()}):
+        assert benchmark.latency(models, given, rounds=1, warmup=0)["median_us"].iloc[0] > 0
 
 
 def test_an_invoker_takes_one_image():

@@ -153,8 +153,10 @@ def test_the_owners_order_is_kept_where_the_signature_knows_it():
     ):
         assert list(found) == ["left", "right", "ids"]
         assert (found["left"] == -1).all() and (found["right"] == 1).all()
-    with pytest.raises(InputError, match=r"expected float32 input, got int32.*\(left\)"):
+    with pytest.raises(InputError, match="fit in more than one order"):
         samples.rows((LEFT, RIGHT, IDS), known)
+    known = dataclasses.replace(TWO, order=("ids", "image"))
+    assert samples.rows((X, IDS), known)["image"] is X  # where it fits in one other order alone
 
 
 def test_a_table_of_pandas_is_an_array():

@@ -117,7 +117,7 @@ def test_each_output_is_its_own_task():
     ("output", "targets", "options", "message"),
     [
         (PIXELS[:, 0], CLASSES, {}, r"class numbers \(60, 4\), 0 to 2 \(tagging\)"),
-        (PROBABILITIES, CLASSES + 1, {}, r"class 5 .*classes are 0 to 4.*ignore="),
+        (PROBABILITIES, CLASSES + 2, {}, r"class [56] .*classes are 0 to 4.*ignore="),
         (PROBABILITIES, CLASSES[:50], {}, r"60 samples and its targets have the shape \(50,\)"),
         (PROBABILITIES, CLASSES.astype(str), {}, "give the class names numbers"),
         (PROBABILITIES, RANDOM.random(60), {}, r"class numbers \(60,\), 0 to 4"),
@@ -375,3 +375,41 @@ def fitting(output):
         yield RANDOM.integers(0, output.shape[-1], output.shape[:-1])
     yield RANDOM.integers(0, 2, output.shape)
     yield RANDOM.normal(size=output.shape)
+
+
+SIGMOID = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+YES = (SIGMOID[:, 0] > 0.6).astype(int)
+
+
+@pytest.mark.parametrize("targets", [2 * YES - 1, YES + 1, 255 * YES])
+def test_yes_and_no_in_another_writing_is_no_quantity(targets):
+    with pytest.raises(InputError, match=r"for yes or no give zeros and ones, \(targets == "):
+        tasks.recognise(SIGMOID, targets)
+    (named,) = tasks.recognise(SIGMOID, targets, task="regression")
+    assert named.name == "regression"
+    (binary,) = tasks.recognise(SIGMOID, (targets == targets.max()).astype(int))
+    assert binary.name == "binary"
+
+
+def test_a_mask_of_0_and_255_is_no_quantity():
+    mask = np.zeros((4, 8, 8, 1))
+    mask[:, 2:5] = 255
+    output = np.clip(mask / 255, 0.1, 0.9).astype(np.float32)
+    with pytest.raises(InputError, match="are 0 and 255, and its numbers are from 0 to 1"):
+        tasks.recognise(output, mask)
+
+
+def test_classes_that_count_from_1_are_told_so():
+    output = softmax(np.random.default_rng(0).normal(size=(40, 5)))
+    targets = np.arange(40) % 5 + 1
+    for ignore in (None, 5):
+        with pytest.raises(InputError, match="they count from 1, give targets - 1"):
+            tasks.recognise(output, targets, ignore=ignore)
+
+
+def test_nothing_left_and_no_threshold_are_refused():
+    output = softmax(np.random.default_rng(0).normal(size=(4, 8, 8, 3)))
+    with pytest.raises(InputError, match="all 255, which ignore= leaves out"):
+        tasks.recognise(output, np.full((4, 8, 8), 255), ignore=255)
+    with pytest.raises(InputError, match="threshold=nan"):
+        tasks.recognise(SIGMOID, YES, threshold=np.nan)

@@ -215,6 +215,7 @@ def test_a_float_model_that_is_not_better_than_guessing_is_said():
     found = tasks.recognise(probabilities, wrong_order)
     (finding,) = verdict.judge(found, probabilities, {"int8": probabilities})["int8"].findings
     assert "order of the classes" in finding.warning
+    assert finding.decision != verdict.PASSES and finding.warning in finding.verdict
     found = tasks.recognise(probabilities, classes)
     (finding,) = verdict.judge(found, probabilities, {"int8": probabilities})["int8"].findings
     assert finding.warning == ""
@@ -345,3 +346,12 @@ def test_the_name_of_the_worst_channel_is_the_measures():
     assert verdict.WORST in measures.Likeness(output="x", count=50, reference=output).also(
         output + 0.1, output
     )
+
+
+def test_a_drop_in_words_and_no_task_are_refused():
+    probabilities, classes = classifier()
+    found = tasks.recognise(probabilities, classes)
+    with pytest.raises(InputError, match="max_drop='1%'; expected a share"):
+        verdict.judge(found, probabilities, {"int8": probabilities}, max_drop="1%")
+    with pytest.raises(InputError, match="no tasks"):
+        verdict.judge((), probabilities, {"int8": probabilities})

@@ -17,6 +17,7 @@ from lessons_lib.run.runtime import Model
 from lessons_lib.system import files
 from lessons_lib.system.sandbox import call, trust
 from lessons_lib.tflite import samples
+from lessons_lib.tflite.signature import real
 
 
 def latency(
@@ -39,8 +40,7 @@ def latency(
         if not isinstance(model, Model):
             given = type(model).__name__
             raise InputError(f"{name!r} is a {given}; expected runtime.Model(file) (lesson 02)")
-    first = {name: part[:1] for name, part in x.items()} if isinstance(x, dict) else x[:1]
-    invokers = {name: model.invoker(first) for name, model in models.items()}
+    invokers = {name: model.invoker(_first(x, model)) for name, model in models.items()}
     for invoke in invokers.values():
         for _ in range(warmup):
             invoke()
@@ -51,6 +51,12 @@ def latency(
     batches = {name: models[name].fixed_batch or 1 for name in models}
     rows = {name: _summary(1e6 * times[name] / n) | {"batch": n} for name, n in batches.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _first(x: Any, model: Model) -> samples.Rows:
+    """The first sample, by name; a tuple's first part would be an input."""
+    found = samples.rows(x, real(model.signature))
+    return {name: array[:1] for name, array in found.items()}
 
 
 def _seconds(invoke) -> float:
@@ -80,7 +86,7 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
     try:
         return call("lessons_lib.judge.benchmark:_measure_memory", source, batch_size)
     except ChildDied as error:
-        raise ModelFileError(f"the model crashed the runtime: {error} (lesson 01)") from error
+        raise ModelFileError(f"the model cannot be measured: {error} (lesson 01)") from error
 
 
 def _measure_memory(source: str | os.PathLike, batch_size: int) -> int:

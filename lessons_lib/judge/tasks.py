@@ -61,6 +61,8 @@ def recognise(
         return (_own(outputs, _rows_of(targets, count), metric, lower_is_better),)
     for name, output in outputs.items():
         require_finite(output, f"float32's output {name!r}")
+    if threshold is not None and not np.isfinite(threshold):
+        raise InputError(f"threshold={threshold}; expected a number, such as 0.5 (lesson 08)")
     options = {"threshold": threshold, "ignore": ignore}
     options["inputs"] = {} if inputs is None else named(inputs, "input")
     kinds = _kinds(task, outputs)
@@ -122,10 +124,26 @@ def _recognised(name, output, targets, rebuilt) -> str:
     if squeezed(targets).shape != squeezed(output).shape:
         raise _misfit(name, output, targets)
     if not yes_no:
+        _require_no_yes_or_no(name, output, targets)
         return "regression"
     if several:
         return "multilabel"
     return {1: "binary", 2: "multilabel"}.get(squeezed(output).ndim, "segmentation")
+
+
+def _require_no_yes_or_no(name: str, output: np.ndarray, targets: np.ndarray) -> None:
+    """Two numbers that a sigmoid's output never reaches are yes and no, in another writing."""
+    found = np.unique(targets)
+    if len(found) == 2 and not _leaves_0_to_1(output) and _leaves_0_to_1(targets):
+        raise InputError(
+            f"targets of output {name!r} are {found[0]:g} and {found[1]:g}, and its numbers are "
+            f"from 0 to 1: for yes or no give zeros and ones, (targets == {found[1]:g}).astype(int)"
+            "; else name the task, task='regression'"
+        )
+
+
+def _leaves_0_to_1(array: np.ndarray) -> bool:
+    return bool(array.min() < -1e-3 or array.max() > 1 + 1e-3)
 
 
 def _likeness(kind: str, output: np.ndarray, common: dict) -> measures.Likeness:
@@ -224,6 +242,16 @@ def _class_numbers(name, output, targets, classes: int, ignore: int | None) -> n
         )
     numbers = targets.astype(np.int64)
     bounded = not np.issubdtype(output.dtype, np.integer)
+    if bounded and numbers.min() == 1 and numbers.max() == classes:
+        raise InputError(
+            f"targets of output {name!r} are 1 to {classes}, and its classes are 0 to "
+            f"{classes - 1}: they count from 1, give targets - 1"
+        )
+    if (numbers == ignore).all():
+        raise InputError(
+            f"targets of output {name!r} are all {ignore}, which ignore= leaves out: nothing is "
+            "left to measure"
+        )
     strange = (numbers != ignore) & ((numbers < 0) | (bounded & (numbers >= classes)))
     if strange.any():
         place = np.argwhere(strange)[0][0]
@@ -389,7 +417,7 @@ def _rebuilt(output: np.ndarray, inputs: Arrays) -> np.ndarray | None:
 
 def _natural_threshold(output: np.ndarray) -> float:
     """0.5 for numbers from 0 to 1, and 0 for logits, which leave that range."""
-    return measures.THRESHOLD if output.min() >= -1e-3 and output.max() <= 1 + 1e-3 else 0.0
+    return 0.0 if _leaves_0_to_1(output) else measures.THRESHOLD
 
 
 def _positions(output: np.ndarray) -> tuple[int, ...]:

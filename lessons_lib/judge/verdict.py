@@ -76,13 +76,16 @@ class Finding:
 
     @property
     def decision(self) -> str:
-        """PASSES when every drop above the limit is ruled out, FAILS when the one seen is above."""
+        """PASSES when every drop above the limit is ruled out, FAILS when the one seen is above.
+
+        Beside a float32 that guesses nothing passes.
+        """
         if self.fault or self.void:
             return FAILS if self.fault else UNDECIDED
         if not self.task.labelled:
             return _decision_by_likeness(self)
         if self.task.count >= FEWEST and self.drop.high <= self.limit:
-            return PASSES
+            return UNDECIDED if self.warning else PASSES
         return FAILS if self.drop.value > self.limit else UNDECIDED
 
     @property
@@ -121,6 +124,10 @@ class Finding:
             return f"broken: {self.fault}" if self.fault else f"no statement: {self.void}"
         if not self.task.labelled:
             return _words_of_likeness(self)
+        return self._of_drop + (f". But {self.warning}" if self.warning else "")
+
+    @property
+    def _of_drop(self) -> str:
         amount, drop = self._amount, self.drop
         if self.kind == "real drop":
             return (
@@ -196,8 +203,12 @@ def judge(
     is not from 0 to 1. Defined in lesson 08.
     """
     max_drop = MAX_DROP if max_drop is None else max_drop
-    if not 0 < max_drop < 1:
-        raise InputError(f"max_drop={max_drop}; expected a share above 0 and below 1 (lesson 08)")
+    if not tasks:
+        raise InputError("no tasks: take those that tasks.recognise returns (lesson 08)")
+    if not isinstance(max_drop, float | int) or not 0 < max_drop < 1:
+        raise InputError(
+            f"max_drop={max_drop!r}; expected a share above 0 and below 1, 0.01 for 1 % (lesson 08)"
+        )
     by_float = named(float_outputs, "output")
     outputs = {
         path: _alike(path, by_float, named(given, "output")) for path, given in paths.items()

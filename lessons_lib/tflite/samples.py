@@ -229,9 +229,11 @@ def _placed(
     TensorFlow Lite sorts inputs by name: taken in that order, two of one shape would be swapped
     without a word.
     """
-    if signature.order or len(names) == 1:
+    if len(names) == 1:
         return names
     fitting = [{name for name in names if _takes(signature, name, part, one)} for part in parts]
+    if signature.order and all(name in fits for name, fits in zip(names, fitting, strict=True)):
+        return names
     ways = list(itertools.islice(_ways(fitting), 2))
     if len(ways) == 2:
         raise InputError(
