@@ -82,10 +82,10 @@ def quantize_model(
         calibration=calibration, test=test, task=kind, target=column, scale=scale, seed=seed,
     )  # fmt: skip
     said += guards.of_samples(data.calibration, data.test)
-    place = Workplace.of(folder, given, data, jobs, scheduler)
+    place = Workplace.of(folder, given, data, wanted, jobs, scheduler)
 
     on_progress("converting the float model")
-    tried = trials.made(trials.by_converter(given, wanted), place)
+    tried = trials.made(trials.by_converter(given, place), place)
     if tune:
         tried += repairs.of_the_source(tried, given, place)
     base = trials.base(tried)
@@ -96,12 +96,12 @@ def quantize_model(
     said += guards.require(guards.of_float(judged_by, base.answers))
 
     on_progress("quantizing with LiteRT's quantizer")
-    tried += trials.made(trials.by_litert(base, place, wanted), place)
+    tried += trials.made(trials.by_litert(base, place), place)
     if tune:
         on_progress("mending what failed")
         tried += repairs.of_the_files(tried, base, judged_by, place, max_drop, budget)
     on_progress("timing the files")
-    tried = trials.timed(tried, place)
+    tried = repairs.explained(trials.timed(tried, place), base)
     base = trials.base(tried)
 
     judgements = trials.judge(tried, base, judged_by, max_drop)

@@ -138,9 +138,9 @@ def _opened(path: Path, kept: Path, code: Path | None) -> tuple[Path, dict[str, 
     """The SavedModel of a file, and its signatures; from ``kept`` where they are there already."""
     record = kept / "signatures"
     source = path if path.is_dir() else kept / "saved_model"
-    with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError):
-        sources.require_saved_model(source)
-        return source, pickle.loads(record.read_bytes())
+    if (source / "saved_model.pb").is_file():
+        with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError):
+            return source, pickle.loads(record.read_bytes())
     signatures = sandbox.call(f"{__name__}:_open", path, source, code)
     files.write_atomic(record, pickle.dumps(signatures))
     return source, signatures

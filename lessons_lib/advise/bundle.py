@@ -101,7 +101,8 @@ def _filled(template: str, **constants: Any) -> str:
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            places[target.id] = node
+            if isinstance(target, ast.Name):
+                places[target.id] = node
     for name, value in sorted(constants.items(), key=lambda item: -places[item[0]].lineno):
         node, shown = places[name], pprint.pformat(value, width=96, sort_dicts=False)
         lines[node.lineno - 1 : node.end_lineno] = f"{name} = {shown}".splitlines()

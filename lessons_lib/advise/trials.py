@@ -7,7 +7,7 @@ folder and not looked for again.
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class Workplace:
 
     ``folder`` gets ``files/`` and ``work/``. ``calibration`` and ``test``: rows by input name,
     mapped from files, None where there are none. ``kept``: a name that stands for the model and the
-    samples, under which what was found is kept.
+    samples, under which what was found is kept. ``wanted``: the names of the paths to try.
     """
 
     folder: Path
@@ -91,34 +91,35 @@ class Workplace:
     calibration: Rows | None
     test: Rows | None
     kept: str
+    wanted: Collection[str] = tuple(paths.ALL)
     workers: int = 1
     scheduler: str | None = None
 
     @classmethod
-    def of(cls, folder: Path, given: Brought, data: Data, workers=1, scheduler=None) -> "Workplace":
+    def of(
+        cls, folder: Path, given: Brought, data: Data, wanted=None, workers=1, scheduler=None
+    ) -> "Workplace":
         """The place for a model and its samples."""
         key = given.signature.key
         kept = files.sha256(f"{given.sha256} {key} {data.sha256}".encode())[:16]
         chosen = key if len(given.keys) > 1 else None
         rows = data.calibration, data.test
-        return cls(folder, chosen, *rows, kept, workers, scheduler)
+        wanted = tuple(paths.ALL if wanted is None else wanted)
+        return cls(folder, chosen, *rows, kept, wanted, workers, scheduler)
 
     @property
     def jobs(self) -> Path:
         return self.folder / "work" / "jobs"
 
 
-def by_converter(given: Brought, wanted: Sequence[str] | None = None) -> list[Trial]:
-    """float32, and the other paths of TFLiteConverter; of a ``.tflite`` only float32, itself.
-
-    ``wanted`` names the paths that are wanted, None all.
-    """
+def by_converter(given: Brought, place: Workplace) -> list[Trial]:
+    """float32, and the other paths of TFLiteConverter; of a ``.tflite`` only float32, itself."""
     names = ["float32"] if given.is_tflite else list(paths.PATHS)
-    names = [name for name in names if wanted is None or name in ("float32", *wanted)]
+    names = [name for name in names if name in ("float32", *place.wanted)]
     return [Trial(name, given.source, Step(name)) for name in names]
 
 
-def by_litert(base: Tried, place: Workplace, wanted: Sequence[str] | None = None) -> list[Trial]:
+def by_litert(base: Tried, place: Workplace) -> list[Trial]:
     """The paths of LiteRT's quantizer, each with a row of its own, both calibrations where it has.
 
     ``base`` is float32, which they start from. Not ``uint8``, which is int8 with other ends.
@@ -126,7 +127,7 @@ def by_litert(base: Tried, place: Workplace, wanted: Sequence[str] | None = None
     found = []
     for path in paths.ALL.values():
         without = path.needs_calibration and place.calibration is None
-        if path.name in ("float32", "uint8") or without or (wanted and path.name not in wanted):
+        if path.name in ("float32", "uint8") or without or path.name not in place.wanted:
             continue
         source = Path(base.outcome)
         found.append(Trial(f"{path.name}_litert", source, Step(path.name)))
