@@ -105,8 +105,8 @@ def test_each_output_is_its_own_task():
     found = tasks.recognise(outputs, given)
     assert [task.name for task in found] == ["classification", "regression", "no targets"]
     assert [task.output for task in found] == ["label", "box", "note"]
-    in_order = tasks.recognise(outputs, [CLASSES, None, VECTORS])
-    assert [task.name for task in in_order] == ["classification", "no targets", "regression"]
+    by_shape = tasks.recognise(outputs, [VECTORS, None, CLASSES])
+    assert [task.name for task in by_shape] == ["classification", "no targets", "regression"]
     by_fit = tasks.recognise(outputs, CLASSES, task={"note": "no targets"})
     assert [task.name for task in by_fit] == ["classification", "no targets", "no targets"]
     with pytest.raises(InputError, match="give them by name"):
@@ -117,7 +117,7 @@ def test_each_output_is_its_own_task():
     ("output", "targets", "options", "message"),
     [
         (PIXELS[:, 0], CLASSES, {}, r"class numbers \(60, 4\), 0 to 2 \(tagging\)"),
-        (PROBABILITIES, CLASSES + 2, {}, r"class [56] .*classes are 0 to 4.*ignore="),
+        (PROBABILITIES, CLASSES + 2, {}, r"class [56] .*classes are 0 to 4: leave out the samples"),
         (PROBABILITIES, CLASSES[:50], {}, r"60 samples and its targets have the shape \(50,\)"),
         (PROBABILITIES, CLASSES.astype(str), {}, "give the class names numbers"),
         (PROBABILITIES, RANDOM.random(60), {}, r"class numbers \(60,\), 0 to 4"),
@@ -377,17 +377,17 @@ def fitting(output):
     yield RANDOM.normal(size=output.shape)
 
 
-SIGMOID = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
-YES = (SIGMOID[:, 0] > 0.6).astype(int)
+RAMP = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+YES = (RAMP[:, 0] > 0.6).astype(int)
 
 
 @pytest.mark.parametrize("targets", [2 * YES - 1, YES + 1, 255 * YES])
 def test_yes_and_no_in_another_writing_is_no_quantity(targets):
     with pytest.raises(InputError, match=r"for yes or no give zeros and ones, \(targets == "):
-        tasks.recognise(SIGMOID, targets)
-    (named,) = tasks.recognise(SIGMOID, targets, task="regression")
+        tasks.recognise(RAMP, targets)
+    (named,) = tasks.recognise(RAMP, targets, task="regression")
     assert named.name == "regression"
-    (binary,) = tasks.recognise(SIGMOID, (targets == targets.max()).astype(int))
+    (binary,) = tasks.recognise(RAMP, (targets == targets.max()).astype(int))
     assert binary.name == "binary"
 
 
@@ -407,9 +407,48 @@ def test_classes_that_count_from_1_are_told_so():
             tasks.recognise(output, targets, ignore=ignore)
 
 
+def test_masks_of_0_and_255_for_two_classes_are_not_to_be_ignored():
+    output = softmax(np.random.default_rng(0).normal(size=(4, 8, 8, 2)))
+    mask = 255 * np.random.default_rng(1).integers(0, 2, (4, 8, 8))
+    with pytest.raises(InputError, match=r"zeros and ones, \(targets == 255\)"):
+        tasks.recognise(output, mask)
+
+
+def test_a_sample_without_a_class_is_left_out_by_its_owner():
+    marked = CLASSES.copy()
+    marked[3] = -1
+    with pytest.raises(InputError, match=r"class -1 \(sample 3\).*leave out the samples"):
+        tasks.recognise(PROBABILITIES, marked, ignore=-1)
+
+
+@pytest.mark.parametrize("order", [range(12), [3, *range(3), *range(4, 12)]])
+def test_a_list_of_targets_is_refused_where_outputs_could_be_swapped(order):
+    """TensorFlow Lite sorts names: the third output is output_10."""
+    outputs = {f"output_{n}": RANDOM.normal(size=(60, 1)) for n in order}
+    with pytest.raises(InputError, match=r"sorts by name.*Give them by name, \{'output_"):
+        tasks.recognise(outputs, list(outputs.values()))
+
+
+def test_a_list_of_targets_goes_where_alone_it_fits_whatever_the_order():
+    outputs = {"height": NUMBERS, "kind": PROBABILITIES, "mask": PIXELS}
+    found = tasks.recognise(outputs, [MASKS, CLASSES, NUMBERS])
+    assert [task.name for task in found] == ["regression", "classification", "segmentation"]
+    # Classes fit 5 columns and 8: which of two lists is whose is seen from the class 7 alone.
+    outputs = {"a": PROBABILITIES, "b": softmax(VECTORS)}
+    wide = np.arange(60) % 8
+    assert np.array_equal(tasks.recognise(outputs, [wide, CLASSES])[1].targets, wide)
+    with pytest.raises(InputError, match="Give them by name"):
+        tasks.recognise(outputs, [CLASSES, CLASSES])
+    with pytest.raises(InputError, match="Give them by name"):
+        tasks.recognise(outputs, [wide, MASKS])
+
+
 def test_nothing_left_and_no_threshold_are_refused():
     output = softmax(np.random.default_rng(0).normal(size=(4, 8, 8, 3)))
     with pytest.raises(InputError, match="all 255, which ignore= leaves out"):
         tasks.recognise(output, np.full((4, 8, 8), 255), ignore=255)
-    with pytest.raises(InputError, match="threshold=nan"):
-        tasks.recognise(SIGMOID, YES, threshold=np.nan)
+    for threshold in (np.nan, 7, -2, "0.5"):
+        with pytest.raises(InputError, match=f"threshold={threshold!r}; .* from 0 to 1"):
+            tasks.recognise(RAMP, YES, threshold=threshold)
+        with pytest.raises(InputError, match=f"threshold={threshold!r}"):
+            tasks.recognise(PIXELS[..., :1], MASKS > 0, threshold=threshold)

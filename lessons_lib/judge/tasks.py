@@ -11,6 +11,7 @@ for those pass your own ``metric``.
 """
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,9 +47,10 @@ def recognise(
     """Return the task of each output, seen from shapes and numbers, or as ``task`` names it.
 
     ``outputs``: float32's, real numbers by output name (a bare array: one output), (N, ...).
-    ``targets``: an array (N, ...), arrays by output name, or a list in the order of the outputs;
-    an output without any is judged by its likeness. ``inputs``, by name: an output of an input's
-    shape that rebuilds it is an autoencoder's. ``task``: one of KINDS, or one by output name.
+    ``targets``: an array (N, ...), or arrays by output name; a list only where each array fits one
+    output alone. An output without any is judged by its likeness. ``inputs``, by name: an output of
+    an input's shape that rebuilds it is an autoencoder's. ``task``: one of KINDS, or one by output
+    name.
     ``threshold``: of yes or no, by default 0.5, and 0 where the outputs leave 0..1 (logits).
     ``ignore``: the target of positions that do not count. ``metric``: your own measure, for all
     outputs together; see Own.
@@ -61,8 +63,6 @@ def recognise(
         return (_own(outputs, _rows_of(targets, count), metric, lower_is_better),)
     for name, output in outputs.items():
         require_finite(output, f"float32's output {name!r}")
-    if threshold is not None and not np.isfinite(threshold):
-        raise InputError(f"threshold={threshold}; expected a number, such as 0.5 (lesson 08)")
     options = {"threshold": threshold, "ignore": ignore}
     options["inputs"] = {} if inputs is None else named(inputs, "input")
     kinds = _kinds(task, outputs)
@@ -180,8 +180,7 @@ def _yes_or_no(kind, name, output, targets, threshold, common) -> Task:
         raise _misfit(name, output, targets, kind)
     if kind == "binary" and squeezed(output).ndim != 1:
         raise _misfit(name, output, targets, kind)
-    if threshold is None:
-        threshold = _natural_threshold(output)
+    threshold = _threshold(name, output, threshold)
     if kind == "binary":
         truth = squeezed(targets).astype(bool)
         return measures.Binary(targets=truth, threshold=threshold, **common)
@@ -208,7 +207,7 @@ def _classes(kind, name, output, targets, threshold, ignore, common) -> Task:
     one_sigmoid = kind == "segmentation" and _is_one_sigmoid(output, targets)
     if one_sigmoid:
         positions, classes = squeezed(output).shape, 2
-        threshold = _natural_threshold(output) if threshold is None else threshold
+        threshold = _threshold(name, output, threshold)
     ranks = {"classification": (1,), "tagging": (2,)}.get(kind, range(2, 99))
     numbers = None if targets is None else _without_last(targets, positions)
     if numbers is None or len(positions) not in ranks or classes < 2:
@@ -252,13 +251,19 @@ def _class_numbers(name, output, targets, classes: int, ignore: int | None) -> n
             f"targets of output {name!r} are all {ignore}, which ignore= leaves out: nothing is "
             "left to measure"
         )
-    strange = (numbers != ignore) & ((numbers < 0) | (bounded & (numbers >= classes)))
+    # A sample that does not count has no place among the shares of classification.
+    marked = (numbers == ignore) & (numbers.ndim > 1)
+    strange = ~marked & ((numbers < 0) | (bounded & (numbers >= classes)))
     if strange.any():
-        place = np.argwhere(strange)[0][0]
+        place, written = np.argwhere(strange)[0][0], np.unique(numbers)
+        cure = "what marks positions that do not count is ignore=, such as ignore=255"
+        if numbers.ndim == 1:
+            cure = "leave out the samples that do not count, from the outputs and the targets"
+        if classes == len(written) == 2:
+            cure = f"give zeros and ones, (targets == {written[1]}).astype(int)"
         raise InputError(
             f"targets of output {name!r} hold class {numbers[strange][0]} (sample {place}), and "
-            f"its classes are 0 to {classes - 1}; what marks positions that do not count is "
-            "ignore=, as in recognise(outputs, targets, ignore=255)"
+            f"its classes are 0 to {classes - 1}: {cure}"
         )
     return numbers
 
@@ -315,7 +320,7 @@ def _targets_by_output(outputs: Arrays, targets, kinds, options) -> dict[str, Ar
         return {next(iter(outputs)): targets}
     count = _count_samples(outputs)
     if isinstance(targets, list | tuple) and len(targets) == len(outputs) != count:
-        return {n: y for n, y in zip(outputs, targets, strict=True) if y is not None}
+        return _placed(outputs, targets, kinds, options)
     fits = [name for name in outputs if _fits(name, outputs[name], targets, kinds, options)]
     if len(fits) != 1:
         raise InputError(
@@ -323,6 +328,29 @@ def _targets_by_output(outputs: Arrays, targets, kinds, options) -> dict[str, Ar
             f"outputs {_listed(outputs)}: give them by name, {{{next(iter(outputs))!r}: targets}}"
         )
     return {fits[0]: targets}
+
+
+def _placed(outputs: Arrays, targets, kinds, options) -> dict[str, ArrayLike]:
+    """A list of targets by output name, where it can be one way only.
+
+    TensorFlow Lite sorts outputs by name (output_10 before output_2), so the place in a list says
+    nothing of the output. What fits one output alone is placed there, and so on with the rest.
+    """
+    rest = [given for given in targets if given is not None]
+    fits = [{n for n in outputs if _fits(n, outputs[n], y, kinds, options)} for y in rest]
+    found: dict[str, ArrayLike] = {}
+    while rest:
+        place = next((p for p, names in enumerate(fits) if len(names - found.keys()) == 1), None)
+        if place is None:
+            form = ", ".join(f"{name!r}: ..." for name in outputs)
+            raise InputError(
+                f"a list of {len(targets)} targets, and the outputs {_listed(outputs)}, which "
+                "TensorFlow Lite sorts by name: which belongs to which cannot be seen from shapes "
+                f"and numbers. Give them by name, {{{form}}} (lesson 08)"
+            )
+        (name,) = fits.pop(place) - found.keys()
+        found[name] = rest.pop(place)
+    return found
 
 
 def _fits(name, output, targets, kinds, options) -> bool:
@@ -415,9 +443,20 @@ def _rebuilt(output: np.ndarray, inputs: Arrays) -> np.ndarray | None:
     return None
 
 
-def _natural_threshold(output: np.ndarray) -> float:
-    """0.5 for numbers from 0 to 1, and 0 for logits, which leave that range."""
-    return 0.0 if _leaves_0_to_1(output) else measures.THRESHOLD
+def _threshold(name: str, output: np.ndarray, given: float | None) -> float:
+    """What was asked for, or 0.5 for numbers from 0 to 1, and 0 for logits, which leave that range.
+
+    Raises InputError for one that no output reaches: every answer would be no.
+    """
+    if given is None:
+        return 0.0 if _leaves_0_to_1(output) else measures.THRESHOLD
+    low, high = min(0.0, float(output.min())), max(1.0, float(output.max()))
+    if not isinstance(given, Real) or not low <= given <= high:  # NaN lies nowhere
+        raise InputError(
+            f"threshold={given!r}; output {name!r} goes from {output.min():.3g} to "
+            f"{output.max():.3g}: expected a number from {low:.3g} to {high:.3g} (lesson 08)"
+        )
+    return float(given)
 
 
 def _positions(output: np.ndarray) -> tuple[int, ...]:
