@@ -151,6 +151,28 @@ def prices():
     return model
 
 
+def uneven():
+    """Normalization inside the model, of features that reach from 1 to 10,000."""
+    keras = fresh_keras()
+    sizes = np.float32([1, 1, 3, 10, 30, 100, 1000, 10_000])
+    return keras.Sequential(
+        [
+            keras.Input((8,), name="features"),
+            keras.layers.Normalization(mean=sizes, variance=(sizes / 4) ** 2),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def spread():
+    """Twelve layers side by side, each with its own output, which are spoiled alike."""
+    keras = fresh_keras()
+    x = keras.Input((16,), name="x")
+    return keras.Model(x, [keras.layers.Dense(16, name=f"part_{n}")(x) for n in range(12)])
+
+
 def small():
     """A network so small that the path dynamic_range leaves all of its weights as they are."""
     keras = fresh_keras()
