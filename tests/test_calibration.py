@@ -414,3 +414,20 @@ def test_samples_are_drawn_from_the_split_without_repeats_and_by_seed():
     assert not np.array_equal(first, other)
     assert first[0].shape == (1, 28, 28, 1)
     assert first[0].dtype == np.float32
+
+
+def test_samples_without_an_end_are_refused_before_they_fill_the_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(calibration, "_MOST_BYTES", 10 * GOOD.nbytes)
+    with (
+        pytest.raises(CalibrationError, match=r"yields more than .* GiB: .*dataset\.take\(10\)"),
+        calibration.in_file(itertools.repeat(np.repeat(GOOD, 4, axis=0))),
+    ):
+        pass
+
+
+def test_what_is_no_array_is_a_bad_dataset():
+    with (
+        pytest.raises(CalibrationError, match="sample 0 is a function, no array"),
+        calibration.in_file([print, lambda: 3][1:]),
+    ):
+        pass

@@ -331,3 +331,43 @@ def test_a_stream_of_large_images_costs_no_memory(how, tmp_path):
         source = files.write_atomic(tmp_path / "m.tflite", any_models.converted("large_images"))
     few, many = (peaks(how, source, tmp_path / "out", count) for count in (5, 150))
     assert (many - few).max() < 100, (few, many)
+
+
+def test_paths_that_calibrate_nothing_are_tried_on_the_samples_too(tmp_path):
+    """Tokens: drawn at random they are 0 and 1, and say nothing of the others."""
+    folder = any_models.save(any_models.tokens(), tmp_path / "m")
+    ids = np.random.default_rng(0).integers(0, 500, (40, 12)).astype(np.int32)
+    for names, given in (("float16", ids), (["float16"], None)):
+        (one,) = every_path.convert(folder, given, tmp_path / "out", names=names).values()
+        assert one.ok
+        expected = by_tensorflow.converted(folder, "float16", given)[1]
+        assert one.snr_db == pytest.approx(expected)
+
+
+def test_a_child_that_ran_out_of_time_after_some_paths_begins_anew(tmp_path, monkeypatch):
+    folder = any_models.save(any_models.binary(), tmp_path / "m")
+    calls, call = [], every_path.sandbox.call
+
+    def slow(function, job, steps, folders):
+        """Time for one path in the first call, for all others in the second."""
+        calls.append(list(steps))
+        if len(calls) > 1:
+            return call(function, job, steps, folders)
+        call(function, job, {"float32": steps["float32"]}, folders)
+        raise every_path.ChildSlow(f"{function} took more than 300 s and was ended")
+
+    monkeypatch.setattr(every_path.sandbox, "call", slow)
+    found = every_path.convert(folder, None, tmp_path / "out", names=["float32", "float16"])
+    assert calls == [["float32", "float16"], ["float16"]]
+    assert all(one.ok for one in found.values())
+
+
+def test_a_path_that_alone_is_too_slow_is_told_so(tmp_path, monkeypatch):
+    folder = any_models.save(any_models.binary(), tmp_path / "m")
+
+    def slow(function, *arguments):
+        raise every_path.ChildSlow(f"{function} took more than 300 s and was ended")
+
+    monkeypatch.setattr(every_path.sandbox, "call", slow)
+    (one,) = every_path.convert(folder, None, tmp_path / "out", names="float32").values()
+    assert str(one.reason).startswith("the converter, on the path float32, took more than 300 s")

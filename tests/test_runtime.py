@@ -1,3 +1,4 @@
+import concurrent.futures
 import sys
 
 import numpy as np
@@ -431,6 +432,16 @@ def test_where_sizes_are_open_each_one_is_tried_in_a_child_before_it_is_run_here
         ("xnnpack [(9, 8, 3)]", True),
         ("xnnpack [(11, 8, 3)]", False),
     ]
+
+
+def test_several_threads_share_one_model():
+    model = runtime.Model(converted()["int8"])
+    images = digits().test.images[:64]
+    expected = model.predict(images, batch_size=8)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: model.predict(images[n : n + 8]), [0, 8, 16, 24] * 50))
+    for n, one in zip([0, 8, 16, 24] * 50, found, strict=True):
+        assert np.array_equal(one, expected[n : n + 8])
 
 
 def test_a_size_on_which_the_runtime_dies_does_not_end_the_caller():

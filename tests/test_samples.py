@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lessons_lib import samples
-from lessons_lib.errors import InputError
+from lessons_lib.errors import InputError, StorageError
 from lessons_lib.system.quiet import tensorflow
 from lessons_lib.tflite.signature import Signature, TensorSpec
 
@@ -422,3 +422,18 @@ def test_drawn_samples_fit_and_are_the_same_again():
             assert np.array_equal(array, again[name])
             assert not array[0].any()
     assert (samples.drawn(TEXT, 50)["ids"] < 2).all()
+
+
+def test_a_spool_without_room_is_an_error_of_ours():
+    with pytest.raises(StorageError, match="no room for temporary files"):
+        samples.spool([X] * 3, "/dev/full")
+
+
+def test_what_cannot_be_spooled_is_named(tmp_path):
+    with pytest.raises(InputError, match="sample 1 is a function, no array"):
+        samples.spool([X, lambda: X], tmp_path / "samples")
+
+
+def test_the_size_of_an_item_is_that_of_its_arrays():
+    assert samples.size({"a": X, "b": (X, [IDS])}) == 2 * X.nbytes + IDS.nbytes
+    assert samples.size("text") == 0

@@ -410,3 +410,18 @@ def test_where_one_cannot_write_nothing_is_left(tmp_path):
     with pytest.raises(StorageError, match="cannot write"):
         sources.save(any_models.binary(), tmp_path / "file" / "m")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_class_is_no_model():
+    with pytest.raises(ModelFileError, match="no model that can be converted"):
+        by_tensorflow.convert(tensorflow().keras.Model, "float32")
+
+
+def test_a_folder_is_met_by_any_name_and_by_its_file(tmp_path):
+    folder = sources.save(any_models.binary(), tmp_path / "m.keras")
+    for given in (folder, folder / "saved_model.pb"):
+        with sources.opened(given) as found:
+            assert found == folder
+    file = any_models.keras_file(any_models.binary(), tmp_path / "n.h5").rename(tmp_path / "N.H5")
+    with sources.opened(file.rename(tmp_path / "N.h5")) as found:
+        assert (found / "saved_model.pb").is_file()

@@ -475,7 +475,8 @@ def _in_child(content, path, dataset, settings: dict) -> tuple[bytes, dict[str, 
             raise ConversionError(
                 f"LiteRT's quantizer died on the file: {error} (lesson 13)"
             ) from error
-    sandbox.trust(content, "quantizer")
+    if answer[0] != content:  # else no quantizer ran
+        sandbox.trust(content, "quantizer")
     sandbox.trust(answer[0], "xnnpack")
     return answer
 

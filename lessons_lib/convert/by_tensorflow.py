@@ -183,7 +183,8 @@ def died(operators: set[str], path: str, error: ChildDied) -> ConversionError:
     if operators & {"While", "StatelessWhile", "TensorListReserve"}:
         cure = (
             "Its loop, of an LSTM or GRU layer, does that on the integer paths: build the layer "
-            "with unroll=True and copy the weights, or take the path dynamic_range"
+            "with unroll=True and copy the weights, or, where its weights have more than 1,024 "
+            "elements, take the path dynamic_range"
         )
     elif paths.get(path).needs_calibration:
         cure = "Take a path without calibration, such as dynamic_range"

@@ -29,6 +29,8 @@ Ranges = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 _SMALLEST_SPAN = 0.1
 _ROUNDING = 1e-5  # of the range: 1.0000001 is a float's rounding, not another scaling
 MOST_SAMPLES = 10_000
+_MOST_BYTES = 4 * 2**30
+_ENOUGH = ": a few hundred are enough, x[:500] or dataset.take(10). Or does it ever end?"
 KEPT = 32  # samples, for a look at the result,
 _KEPT_BYTES = 2**24  # but two at least, and no more than these
 _LESSON = "Lesson 06 explains what a representative dataset is."
@@ -113,7 +115,7 @@ class Guarded:
     def _keep(self, found: Rows) -> None:
         self.count += samples.count(found)
         if self.count > MOST_SAMPLES:
-            raise _bad(f"it yields more than {MOST_SAMPLES:,} samples; does it ever end?")
+            raise _bad(f"it yields more than {MOST_SAMPLES:,} samples{_ENOUGH}")
         one = sum(array[:1].nbytes for array in found.values())
         most = max(2, min(KEPT, _KEPT_BYTES // max(1, one)))
         kept = self.kept or {name: array[:0] for name, array in found.items()}
@@ -254,7 +256,10 @@ def in_file(source: RepresentativeDataset | None, most: int | None = None) -> It
         return
     with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
         file = Path(folder, "samples")
-        samples.spool(limited(source), file, most)
+        try:
+            samples.spool(limited(source), file, most)
+        except InputError as error:
+            raise _bad(str(error)) from error
         yield file
 
 
@@ -268,7 +273,7 @@ def limited(source: RepresentativeDataset) -> Iterator[Any]:
 
     Raises CalibrationError for what is no dataset, and for the dataset's own errors.
     """
-    stream = itertools.islice(samples.items(source), MOST_SAMPLES + 1)
+    stream, held = itertools.islice(samples.items(source), MOST_SAMPLES + 1), 0
     for number in itertools.count():
         try:
             item = next(stream, stream)
@@ -279,4 +284,7 @@ def limited(source: RepresentativeDataset) -> Iterator[Any]:
             raise _bad(f"its own code failed at sample {number} with {what}") from error
         if item is stream:
             return
+        held += samples.size(item)
+        if held > _MOST_BYTES:
+            raise _bad(f"it yields more than {_MOST_BYTES / 2**30:g} GiB{_ENOUGH}")
         yield item

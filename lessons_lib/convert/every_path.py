@@ -1,5 +1,6 @@
 """One model down many paths, each by itself: a path that fails takes no other with it."""
 
+import errno
 import json
 import os
 import tempfile
@@ -23,6 +24,7 @@ from lessons_lib.errors import (
 )
 from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
+from lessons_lib.system.sandbox import ChildSlow
 
 _OPERATORS = "operators"  # a file in which a child leaves what it converts, should it die
 
@@ -71,6 +73,7 @@ def convert(
     ``directory`` cannot be written; all else is the reason of an Outcome. Defined in lesson 08.
     """
     lane = "litert" if _is_tflite(source) else "tensorflow"
+    names = (names,) if isinstance(names, str) else names
     wanted = _steps(names_for(source) if names is None else names, lane)
     directory = Path(directory).absolute()
     with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
@@ -80,7 +83,11 @@ def convert(
         needed = any(paths.get(step.path).needs_calibration for step in missing.values())
         with (
             _picklable(source) as given,
-            _spooled(representative_dataset if needed else None) as (spool, reason),
+            # Paths without calibration are tried on the first samples.
+            _spooled(representative_dataset, None if needed else calibration.KEPT) as (
+                spool,
+                reason,
+            ),
         ):
             job = (lane, given, spool, reason, value_range, signature)
             results |= _all_results(job, missing, (records, directory, Path(folder)))
@@ -121,11 +128,11 @@ def _picklable(source: Any):
 
 
 @contextmanager
-def _spooled(dataset) -> Iterator[tuple[Path | None, CalibrationError | None]]:
+def _spooled(dataset, most: int | None) -> Iterator[tuple[Path | None, CalibrationError | None]]:
     """The samples in a file, or the reason why they cannot be had, for the paths that need them."""
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(calibration.in_file(dataset)), None
+            found = stack.enter_context(calibration.in_file(dataset, most)), None
         except CalibrationError as error:
             found = None, error
         yield found
@@ -143,6 +150,8 @@ def _all_results(job: tuple, wanted: dict[str, Step], folders: tuple) -> dict[st
             death = error
         found = {name: _kept(records, directory, name, step) for name, step in missing.items()}
         results |= {name: one for name, one in found.items() if one is not None}
+        if isinstance(death, ChildSlow) and any(found.values()):
+            continue  # it was not slow on one path: the others have their own time
         if death is not None and (left := [name for name in missing if name not in results]):
             step = wanted[left[0]]
             result = Outcome(step.path, reason=_death(job[0], temporary, step.path, death))
@@ -175,7 +184,8 @@ def _death(lane: str, temporary: Path, path: str, error: ChildDied) -> LessonErr
     if lane == "tensorflow" and error.signal and operators.exists():
         return by_tensorflow.died(set(operators.read_text().split()), path, error)
     who = "the converter" if lane == "tensorflow" else "LiteRT's quantizer"
-    return ConversionError(f"{who} ended its process on the path {path}: {error} (lesson 07)")
+    how = str(error).partition(" ")[2]
+    return ConversionError(f"{who}, on the path {path}, {how} (lesson 07)")
 
 
 def _reason(path: str, error: Exception) -> LessonError:
@@ -209,6 +219,10 @@ def _run_paths(job: tuple, steps: dict[str, Step], folders: tuple) -> None:
                 result = Outcome(path, file, None, snr_db, remarks)
             except StorageError:
                 raise
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise sandbox.no_room(error) from error
+                result = Outcome(path, reason=_reason(path, error))
             except Exception as error:  # also what a library did not mean to raise
                 result = Outcome(path, reason=_reason(path, error))
             _keep(records, directory, name, step, result)

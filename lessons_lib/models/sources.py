@@ -130,11 +130,12 @@ def opened(source: Any) -> Iterator[Path]:
     ``source`` is the folder of a SavedModel, a ``.keras``, ``.h5`` or ``.hdf5`` file, or a Keras
     model. Raises ModelFileError for what is none of them, with what to do about it.
     """
-    if isinstance(source, str | os.PathLike) and Path(source).suffix not in KERAS_FILES:
+    named = isinstance(source, str | os.PathLike)
+    if named and (Path(source).is_dir() or Path(source).suffix.lower() not in KERAS_FILES):
         yield require_saved_model(source)
         return
-    model = load(source) if isinstance(source, str | os.PathLike) else source
-    if not hasattr(model, "export"):
+    model = load(source) if named else source
+    if not hasattr(model, "export") or isinstance(model, type):
         raise ModelFileError(
             f"a {type(model).__name__} is no model that can be converted: give a Keras model, a "
             "SavedModel's folder (`tf.saved_model.save(module, folder, signatures=...)` makes one "
@@ -166,8 +167,8 @@ def _require_container(file: Path) -> None:
     """A file that is cut off is told to be missing by Keras."""
     with file.open("rb") as opened_file:
         hdf5 = opened_file.read(8) == b"\x89HDF\r\n\x1a\n"
-    kind = "a zip archive" if file.suffix == ".keras" else "an HDF5 file"
-    if not (zipfile.is_zipfile(file) if file.suffix == ".keras" else hdf5):
+    kind = "a zip archive" if file.suffix.lower() == ".keras" else "an HDF5 file"
+    if not (zipfile.is_zipfile(file) if file.suffix.lower() == ".keras" else hdf5):
         raise ModelFileError(
             f"{display_path(file)} is not {kind}, as a {file.suffix} file is: it is cut off or "
             "another kind of file. Copy or save it anew (lesson 01)"
@@ -187,11 +188,13 @@ def _why(error: Exception) -> str:
             "it has weights and no model. Build the model, model.load_weights(file), and give "
             "the model (lesson 01)"
         )
-    if found := re.search(r"(?:Could not locate class|Unknown layer:?) '(\w+)'", text):
-        name = found[1]
+    if found := re.search(r"(?:Could not locate class|Unknown layer:?) '([\w>]+)'", text):
+        name = found[1].rpartition(">")[2]
+        registered = re.search(rf"'registered_name': '(\w+>{name})'", text)
+        key = registered[1] if registered else found[1]
         return (
             f"it has a layer of your own, {name!r}: load it with keras.models.load_model(file, "
-            f"custom_objects={{{name!r}: {name}}}) and give the model (lesson 01)"
+            f"custom_objects={{{key!r}: {name}}}) and give the model (lesson 01)"
         )
     return f"{first_line(error)[:300]} (lesson 01)"
 
@@ -201,6 +204,8 @@ def require_saved_model(directory: str | os.PathLike) -> Path:
     directory = Path(directory)
     if (directory / "saved_model.pb").is_file():
         return directory
+    if directory.name == "saved_model.pb" and directory.is_file():
+        return directory.parent
     frozen = [directory] if directory.suffix == ".pb" else sorted(directory.glob("*.pb"))
     frozen = [file for file in frozen if file.is_file() and file.name not in _BESIDE]
     if frozen:

@@ -6,6 +6,7 @@ quantize. What is given up here: delegates other than XNNPACK, and inputs of str
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,6 +63,7 @@ class Model:
         self._real = real(self.signature)
         self._source = source
         self._opened = content, num_threads, kernels, keep_tensors
+        self._one_at_a_time = threading.RLock()  # the interpreter has one set of tensors
         self._start()
 
     def _start(self) -> None:
@@ -200,9 +202,9 @@ class Model:
         if (use := _use(kernels, self.signature, part)) != kernels:
             shapes = {name: array.shape for name, array in part.items()}
             sandbox.once(content, self._source, use, f"{__name__}:_probe", kernels, shapes)
-        if self.signature.state:
-            self._start()
-        with _refusal():
+        with self._one_at_a_time, _refusal():
+            if self.signature.state:
+                self._start()
             self._set(part)
             self._interpreter.invoke()
             return {

@@ -58,7 +58,7 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
         _write(request, (sys.path, function, pickle.dumps(args)))
         done = _run([str(os.getpid()), str(request), str(answer)], function, folder, timeout)
         if done.returncode == _NO_ROOM:
-            raise _no_room(done.stderr.strip())
+            raise no_room(done.stderr.strip())
         if not answer.exists():
             raise _death(function, done)
         ok, result = pickle.loads(answer.read_bytes())
@@ -101,7 +101,7 @@ def _temporary_folder() -> Iterator[str]:
             prefix=f"lessons-{os.getpid()}-", ignore_cleanup_errors=True
         )
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
     with folder as name:
         yield name
 
@@ -120,10 +120,11 @@ def _write(path: Path, content: Any) -> None:
     try:
         path.write_bytes(pickle.dumps(content))
     except OSError as error:
-        raise _no_room(error) from error
+        raise no_room(error) from error
 
 
-def _no_room(reason: object) -> StorageError:
+def no_room(reason: object) -> StorageError:
+    """Return the error for a full temporary folder."""
     return StorageError(
         f"no room for temporary files in {tempfile.gettempdir()} ({reason}): free some space, or "
         "set TMPDIR to another folder"
@@ -204,7 +205,7 @@ def once(content: bytes, source: object, use: str, function: str, *args: Any) ->
     """
     if is_trusted(content, use):
         return
-    name = source if isinstance(source, str | os.PathLike) else "these bytes"
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "these bytes"
     runtime = _RUNTIMES.get(use, f"the kernels {use!r}")
     try:
         call(function, content, *args, timeout=60.0)

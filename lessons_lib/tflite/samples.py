@@ -10,11 +10,12 @@ import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from lessons_lib.errors import InputError
+from lessons_lib.system import sandbox
 from lessons_lib.tflite.signature import Signature, TensorSpec
 
 Rows = dict[str, np.ndarray]
@@ -80,12 +81,23 @@ def items(source: Any) -> Iterator[Any]:
 
 def spool(source: Any, file: Path, most: int | None = None) -> int:
     """Write the items of ``source`` one by one to a file, for another process; return how many."""
-    with open(file, "wb") as target:
-        count = 0
-        for item in itertools.islice(items(source), most):
-            pickle.dump(item, target, protocol=5)
-            count += 1
+    count = 0
+    try:
+        with open(file, "wb") as target:
+            for item in itertools.islice(items(source), most):
+                _dump(item, count, target)
+                count += 1
+    except OSError as error:
+        raise sandbox.no_room(error) from error
     return count
+
+
+def _dump(item: Any, number: int, target: BinaryIO) -> None:
+    try:
+        pickle.dump(item, target, protocol=5)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        kind = type(item).__name__
+        raise InputError(f"sample {number} is a {kind}, no array ({error})") from error
 
 
 def spooled(file: Path) -> Iterator[Any]:
@@ -93,6 +105,15 @@ def spooled(file: Path) -> Iterator[Any]:
     with open(file, "rb") as source:
         while source.peek(1):
             yield pickle.load(source)
+
+
+def size(item: Any) -> int:
+    """Return how many bytes the arrays of one item of a source have."""
+    if isinstance(item, dict):
+        item = tuple(item.values())
+    if isinstance(item, tuple | list):
+        return sum(map(size, item))
+    return getattr(item, "nbytes", 0)
 
 
 def count(found: Rows) -> int:
