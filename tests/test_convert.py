@@ -2,6 +2,7 @@ import ast
 import re
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -251,3 +252,9 @@ def test_a_converter_is_configured_whatever_was_set_before(path):
     by_tensorflow.configure(converter, path, samples() if path == "int8" else None)
     with quiet():
         assert converter.convert() == converted()[path]
+
+
+def test_what_is_deprecated_inside_the_converter_is_not_the_users_business(tmp_path):
+    folder = any_models.save(any_models.regression(), tmp_path / "m")
+    with warnings.catch_warnings(action="error"):
+        assert by_tensorflow.convert(folder, "int8", any_models.drawn(folder, 30))

@@ -16,7 +16,7 @@ from lessons_lib import (
     tables,
     training,
 )
-from lessons_lib.errors import ConversionError, InputError
+from lessons_lib.errors import ChildDied, ConversionError, InputError
 from reference import digits
 
 tf, keras = qat.tf, qat.keras
@@ -590,3 +590,23 @@ def test_a_model_that_the_converter_cannot_read_is_an_error():
     model(random(3, 6), training=True)
     with pytest.raises(ConversionError, match=r"refused the model.*mismatched quantized axes"):
         qat.convert_trained(model)
+
+
+def test_a_model_of_uncommon_operators_is_converted_where_a_crash_does_no_harm(monkeypatch):
+    """Its activation is nothing that the converter is known to survive."""
+    keras = qat.keras
+    layers = [keras.layers.Conv2D(4, 3, activation="silu"), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers, keras.layers.Dense(3)])
+    aware = qat.quantize_aware(model)
+    aware(np.random.default_rng(0).random((8, 8, 8, 3), np.float32), training=True)
+    met, call = [], qat.call
+    monkeypatch.setattr(qat, "call", lambda *arguments: met.append(arguments) or call(*arguments))
+    assert runtime.Model(qat.convert_trained(aware)).output_dtype == np.int8
+    assert [name for name, _ in met] == ["lessons_lib.convert.qat:_to_int8"]
+
+    def dies(function, directory):
+        raise ChildDied(f"{function} ended with signal SIGSEGV", 11)
+
+    monkeypatch.setattr(qat, "call", dies)
+    with pytest.raises(ConversionError, match="on the path int8, ended with signal SIGSEGV"):
+        qat.convert_trained(aware)

@@ -6,6 +6,7 @@ model of uncommon operators is converted in a child process.
 """
 
 import functools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,9 @@ def configure(
 
 def _run(converter, path: str) -> bytes:
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            # The converter's own calibration uses it.
+            warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
             return converter.convert()
     except LessonError:  # of a sample, on its way
         raise

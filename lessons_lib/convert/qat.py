@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lessons_lib.convert import outcome
-from lessons_lib.errors import ConversionError, InputError, first_line
+from lessons_lib.convert import by_tensorflow, complaints, outcome
+from lessons_lib.errors import ChildDied, ConversionError, InputError
 from lessons_lib.models import architectures, sources, training
 from lessons_lib.numbers.folding import fold_batch_norm
 from lessons_lib.run import runtime
@@ -278,7 +278,7 @@ def convert_trained(model) -> bytes:
     _require_ranges(model)
     with tempfile.TemporaryDirectory() as folder:
         directory = sources.save(model, Path(folder) / "trained")
-        tflite = _to_int8(directory)
+        tflite = _converted(directory)
     outcome.audit(tflite, "int8")
     runtime.Model(tflite)  # loads and runs it once, in a child process
     return tflite
@@ -300,6 +300,16 @@ def _require_ranges(model) -> None:
             )
 
 
+def _converted(directory: Path) -> bytes:
+    """As by_tensorflow does it: what may end the process is converted in a child."""
+    if by_tensorflow.is_common(directory):
+        return _to_int8(directory)
+    try:
+        return call(f"{__name__}:_to_int8", directory)
+    except ChildDied as error:
+        raise by_tensorflow.died(sources.operators(directory), "int8", error) from error
+
+
 def _to_int8(directory: Path) -> bytes:
     try:
         with quiet():
@@ -309,7 +319,7 @@ def _to_int8(directory: Path) -> bytes:
             return converter.convert()
     except Exception as error:  # many kinds, by the stage that failed
         raise ConversionError(
-            f"the converter refused the model: {first_line(error)} (lesson 12)"
+            f"the converter refused the model: {complaints.explain(error)} (lesson 12)"
         ) from error
 
 
