@@ -257,6 +257,18 @@ def test_micro_has_room_for_activations_larger_than_the_file():
     assert np.array_equal(micro.run(content, x), model.run(x))
 
 
+@needs_micro
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_micro_names_an_end_that_is_none_of_the_subgraph(side):
+    model = reader.read(converted()["int8"])
+    (named,) = getattr(model.signatureDefs[0], side)
+    named.tensorIndex = model.subgraphs[0].operators[1].outputs[0]
+    with pytest.raises(
+        ModelFileError, match=r"the signature names \w+, which the subgraph neither"
+    ):
+        micro.run(reader.pack(model), codes(2))
+
+
 def test_micro_is_not_everywhere(monkeypatch):
     monkeypatch.setattr(micro.importlib.util, "find_spec", lambda name: None)
     assert not micro.installed()

@@ -50,6 +50,14 @@ def opened(
     sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_run_once")
     model = reader.read(content)
     signature, graph = choose(all_of_model(model)), model.subgraphs[0]
+    for side, ends in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):
+        if lost := [name for name, spec in side.items() if spec.index not in ends]:
+            raise ModelFileError(
+                f"the signature names {', '.join(lost)}, which the subgraph neither takes nor "
+                "gives, and TFLite-Micro goes by the subgraph. TFLiteConverter writes that where "
+                "an output is the input itself, unchanged: leave that output out of the model "
+                "(lesson 09)"
+            )
     interpreter = _interpreter(content)
 
     def invoke(part: Rows) -> Rows:
