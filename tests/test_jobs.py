@@ -189,6 +189,11 @@ def test_after_its_seconds_no_further_job_begins(tmp_path):
     assert len(found) == len(computed(log))
 
 
+def test_without_any_time_there_is_what_was_found_before(tmp_path):
+    jobs.run(squares()[:3], tmp_path)
+    assert list(jobs.run(squares(), tmp_path, seconds=0.0)) == list(SQUARES)[:3]
+
+
 def test_a_child_that_cannot_start_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with pytest.raises(ChildDied, match="exit code 1"):

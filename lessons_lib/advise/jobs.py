@@ -95,7 +95,7 @@ def _all(jobs, folder, workers, scheduler, until, timeout) -> Iterator[tuple[str
             yield digest, *there
         else:
             missing[digest] = job
-    if not missing:
+    if not missing or time.monotonic() >= until:
         return
     if scheduler is None:
         yield from _here(missing, folder, workers, until, timeout)
