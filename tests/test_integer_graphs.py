@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+import any_models
 import tiny_models
 from integer_models import RUNTIMES, integers
-from lessons_lib import integer_engine, reader
+from lessons_lib import by_tensorflow, integer_engine, reader
 from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.system.quiet import tensorflow
 from raw_runtimes import raw_answer
 from runtimes import needs_micro, on_x86
 from tiny_models import assemble, tensor
@@ -104,6 +106,42 @@ def summed_to_channels(keras, image):
 
 def dilated_rows(keras, image):
     return keras.layers.Conv1D(4, 3, dilation_rate=2, padding="same")(image)
+
+
+def softmax_of_half_the_samples(x):
+    tf = tensorflow()
+    return tf.reshape(tf.nn.softmax(tf.reshape(x, (2, -1))), (-1, 2, 4))
+
+
+def softmax_of_half_the_samples_counted(x):
+    tf = tensorflow()
+    return tf.reshape(tf.nn.softmax(tf.reshape(x, (2, 4 * tf.shape(x)[0]))), (-1, 2, 4))
+
+
+def softmax_of_half_a_sample(x):
+    tf = tensorflow()
+    return tf.reshape(tf.nn.softmax(tf.reshape(x, (-1, 4))), (-1, 2, 4))
+
+
+@pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])
+@pytest.mark.parametrize(
+    ("function", "apart"),
+    [
+        (softmax_of_half_the_samples, False),
+        (softmax_of_half_the_samples_counted, False),
+        (softmax_of_half_a_sample, True),
+    ],
+)
+def test_a_first_size_that_is_said_takes_from_all_samples(function, apart, kernels, tmp_path):
+    tf = tensorflow()
+    module = tf.Module()
+    spec = tf.TensorSpec((None, 2, 4), tf.float32, name="x")
+    module.call = tf.function(lambda x: {"y": function(x)}, input_signature=[spec])
+    folder = any_models.save((module, {"serving_default": module.call}), tmp_path)
+    x = np.random.default_rng(0).random((40, 2, 4), dtype=np.float32)
+    content, *_ = by_tensorflow.converted(folder, "int8", x, None, None)
+    assert integer_engine._graph(content, kernels, False).apart == apart
+    require_same(content, codes(34, 2, 4), kernels)
 
 
 @pytest.mark.parametrize("kernels", ["reference", "builtin", "xnnpack"])

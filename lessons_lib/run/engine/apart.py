@@ -25,9 +25,22 @@ def _keeps_rows(op: Operator, graph: Graph) -> bool:
     fixed = graph.signature.batch
     if any(not t.shape or (fixed and t.shape[0] != fixed) for t in ends):
         return False
+    if op.name == "RESHAPE" and not fixed:
+        return _leaves_the_first_open(op, graph)
     constants = [t for t in op.inputs if t and t.index not in graph.data and t.value is not None]
     mixes = MIXES.get(op.name)
     return not (mixes and mixes(op, ends, constants))
+
+
+def _leaves_the_first_open(op: Operator, graph: Graph) -> bool:
+    """RESHAPE: a first size that is said, such as 2, is filled from all samples of a call."""
+    shape = op.inputs[1] if len(op.inputs) > 1 else None
+    if shape is None:
+        return op.options.newShape[0] == -1
+    if shape.value is None:  # computed: PACK or CONCATENATION begin with the first size
+        makers = {tensor.index: other for other in graph.operators for tensor in other.outputs}
+        shape = makers[shape.index].inputs[0]
+    return shape.value is None or shape.value.ravel()[0] == -1
 
 
 def _spreads(op: Operator, ends: list[Tensor], constants: list[Tensor]) -> bool:

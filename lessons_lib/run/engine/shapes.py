@@ -51,7 +51,7 @@ def batch_to_space_nd(op: Operator, x, block, crops):
 
 def reshape(op: Operator, x, shape=None):
     """RESHAPE: the file's shape, whose batch is left open where rows are apart."""
-    if shape is not None and op.inputs[1].value is None:
+    if shape is not None and (op.inputs[1].value is None or not op.apart):
         return x.reshape([int(n) for n in shape])
     return drop_or_add_axes(op, x)
 
