@@ -522,3 +522,15 @@ def test_quantizing_never_imports_tensorflow(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_weights_that_are_nan_are_named_before_anything_is_quantized():
+    model = reader.read(any_models.converted("regression"))
+    table = tables.tensors(model).query("role == 'weight'")
+    tensor = model.subgraphs[0].tensors[table["index"].iloc[0]]
+    values = reader.stored_value(model, tensor).copy()
+    values[0, 0] = np.nan
+    model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+    for path in ("float32", "dynamic_range", "int8"):
+        with pytest.raises(ConversionError, match=r"the weight .* of the layer .* holds NaN"):
+            by_litert.quantize(reader.pack(model), path, np.ones((2, 8), np.float32))

@@ -5,7 +5,7 @@ import pytest
 
 import any_models
 from lessons_lib import by_litert, by_tensorflow, every_path, runtime, samples, signature, sources
-from lessons_lib.errors import InputError, ModelFileError, StorageError
+from lessons_lib.errors import ConversionError, InputError, ModelFileError, StorageError
 from lessons_lib.system.quiet import quiet, tensorflow
 from tiny_models import fresh_keras
 
@@ -425,3 +425,21 @@ def test_a_folder_is_met_by_any_name_and_by_its_file(tmp_path):
     file = any_models.keras_file(any_models.binary(), tmp_path / "n.h5").rename(tmp_path / "N.H5")
     with sources.opened(file.rename(tmp_path / "N.h5")) as found:
         assert (found / "saved_model.pb").is_file()
+
+
+def test_a_constant_that_is_nan_is_named_with_its_layer(tmp_path):
+    keras, tf = fresh_keras(), tensorflow()
+
+    class Scaled(keras.layers.Layer):
+        def call(self, x):
+            return tf.nn.relu(x * tf.constant([1.0, float("nan"), 1.0, 1.0], name="factors"))
+
+    model = keras.Sequential([keras.Input((4,), name="x"), Scaled(name="scaled")])
+    folder = sources.save(model, tmp_path / "m")
+    for path in ("float32", "int8"):
+        with pytest.raises(
+            ConversionError, match=r"constant .*factors of the layer scaled holds NaN"
+        ):
+            by_tensorflow.convert(folder, path, X[:, :4])
+    masked = keras.Sequential([keras.Input((4,), name="x"), keras.layers.ReLU()])
+    assert sources.runner(sources.save(masked, tmp_path / "n"), "serving_default")

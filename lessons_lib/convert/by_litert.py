@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from lessons_lib.convert import calibration, outcome, paths, saturation
@@ -162,6 +163,7 @@ def prepared(source: reader.Source, key: str | None = None) -> bytes:
     content = edit.only_signature(source, key)
     content = edit.with_signature(edit.unfold_halves(content))
     table = tables.tensors(content)
+    _require_numbers(content, table)
     quantized = table["scale"].notna() & ~table["dtype"].isin(["FLOAT32", "FLOAT16"])
     if quantized.any():
         dtypes = ", ".join(sorted(table.loc[quantized, "dtype"].str.lower().unique()))
@@ -170,6 +172,19 @@ def prepared(source: reader.Source, key: str | None = None) -> bytes:
             "float32 file, which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
         )
     return content
+
+
+def _require_numbers(content: bytes, table: pd.DataFrame) -> None:
+    """Raise ConversionError for stored floats that are NaN: their scale would be, too."""
+    model = reader.read(content)
+    stored = table[(table["bytes"] > 0) & (table["dtype"] == "FLOAT32")]
+    for row in stored.itertuples():
+        tensor = model.subgraphs[row.subgraph].tensors[row.index]
+        if np.isnan(reader.stored_value(model, tensor)).any():
+            raise ConversionError(
+                f"the {row.role} {row.name} of the layer {row.layer} holds NaN: the file was made "
+                "of a broken model, train it anew (lesson 03)"
+            )
 
 
 def needs_samples(steps: pd.DataFrame, path: str, rules: Iterable[Rule] = ()) -> str:

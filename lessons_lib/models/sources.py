@@ -18,6 +18,7 @@ import numpy as np
 from lessons_lib.errors import ConversionError, InputError, ModelFileError, first_line
 from lessons_lib.system.files import atomic_directory, display_path
 from lessons_lib.system.quiet import quiet, tensorflow
+from lessons_lib.tflite.layer_names import layer_name
 from lessons_lib.tflite.signature import DEFAULT, Signature, TensorSpec, choose
 
 Shapes = Mapping[str, tuple[int | None, ...]]
@@ -337,6 +338,22 @@ def _dtype(tf, number: int) -> np.dtype:
     return np.dtype(dtype.as_numpy_dtype if dtype.is_numpy_compatible else object)
 
 
+def _require_constants(graph) -> None:
+    """Raise ConversionError for NaN in what a graph holds itself; inf may be a mask."""
+    make_array = tensorflow().make_ndarray
+    for node in [*graph.node, *(n for part in graph.library.function for n in part.node_def)]:
+        if node.op != "Const" or node.attr["dtype"].type not in _FLOATS:
+            continue
+        if np.isnan(make_array(node.attr["value"].tensor).astype(np.float64)).any():
+            raise ConversionError(
+                f"the constant {node.name} of the layer {layer_name(node.name)} holds NaN: what it "
+                "was computed from is broken, look at it and build the model anew (lesson 03)"
+            )
+
+
+_FLOATS = (1, 2, 14, 19)  # DT_FLOAT, DT_DOUBLE, DT_BFLOAT16, DT_HALF of types.proto
+
+
 def _failed(error: Exception) -> str:
     """TensorFlow's own complaint, without the traces around it."""
     text = str(error)
@@ -354,7 +371,8 @@ def runner(saved_model: str | os.PathLike, key: str):
     """Return a function that runs a SavedModel's signature: rows by name in, rows by name out.
 
     Raises ModelFileError when it cannot be loaded, and ConversionError when its weights hold NaN or
-    inf: the converter hides some of them behind a ReLU, and ends the process at others.
+    inf, or its constants NaN: the converter hides some of them behind a ReLU, and ends the process
+    at others.
     """
     tf = tensorflow()
     try:
@@ -372,6 +390,7 @@ def runner(saved_model: str | os.PathLike, key: str):
                 f"the weights {variable.name.removesuffix(':0')} hold NaN or inf: look at "
                 "model.get_weights() and train anew (lesson 03)"
             )
+    _require_constants(_graph(saved_model).graph_def)
     keys = {spec.name: key for key, spec in function.structured_input_signature[1].items()}
 
     def run(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
