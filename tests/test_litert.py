@@ -14,6 +14,7 @@ import any_models
 import tiny_models
 from lessons_lib import (
     by_litert,
+    by_tensorflow,
     calibration,
     edit,
     evaluate,
@@ -534,3 +535,16 @@ def test_weights_that_are_nan_are_named_before_anything_is_quantized():
     for path in ("float32", "dynamic_range", "int8"):
         with pytest.raises(ConversionError, match=r"the weight .* of the layer .* holds NaN"):
             by_litert.quantize(reader.pack(model), path, np.ones((2, 8), np.float32))
+
+
+def test_what_only_the_converter_makes_integer_is_said(tmp_path):
+    keras = tiny_models.fresh_keras()
+    layers = [keras.layers.Conv1D(4, 3, activation="relu"), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((16, 2)), *layers, keras.layers.Dense(3)])
+    x = np.random.default_rng(0).random((40, 16, 2), np.float32)
+    content = by_tensorflow.convert(model, "float32")
+    with pytest.raises(
+        ConversionError, match=r"EXPAND_DIMS .* by_tensorflow\.convert\(saved_model"
+    ):
+        by_litert.quantize(content, "int8", x)
+    assert tables.audit(by_tensorflow.convert(model, "int8", x)).integer_only

@@ -28,6 +28,7 @@ from lessons_lib.tflite.samples import Rows, drawn
 LOW_DB = 10.0  # a centred SQNR below this is said aloud: a third of the movement is noise
 SOURCE_DB = 60.0  # the float file must be as near as this to the model that it was made of
 _UNEVEN = 100  # times the median feature
+_CONVERTERS = {"EXPAND_DIMS", "SPLIT"}  # which LiteRT's quantizer leaves in float
 _FAR = 1e9  # times the smallest scale
 _SMALL = 1024  # elements: TFLiteConverter's dynamic range leaves smaller weights in float
 
@@ -134,6 +135,11 @@ def _outside(found: tables.Audit) -> str:
         return (
             ". A state stays in float here: take the path int16x8 or int8_float_fallback, or make "
             "it an input and an output of the model"
+        )
+    if {text.split()[0] for text in found.float_operators} <= _CONVERTERS:
+        return (
+            ". TFLiteConverter has integers for them, LiteRT's quantizer has not: take "
+            "by_tensorflow.convert(saved_model, path)"
         )
     whole = [n for n, dtype in found.inputs.items() if dtype in ("uint8", "int32", "int64")]
     if "CAST" in blamed and whole:
