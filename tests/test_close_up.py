@@ -80,6 +80,20 @@ def test_the_bytes_add_up():
         assert all(type(count) is int for count in budget.parts.values())
 
 
+@pytest.mark.parametrize(
+    ("decibels", "expected"),
+    [
+        (20.0, (20.0, "")),
+        (np.inf, (None, "exact")),
+        (-np.inf, (None, "broken")),
+        (np.nan, (None, "not compared")),
+    ],
+)
+def test_what_is_no_number_is_a_word(decibels, expected):
+    error = close_up._error("layer", "ADD", decibels, -np.inf)
+    assert (error.sqnr_db, error.remark, error.worst_channel_db) == (*expected, None)
+
+
 # ---- samples that flipped
 
 

@@ -51,6 +51,15 @@ def test_the_wheel_has_all_data(site):
     assert not (site / "data").exists()
 
 
+def test_the_wheel_has_all_that_is_no_python(site):
+    """Such as the templates of the report's page."""
+    own, packed = files.ROOT / "lessons_lib", site / "lessons_lib"
+    extra = {path.relative_to(own) for path in content(own) if path.suffix != ".py"}
+    extra = {path for path in extra if "__pycache__" not in path.parts}
+    assert Path("advise/templates/page.html.j2") in extra
+    assert {path for path in extra if not (packed / path).is_file()} == set()
+
+
 OUTSIDE = """
 import json
 from lessons_lib import browser, data, files, sandbox, training

@@ -6,6 +6,7 @@ a histogram, and believes in a drop when he has seen the samples.
 """
 
 import base64
+import math
 import os
 import struct
 import zlib
@@ -44,13 +45,21 @@ def layers(
     ]
     table = layer_errors.compare(*models, *values)
     columns = ["layer", "operator", "snr_db", "worst_channel_db"]
-    errors = tuple(LayerError(*line) for line in table[columns].itertuples(index=False))
+    errors = tuple(_error(*line) for line in table[columns].itertuples(index=False))
     known = table[(table["float_index"] >= 0) & (table["index"] >= 0) & table["snr_db"].notna()]
     if known.empty:
         return Layers(row, errors), None
     worst = known.loc[known["snr_db"].idxmin()]
     numbers = values[0][int(worst["float_index"])]
     return Layers(row, errors), _tensor(row, models[1], worst, numbers)
+
+
+def _error(layer: str, operator: str, decibels: float, worst: float) -> LayerError:
+    """One line of the comparison; JSON has no endless numbers, so these become words."""
+    remark = {math.inf: "exact", -math.inf: "broken"}.get(decibels, "")
+    remark = "not compared" if math.isnan(decibels) else remark
+    worst = worst if math.isfinite(worst) else None
+    return LayerError(layer, operator, None if remark else decibels, worst, remark)
 
 
 def _tensor(row: str, file: bytes, worst, numbers: np.ndarray) -> Tensor:

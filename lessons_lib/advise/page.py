@@ -9,6 +9,7 @@ order of writing or cannot be seen are spelled out, and the page forbids scripts
 import functools
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from lessons_lib.advise.report import (
     Row,
     TaskFacts,
     Tensor,
+    finite,
 )
 from lessons_lib.convert import paths
 from lessons_lib.judge.verdict import FAILS, PASSES, UNDECIDED
@@ -41,20 +43,16 @@ _PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 
 def html(report: Report) -> str:
     """Return a report as one HTML page, a text that UTF-8 can hold. Defined in lesson 15."""
+    report = finite(report)
     figures = [figure for task in report.tasks if (figure := _figure(report.rows, task))]
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            tasks={task.output: task for task in report.tasks},
-            picks=[
-                (title, report.picks[key]) for key, title in PICKS.items() if key in report.picks
-            ],
-            figures=figures,
-            layers=_shown(report.layers.errors) if report.layers else [],
-            look={path.name: path.look for path in paths.ALL.values()},
-        )
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        report=report,
+        tasks={task.output: task for task in report.tasks},
+        picks=_picks(report),
+        figures=figures,
+        layers=_shown(report.layers.errors) if report.layers else [],
+        look={path.name: path.look for path in paths.ALL.values()},
     )
 
 
@@ -134,9 +132,10 @@ def _factor(found: Finding, task: TaskFacts) -> float:
     return 100.0 if task.share else 100 / abs(found.float32) if found.float32 else 1.0
 
 
-def noise_share(decibels: float | None) -> float | None:
-    """Return the noise beside the signal, 0 to 1 and more, of a ratio in dB: 20 dB is 0.1."""
-    return None if decibels is None or math.isnan(decibels) else 10 ** (-decibels / 20)
+def noise_share(error: LayerError) -> float:
+    """Return the noise beside the signal, at most 1: of 20 dB it is 0.1; 1 for a broken layer."""
+    decibels = _goodness(error)
+    return 10 ** (-decibels / 20) if decibels > 0 else 1.0
 
 
 def _share(value: float) -> str:
@@ -195,7 +194,7 @@ class _Size:
     most: int
 
 
-_WIDE, _NARROW = _Size(1000, 52, 6.9, 36), _Size(360, 36, 6.3, 18)
+_WIDE, _NARROW = _Size(1000, 52, 7.4, 36), _Size(360, 36, 6.5, 18)
 
 
 @dataclass(frozen=True)
@@ -297,7 +296,7 @@ def _drawing(
 ) -> Drawing:
     """Where each mark, tick and label stands in a drawing of one width."""
     texts = [_label(point, size.most) for point in points]
-    left, right = size.left, size.width - size.letter * max(map(len, texts)) - 30
+    left, right = size.left, size.width - size.letter * max(map(_columns, texts)) - 24
     bottom = max(300.0, _LINE * len(points) + 40)
     floor, ceiling = _ends(points, limit, task)
     smallest, largest = min(p.bytes for p in points), max(p.bytes for p in points)
@@ -361,10 +360,16 @@ def _label(point: _Point, most: int) -> str:
     """A row's name, shortened in its middle, and whether it fails."""
     name = _visible(point.row.name)
     mark = {FAILS: " ✗", UNDECIDED: " ?"}.get(point.row.decision, "")
-    room = most - len(mark)
-    if len(name) > room:
-        name = f"{name[: room // 2]}…{name[-(room - 1 - room // 2) :]}"
+    room = letters = most - len(mark)
+    while _columns(name) > room:
+        name = f"{name[: letters // 2]}…{name[-(letters - 1 - letters // 2) :]}"
+        letters -= 1  # one more letter goes, where some are two columns wide
     return name + mark
+
+
+def _columns(text: str) -> int:
+    """How many letters wide a text is; those of China, Japan and Korea are two, as are emoji."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _spread(places: Sequence[tuple[float, float]], right: float, bottom: float) -> list[float]:
@@ -426,9 +431,15 @@ def _bytes(count: float) -> str:
 
 def _shown(errors: Sequence[LayerError]) -> list[LayerError]:
     """The layers that the page shows, in their order: the worst ones, where there are many."""
-    known = [error for error in errors if error.sqnr_db is not None]
-    kept = sorted(range(len(known)), key=lambda n: known[n].sqnr_db)[:LAYERS_SHOWN]
-    return [known[n] for n in sorted(kept)]
+    kept = sorted(range(len(errors)), key=lambda n: _goodness(errors[n]))[:LAYERS_SHOWN]
+    return [errors[n] for n in sorted(kept)]
+
+
+def _goodness(error: LayerError) -> float:
+    """A layer's SQNR; nothing is worse than a broken one, and an exact one costs nothing."""
+    if error.sqnr_db is not None:
+        return error.sqnr_db
+    return -math.inf if error.remark == "broken" else math.inf
 
 
 def _bins(tensor: Tensor) -> dict:

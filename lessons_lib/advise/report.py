@@ -286,12 +286,16 @@ class Pick:
 
 @dataclass(frozen=True)
 class LayerError:
-    """How far one operator's output is from float32's; see ``layer_errors.compare``."""
+    """How far one operator's output is from float32's; see ``layer_errors.compare``.
+
+    Where there is no number, ``remark`` says why: exact, broken (NaN or inf), not compared.
+    """
 
     layer: str
     operator: str
     sqnr_db: float | None
     worst_channel_db: float | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -484,6 +488,11 @@ def write(report: Report, file: str | os.PathLike) -> Path:
     content = json.dumps(_plain(asdict(report)), indent=1, ensure_ascii=False, allow_nan=False)
     # Half a pair of UTF-16, as a damaged name may have, becomes \\ud800, which is JSON's way.
     return files.write_atomic(file, (content + "\n").encode("utf-8", "backslashreplace"))
+
+
+def finite(report: Report) -> Report:
+    """Return a report as it is read again: None for NaN and inf, Python's numbers for NumPy's."""
+    return _made(Report, _plain(asdict(report)), "the report")
 
 
 def _plain(value: Any) -> Any:
