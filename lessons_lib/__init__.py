@@ -59,7 +59,7 @@ convert     by_litert       float .tflite to quantized, by LiteRT's quantizer
 convert     by_tensorflow   SavedModel to .tflite, by TFLiteConverter
 convert     every_path      one model down many paths, each by itself
 convert     qat             training that knows of the rounding to come
-judge       evaluate        how good, how sure, how different from another
+judge       evaluate        how good, how sure, and McNemar's test between two
 judge       measures        what good means, for each kind of task
 judge       tasks           which task an output has
 judge       verdict         is the drop real, in words

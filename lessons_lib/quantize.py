@@ -70,7 +70,7 @@ def quantize_model(
     no better than by guessing. Defined in lesson 15.
     """
     begun = time.monotonic()
-    wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths)
+    wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, jobs)
     kind = None if task == "auto" else task
     folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
 

@@ -61,34 +61,34 @@ def _write_test(folder: Path, ends, chosen: Tried, data: Data) -> None:
 
 
 def _run_file(ends: signature.Signature, data: Data) -> str:
-    shapes = {name: array.shape[1:] for name, array in data.test.items()}
-    batch = ends.batch or 1
-    inputs = {
-        name: _tensor(spec, (batch, *shapes[name]) if ends.in_batches else _whole(spec, shapes))
-        for name, spec in ends.inputs.items()
-    }
+    shapes = _shapes(ends, data)
     return _filled(
         "run.py",
-        INPUTS=inputs,
+        INPUTS={name: _tensor(spec, shapes[name]) for name, spec in ends.inputs.items()},
         OUTPUTS={name: _tensor(spec) for name, spec in ends.outputs.items()},
-        BATCH=batch,
+        BATCH=ends.batch or 1,
         IN_BATCHES=ends.in_batches,
         STATE=bool(ends.state),
         CLASSES=list(data.classes),
     )
 
 
-def _whole(spec: TensorSpec, shapes: dict) -> tuple[int, ...]:
-    """The shape of a call that takes one sample whole, whose open sizes are the sample's."""
-    sizes = reversed((1,) * len(spec.shape) + tuple(shapes[spec.name]))
-    pairs = zip(reversed(spec.shape), sizes, strict=False)
-    return tuple(size if own is None else own for own, size in pairs)[::-1]
+def _shapes(ends: signature.Signature, data: Data) -> dict[str, list[int]]:
+    """What one call takes of each input; open sizes are those of the samples."""
+    found = {}
+    for name, spec in ends.inputs.items():
+        sample = data.test[name].shape[1:]
+        own = spec.shape[len(spec.shape) - len(sample) :]
+        sizes = [given if size is None else size for given, size in zip(sample, own, strict=True)]
+        ahead = len(spec.shape) - len(sample)
+        found[name] = [ends.batch or 1] * ahead + sizes
+    return found
 
 
-def _tensor(spec: TensorSpec, shape: tuple[int, ...] | None = None) -> dict[str, Any]:
+def _tensor(spec: TensorSpec, shape: list[int] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"index": spec.index, "dtype": spec.dtype.name}
     if shape is not None:
-        found["shape"] = list(shape)
+        found["shape"] = shape
     if spec.scale is not None:
         found |= {"scale": spec.scale, "zero_point": spec.zero_point}
     return found
@@ -136,7 +136,8 @@ def _reproduce_file(folder: Path, chosen: Tried, data: Data) -> str:
     where = {name: _inside(array.filename, folder) for name, array in (arrays or {}).items()}
     source = _inside(trial.source, folder)
     ends = signature.of_file(chosen.outcome)
-    common = {"SAMPLES": where, "BATCH": ends.batch or 1}
+    shapes = _shapes(ends, data) if where else {}
+    common = {"SAMPLES": where, "SHAPES": shapes, "BATCH": ends.batch or 1}
     if trial.lane == LITERT:
         update = by_litert.CALIBRATIONS[trial.step.calibrate]
         constants = {"FLOAT_FILE": source, "SIGNATURE": ends.key, "UPDATE": update}

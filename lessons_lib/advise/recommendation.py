@@ -77,12 +77,15 @@ def require(
     max_bytes: int | None,
     max_drop: float | None,
     wanted: Iterable[str] | None,
+    jobs: int = 1,
 ) -> tuple[str, ...] | None:
     """See that all the words are known, before anything runs; return the names of paths.
 
-    Raises InputError for an unknown target, preference or path, a ``max_bytes`` below 1, and a
-    ``max_drop`` that is no share between 0 and 1.
+    Raises InputError for an unknown target, preference or path, ``max_bytes`` and ``jobs`` below 1,
+    and a ``max_drop`` that is no share between 0 and 1.
     """
+    if jobs < 1:
+        raise InputError(f"jobs={jobs}; expected at least 1")
     target_named(target)
     if prefer not in PREFERENCES:
         raise InputError(f"prefer={prefer!r}; expected {', '.join(PREFERENCES)}")
@@ -211,7 +214,9 @@ def _recommended(order: list[Row], base: Row | None, prefer: str, machine: Targe
 
 def _described(row: Row) -> str:
     """A row in a few words."""
-    parts = [f"{row.bytes:,} bytes, {row.smaller:.2f} times smaller"]
+    larger = row.smaller < 1
+    times = f"{1 / row.smaller if larger else row.smaller:.2f} times"
+    parts = [f"{row.bytes:,} bytes, {times} {'larger' if larger else 'smaller'}"]
     if row.latency_ratio is not None:
         parts.append(f"{row.latency_ratio:.2f} of float32's time here")
     parts.append(row.verdict)
@@ -229,7 +234,8 @@ def _nothing(
     else:
         refused = next((row for row in rows if row.path != "float32" and not row.failure), None)
         words = f"{refused.name}: {why_not(refused, machine, max_bytes)}" if refused else ""
-        why, second = f"no file that was made runs on {machine.title}", refused and refused.name
+        why, second = f"no file that was made is one for {machine.title}", refused and refused.name
+        why += f" ({words})" if words else ""
     if base is not None:
         return Pick(base.name, f"stay with float32: {why}", second, words)
     return Pick(None, why, second, words)

@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 SAVED_MODEL = "work/saved_model"
 SIGNATURES: list[str] | None = None  # all of them where it has one only
 SAMPLES: dict[str, str] = {}  # the samples that calibrate, .npy files by input name
+SHAPES: dict[str, list[int]] = {}  # of what one call takes
 BATCH = 1  # samples in one call
 OPTIMIZE = True
 SUPPORTED_OPS: list[str] = []
@@ -25,8 +26,10 @@ OUTPUT_TYPE = "float32"
 def representative_dataset():
     """Yield what each call of the model takes, by the inputs' names."""
     arrays = {name: np.load(HERE / file, mmap_mode="r") for name, file in SAMPLES.items()}
-    for start in range(0, len(next(iter(arrays.values()))), BATCH):
-        yield {name: array[start : start + BATCH] for name, array in arrays.items()}
+    count = len(next(iter(arrays.values())))
+    for start in range(0, count, BATCH):
+        places = np.minimum(np.arange(start, start + BATCH), count - 1)
+        yield {name: array[places].reshape(SHAPES[name]) for name, array in arrays.items()}
 
 
 converter = tf.lite.TFLiteConverter.from_saved_model(

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 FLOAT_FILE = "files/float32.tflite"
 SIGNATURE = "serving_default"
 SAMPLES: dict[str, str] = {}  # the samples that calibrate, .npy files by input name
+SHAPES: dict[str, list[int]] = {}  # of what one call takes
 BATCH = 1  # samples in one call
 UPDATE = "min_max_update"  # what is kept of a tensor's ranges in several samples
 
@@ -27,8 +28,10 @@ UPDATE = "min_max_update"  # what is kept of a tensor's ranges in several sample
 def representative_dataset():
     """Yield what each call of the model takes, by the inputs' names."""
     arrays = {name: np.load(HERE / file, mmap_mode="r") for name, file in SAMPLES.items()}
-    for start in range(0, len(next(iter(arrays.values()))), BATCH):
-        yield {name: np.array(array[start : start + BATCH]) for name, array in arrays.items()}
+    count = len(next(iter(arrays.values())))
+    for start in range(0, count, BATCH):
+        places = np.minimum(np.arange(start, start + BATCH), count - 1)
+        yield {name: array[places].reshape(SHAPES[name]) for name, array in arrays.items()}
 
 
 content = (HERE / FLOAT_FILE).read_bytes()

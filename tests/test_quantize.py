@@ -1,0 +1,268 @@
+"""``lessons quantize``: any model and the owner's data, to a decision, a file and what runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import any_models
+import lessons_lib
+from lessons_lib import files, page, report, sources, tables, training
+from lessons_lib.advise import guards
+from lessons_lib.advise.guards import Stopped
+from lessons_lib.errors import InputError
+from lessons_lib.quantize import quantize_model
+from reference import converted, digits
+from test_cli import lessons
+
+FEW = ["dynamic_range", "int8"]
+
+
+def samples(count=200):
+    """Digits that calibrate, and others that test, each with their labels."""
+    found = digits()
+    test = found.test.images[:count], found.test.labels[:count]
+    return {"calibration": found.calibration.images[:50], "test": test}
+
+
+@pytest.fixture(scope="module")
+def float_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    return files.write_atomic(folder / "digits.tflite", converted()["float32"])
+
+
+@pytest.fixture(scope="module")
+def done(float_file, tmp_path_factory):
+    """A run on the digits: its report and its folder."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    return quantize_model(float_file, **samples(), paths=FEW, out=out, max_drop=0.05), out
+
+
+def test_each_file_has_a_row_with_its_verdict(done):
+    found, out = done
+    assert [row.name for row in found.rows] == [
+        "float32", "dynamic_range_litert", "int8_litert", "int8_litert_average"
+    ]  # fmt: skip
+    for row in found.rows:
+        assert row.failure is None and row.decision == "passes"
+        assert row.sha256 == files.sha256(out / row.file)
+        assert row.bytes == (out / row.file).stat().st_size
+        assert row.latency_us > 0 and row.findings[0].measure == "accuracy"
+    assert found.row("int8_litert").integer_only
+    assert found.row("int8_litert").smaller == found.rows[0].bytes / found.row("int8_litert").bytes
+
+
+def test_what_is_written_is_what_was_found(done, tmp_path):
+    found, out = done
+    for one in (found, report.read(out / "report.json")):
+        written = report.write(one, tmp_path / "again.json").read_bytes()
+        assert written == (out / "report.json").read_bytes()
+    assert (out / "report.html").read_text("utf-8") == page.html(found)
+    assert (out / "recommended.tflite").read_bytes() == (out / found.recommended.file).read_bytes()
+    named = json.loads((out / "layers.json").read_text())["results"]
+    outputs = {name for names in tables.operators(out / "recommended.tflite")["outputs"]
+               for name in names}  # fmt: skip
+    assert named and set(named) <= outputs
+
+
+_ALONE = """
+import sys
+sys.argv = ["run.py"]
+import runpy
+runpy.run_path(sys.path.pop(), run_name="__main__")
+strange = {"lessons_lib", "tensorflow", "keras", "litert_quantizer", "pandas"} & set(sys.modules)
+assert not strange, strange
+"""
+
+
+def test_what_runs_it_needs_numpy_and_litert_alone(done, tmp_path):
+    _, out = done
+    start = f"import sys; sys.path.append({str(out / 'run.py')!r})\n" + _ALONE
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", start], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert "passed: 2 samples" in run.stdout
+
+
+def test_what_runs_it_notices_another_file(done, tmp_path):
+    _, out = done
+    for name in ("run.py", "self_test.npz"):
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    (tmp_path / "recommended.tflite").write_bytes(converted("ds_cnn")["int8"])
+    run = subprocess.run([sys.executable, tmp_path / "run.py"], capture_output=True, text=True)
+    assert run.returncode != 0
+
+
+def test_a_second_run_makes_nothing_anew(done, float_file):
+    found, out = done
+    before = {file: file.stat().st_mtime_ns for file in (out / "files").iterdir()}
+    again = quantize_model(float_file, **samples(), paths=FEW, out=out, max_drop=0.05)
+    assert {file: file.stat().st_mtime_ns for file in (out / "files").iterdir()} == before
+    assert again.rows == found.rows
+
+
+def test_a_keras_file_with_loops_is_unrolled(tmp_path):
+    """The converter dies on the loop; the same weights without it have all paths."""
+    file = any_models.keras_file(any_models.lstm(), tmp_path / "lstm.keras")
+    x = np.random.default_rng(0).normal(size=(150, 8, 3)).astype(np.float32)
+    found = quantize_model(file, {"x": x}, paths=["int8"], out=tmp_path / "out")
+    assert "unroll" in found.row("int8").failure
+    mended = found.row("int8_unrolled")
+    assert mended.failure is None and mended.integer_only
+    assert "unroll=True" in mended.repair.done and "int8" in mended.repair.seen
+
+
+def test_the_plain_converters_code_makes_the_same_file(tmp_path):
+    """Of a model that is integer-only by the converter alone, calibrated and of a fixed batch."""
+    found = quantize_model(
+        any_models.save(any_models.four_at_once(), tmp_path / "model"),
+        np.random.default_rng(0).random((60, *_shape_of(tmp_path / "model")), np.float32),
+        paths=["uint8"],
+        out=tmp_path / "out",
+        prefer="fidelity",
+    )
+    assert found.recommended.name == "uint8"
+    done = subprocess.run(
+        [sys.executable, tmp_path / "out" / "reproduce.py"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    made = [tmp_path / "out" / f"{name}.tflite" for name in ("reproduced", "recommended")]
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def _shape_of(folder):
+    return sources.signature(folder).only_input.shape[1:]
+
+
+def test_classes_in_another_order_are_no_fault_of_quantization(float_file, tmp_path):
+    given = samples()
+    images, labels = given["test"]
+    wrong = {"calibration": given["calibration"], "test": (images, (labels + 1) % 10)}
+    with pytest.raises(Stopped, match="an answer that ignores the input"):
+        quantize_model(float_file, **wrong, paths=FEW, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_without_data_nothing_is_calibrated_and_nothing_is_said_of_the_task(float_file, tmp_path):
+    found = quantize_model(float_file, paths=[*FEW, "float16"], out=tmp_path / "out")
+    names = [row.name for row in found.rows]
+    assert names == ["float32", "dynamic_range_litert", "float16_litert"]
+    assert found.data is None and not any(task.labelled for task in found.tasks)
+    assert any("says nothing about your task" in guard.text for guard in found.guards)
+
+
+# ---- the command
+
+
+def test_the_command_recommends_and_says_so(float_file, tmp_path):
+    given = samples()
+    np.savez(tmp_path / "digits.npz", x=given["test"][0], y=given["test"][1])
+    arguments = ["quantize", float_file, "--data", tmp_path / "digits.npz", "--paths", "int8"]
+    arguments += ["--max-drop", "5%", "--out", tmp_path / "out"]
+    code, out, err = lessons(*arguments, "--json", tmp_path / "copy.json")
+    assert code == 0, err
+    assert "Recommended: int8_litert" in out and "int8_litert_average" in out
+    assert (tmp_path / "copy.json").read_bytes() == (tmp_path / "out/report.json").read_bytes()
+    code, out, err = lessons(*arguments, "--json", "-", "--check", tmp_path / "copy.json")
+    assert code == 0 and json.loads(out)["schema"] == report.SCHEMA
+    code, out, err = lessons(*arguments[:-4], "--max-bytes", 10, "--out", tmp_path / "out")
+    assert code == 3, err
+    assert "stay with float32" not in out and "more than 10" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.keras"], "does not exist"),
+        (["model.onnx"], "onnx2tf -i model.onnx"),
+        (["{model}", "--target", "toaster", "--target", "cpu", "--data", "x.csv"], "no such file"),
+        (["{model}", "--target", "cpu", "--target", "gpu"], "one machine"),
+        (["{model}", "--prefer", "luck"], "expected size, speed, fidelity"),
+        (["{model}", "--max-drop", "much"], "expected a share"),
+        (["{model}", "--max-drop", "2"], "expected a share"),
+        (["{model}", "--budget", "soon"], "expected seconds"),
+        (["{model}", "--paths", "int7"], "no path 'int7'"),
+        (["{model}", "--max-bytes", "0"], "at least 1"),
+        (["{model}", "--signature", "other"], "no signature 'other'"),
+        (["{model}", "--data", "nowhere.npz"], "no such file"),
+        (["{model}", "--check", "nowhere.json"], "nowhere.json"),
+        (["{model}", "--jobs", "0"], "jobs=0"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(arguments, words, float_file, tmp_path):
+    out = tmp_path / "out"
+    given = [str(part).format(model=float_file) for part in arguments]
+    code, _, err = lessons("quantize", *given, "--out", out, cwd=tmp_path)
+    assert code == 2, err
+    assert words in err and "Traceback" not in err
+    assert not (out / "report.json").exists()
+
+
+# ---- the guards
+
+
+def told(found):
+    return [guard.text for guard in found]
+
+
+def test_samples_that_calibrate_and_test_are_counted():
+    x = np.random.default_rng(0).random((60, 4), np.float32)
+    (words,) = told(guards.of_samples({"x": x[:30]}, {"x": x[20:]}))
+    assert words.startswith("10 of 40 test samples calibrate as well (test sample 0 is calibration")
+    assert guards.of_samples({"x": x[:30]}, {"x": x[30:]}) == []
+
+
+def test_what_lies_outside_the_calibrated_range_is_counted():
+    x = np.random.default_rng(0).random((60, 4), np.float32)
+    test = x[30:] * np.where(np.arange(30) < 6, 2, 1)[:, None].astype(np.float32)
+    (words,) = told(guards.of_samples({"x": x[:30]}, {"x": test}))
+    assert "of 30 test samples leave the calibrated range of x" in words
+
+
+def test_an_input_that_never_changes_and_uneven_features_are_named():
+    rng = np.random.default_rng(0)
+    rows = {"a": np.ones((30, 3), np.float32), "b": rng.random((30, 4), np.float32)}
+    rows["b"][:, 2] *= 1000
+    found = told(guards.of_samples(rows, None))
+    assert any("input a is the same in all 30" in words for words in found)
+    assert any("feature 2 of b" in words for words in found)
+
+
+def test_a_stop_is_an_error():
+    with pytest.raises(Stopped, match="no use"):
+        guards.require([guards.Guard(guards.STOP, "no use")])
+    kept = [guards.Guard(guards.NOTE, "fine")]
+    assert guards.require(kept) == kept
+
+
+def test_an_object_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises((InputError, ValueError), match="is no model"):
+        quantize_model(3, out=tmp_path)
+
+
+def test_the_reference_is_a_model(tmp_path):
+    """A SavedModel's folder, by the converter."""
+    found = quantize_model(
+        training.reference("mnist_cnn"), **samples(100), paths=["int8"], out=tmp_path / "out",
+        max_drop=0.05,
+    )  # fmt: skip
+    assert Path(found.model.source).name == "saved_model"
+    assert {"float32", "int8", "int8_litert", "int8_litert_average"} == {
+        row.name for row in found.rows
+    }
+
+
+def test_the_readmes_lines_for_a_model_of_ones_own_run(tmp_path, monkeypatch, capsys):
+    readme = (files.ROOT / "README.md").read_text("utf-8")
+    block = readme.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    any_models.keras_file(any_models.regression(), tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(120, 8)).astype(np.float32)
+    names = {name: getattr(lessons_lib, name) for _, name, _ in lessons_lib.ROOMS if name in block}
+    exec(block, names | {"calibration": x[:40], "test": x[40:], "targets": x[40:, :1]})
+    out = capsys.readouterr().out
+    assert "int8_float_fallback" in out and "verdict" in out
