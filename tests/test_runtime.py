@@ -7,7 +7,17 @@ from ai_edge_litert import schema_py_generated as schema
 
 import any_models
 import tiny_models
-from lessons_lib import architectures, micro, paths, reader, runtime, samples, tables, training
+from lessons_lib import (
+    architectures,
+    by_tensorflow,
+    micro,
+    paths,
+    reader,
+    runtime,
+    samples,
+    tables,
+    training,
+)
 from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.system.quiet import quiet, tensorflow
 from reference import converted, digits
@@ -422,6 +432,55 @@ def _as_called(model, key, array):
 
 def _without_count(array):
     return array[0] if array.shape[:1] == (1,) else array
+
+
+def of_function(function, folder):
+    """The float32 file of a function of x (N, 8)."""
+    tf = tensorflow()
+    module, spec = tf.Module(), tf.TensorSpec((None, 8), tf.float32, name="x")
+    module.call = tf.function(lambda x: {"y": function(tf, x)}, input_signature=[spec])
+    any_models.save((module, {"serving_default": module.call}), folder)
+    return by_tensorflow.converted(folder, "float32", None, None, None)[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda tf, x: tf.matmul(x, x, transpose_b=True),  # each with every other
+        lambda tf, x: (x - tf.reduce_mean(x, 0)) / tf.math.reduce_std(x, 0),
+        lambda tf, x: tf.reverse(x, [0]),
+        lambda tf, x: tf.cumsum(x, 0),
+    ],
+)
+def test_answers_that_depend_on_the_others_are_not_pieced_together(function, tmp_path):
+    content = of_function(function, tmp_path)
+    x = np.random.default_rng(0).random((60, 8), np.float32)
+    expected = function(tensorflow(), x).numpy()
+    model = runtime.Model(content)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"y to a sample depends on the other .*batch_size=60"):
+            model.predict(x)
+    assert model.predict(x, batch_size=60) == pytest.approx(expected, abs=1e-4)
+    assert model.predict(x[:3]).shape == (3, *function(tensorflow(), x[:3]).shape[1:])
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_chance_inside_a_model_is_not_taken_for_neighbours(seed, tmp_path):
+    content = of_function(lambda tf, x: x + tf.random.normal(tf.shape(x), seed=seed), tmp_path)
+    x = np.zeros((60, 8), np.float32)
+    found = runtime.Model(content).predict(x)
+    assert found.shape == (60, 8) and np.ptp(found) > 1
+
+
+def test_only_a_first_batch_of_several_is_compared_with_a_sample_alone(monkeypatch):
+    model = runtime.Model(converted()["int8"])
+    sizes, invoke = [], model._invoke
+    monkeypatch.setattr(
+        model, "_invoke", lambda part: sizes.append(samples.count(part)) or invoke(part)
+    )
+    for count in (40, 101, 60):
+        model.predict(images(60)[np.arange(count) % 60])
+    assert sizes == [40, 50, 1, 50, 50, 50, 50]
 
 
 def test_where_sizes_are_open_each_one_is_tried_in_a_child_before_it_is_run_here(monkeypatch):

@@ -27,6 +27,7 @@ KERNELS = {
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+_ROUNDING = 0.01  # of the largest answer; seen: 2e-7, and a code that flips is more
 _PIECE = 2**17  # bytes of float input that are quantized at once
 
 
@@ -63,6 +64,7 @@ class Model:
         self._real = real(self.signature)
         self._source = source
         self._opened = content, num_threads, kernels, keep_tensors
+        self._apart = False  # whether that was seen, see _require_apart
         self._one_at_a_time = threading.RLock()  # the interpreter has one set of tensors
         self._start()
 
@@ -156,7 +158,8 @@ class Model:
 
         ``x`` is an array for one input, or a dictionary by name; so is the result. A model with a
         fixed batch runs at that batch, whatever ``batch_size`` says. Raises InputError when names,
-        dtypes or shapes do not fit, or when ``batch_size`` is below 1.
+        dtypes or shapes do not fit, when ``batch_size`` is below 1, and where ``x`` takes several
+        calls and an answer depends on the other samples of its call.
         """
         found = samples.rows(x, self.signature)
         return samples.bare(self._in_calls(found, batch_size, lambda part: part))
@@ -188,13 +191,35 @@ class Model:
     def _in_calls(self, found: Rows, batch_size: int, encode: Callable[[Rows], Rows]) -> Rows:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}; expected at least 1 (lesson 01)")
-        parts = []
+        parts, count = [], samples.count(found)
         for part in samples.calls(found, self.signature, batch_size):
             parts.append(self._invoke(encode(part)))
             if self.signature.open_batch and not _same_count(part, parts[-1]):
                 self.signature, self._real = map(one_by_one, (self.signature, self._real))
                 return self._in_calls(found, 1, encode)
-        return samples.joined(parts, self.signature, samples.count(found))
+            if self.signature.open_batch and count > batch_size > 1 and not self._apart:
+                self._require_apart(encode(part), parts[-1], count)
+        return samples.joined(parts, self.signature, count)
+
+    def _require_apart(self, part: Rows, together: Rows, count: int) -> None:
+        """Raise InputError where a sample's answer depends on the others of its call.
+
+        Asked once, of one sample alone and among others; a model with chance inside cannot be.
+        """
+        middle = samples.count(part) // 2
+        alone = self._invoke({name: array[middle : middle + 1] for name, array in part.items()})
+        for name, array in together.items():
+            if _alike(array[middle : middle + 1], alone[name], array):
+                continue
+            # With a seed, chance begins anew where the batch changed: twice the same tells.
+            again = [list(self._invoke(part).values()) for _ in range(2)]
+            if all(map(_alike, *again, again[0])):
+                raise InputError(
+                    f"the answer {name} to a sample depends on the other samples of its call, so "
+                    f"that calls of a part of the {count} mean little. To run all of them in one "
+                    f"call, say batch_size={count} (lesson 01)"
+                )
+        self._apart = True
 
     def _invoke(self, part: Rows) -> Rows:
         """One call of the runtime."""
@@ -301,6 +326,15 @@ def _joined(batches: list[dict], size: int, count: int) -> dict[int, np.ndarray]
         for index, value in batches[0].items()
         if value is not None and value.shape[:1] == (size,)
     }
+
+
+def _alike(one: np.ndarray, other: np.ndarray, among: np.ndarray) -> bool:
+    """Whether two answers are the same, but for the order in which a runtime sums up floats."""
+    if one.shape != other.shape:
+        return False
+    one, other, among = (array.astype(np.float64) for array in (one, other, among))
+    room = _ROUNDING * np.abs(among[np.isfinite(among)]).max(initial=0)
+    return np.allclose(one, other, rtol=0, atol=room, equal_nan=True)
 
 
 def _same_count(inputs: Rows, outputs: Rows) -> bool:
