@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 import tiny_models
-from lessons_lib import affine, layer_errors, reader, runtime, tables
+from lessons_lib import affine, layer_errors, noise, reader, runtime, tables
 from lessons_lib.errors import InputError
 from reference import converted, digits
 
@@ -38,6 +38,15 @@ def test_signal_to_noise_by_hand():
     assert layer_errors.signal_to_noise(EXPECTED, np.zeros(4)) == pytest.approx(0)
     assert layer_errors.signal_to_noise(EXPECTED, EXPECTED) == math.inf
     assert layer_errors.signal_to_noise(np.zeros(4), EXPECTED) == -math.inf
+
+
+def test_decibels_of_powers_without_signal_or_noise():
+    assert noise.decibels([10, 0, 1, 0], [1, 1, 0, 0]).tolist() == [
+        10,
+        -math.inf,
+        math.inf,
+        math.inf,
+    ]
 
 
 def test_codes_are_not_subtracted_in_their_own_dtype():

@@ -156,6 +156,13 @@ def test_multiply_accumulates_by_hand(path, batch):
     assert table["macs"].tolist() == by_hand == [97344, 557568, 51200, 640]
 
 
+def test_multiply_accumulates_reads_a_file_once(monkeypatch):
+    read, parse = [], reader._parsed
+    monkeypatch.setattr(reader, "_parsed", lambda data: read.append(len(data)) or parse(data))
+    tables.multiply_accumulates(tiny_models.converted("cnn", "float32"))
+    assert len(read) == 1
+
+
 def test_multiply_accumulates_of_a_depthwise_convolution():
     table = tables.multiply_accumulates(tiny_models.converted("depthwise_with_elu", "float32"))
     assert table["operator"].tolist() == ["DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib.errors import InputError
-from lessons_lib.judge import measures
 from lessons_lib.numbers import affine
-from lessons_lib.numbers.noise import rms_error, signal_to_noise
+from lessons_lib.numbers.noise import decibels, rms_error, signal_to_noise
 from lessons_lib.system import files
 from lessons_lib.tflite import edit, reader, tables
 
@@ -133,7 +132,7 @@ def _snr_of_channels(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
     rows = expected.reshape(-1, expected.shape[-1] if expected.ndim > 1 else 1).astype(np.float64)
     noise = np.square(found.reshape(rows.shape) - rows).sum(axis=0)
     signal = np.square(rows).sum(axis=0)
-    return np.where(signal > 0, measures.decibels(signal, noise), np.nan)
+    return np.where(signal > 0, decibels(signal, noise), np.nan)
 
 
 def _outputs(model: bytes, tensors: pd.DataFrame) -> list[_Output]:

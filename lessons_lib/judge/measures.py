@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from lessons_lib.errors import InputError
 from lessons_lib.judge import evaluate
+from lessons_lib.numbers.noise import decibels
 
 Arrays = Mapping[str, np.ndarray]  # by output name, the first axis of each counts the samples
 Metric = Callable[..., ArrayLike]  # of outputs and targets, to one number or one for each sample
@@ -577,17 +578,6 @@ def nearest(vectors: np.ndarray) -> np.ndarray:
         similar[here - start, here] = -np.inf
         found[here] = similar.argmax(axis=1)
     return found
-
-
-def decibels(signal: ArrayLike, noise: ArrayLike) -> np.ndarray:
-    """Return ``10 * log10(signal / noise)`` of two powers; inf without noise, -inf without signal.
-
-    Without both it is inf too: nothing was lost.
-    """
-    signal, noise = np.broadcast_arrays(*np.atleast_1d(signal, noise))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * np.log10(np.asarray(signal, np.float64) / noise)
-    return np.where(noise == 0, np.inf, ratio)
 
 
 def centred_sqnr_of_channels(reference: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -28,10 +28,18 @@ def signal_to_noise(expected: ArrayLike, found: ArrayLike, *, centred: bool = Fa
     """
     expected, found = _pair(expected, found)
     moving = expected - expected.mean(axis=0) if centred else expected
-    signal, noise = np.sum(moving**2), np.sum((found - expected) ** 2)
-    if noise == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / noise)) if signal else float("-inf")
+    return float(decibels(np.sum(moving**2), np.sum((found - expected) ** 2)))
+
+
+def decibels(signal: ArrayLike, noise: ArrayLike) -> np.ndarray:
+    """Return ``10 * log10(signal / noise)`` of two powers, or of arrays of them, in float64.
+
+    inf without noise, also where there is no signal either: nothing was lost; -inf where only the
+    signal is 0. Defined in lesson 11.
+    """
+    signal, noise = (np.asarray(power, np.float64) for power in (signal, noise))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(noise == 0, np.inf, 10 * np.log10(signal / noise))
 
 
 def _pair(expected: ArrayLike, found: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -190,7 +190,7 @@ def multiply_accumulates(source: reader.Source) -> pd.DataFrame:
     Defined in lesson 02.
     """
     model = reader.read(source)
-    batches, layers = _batches(model, source), [operators for _, operators in _layers(model)]
+    batches, layers = _batches(model), [operators for _, operators in _layers(model)]
     passes = _looped(model)
     rows = []
     for number, graph, index, op in _walk(model):
@@ -427,10 +427,10 @@ def _looped(model: schema.ModelT) -> set[int]:
     }
 
 
-def _batches(model: schema.ModelT, source: reader.Source) -> dict[int, int]:
+def _batches(model: schema.ModelT) -> dict[int, int]:
     """How many samples a call of each subgraph takes, by the signature that reaches it."""
     return {
         number: found.batch or 1
-        for found in signature.all_of_file(source).values()
+        for found in signature.all_of_model(model).values()
         for number in reader.reached(model, found.subgraph)
     }
