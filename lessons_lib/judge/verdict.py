@@ -50,8 +50,8 @@ class Finding:
     paths and outputs. ``flips``: where the measure is a share of samples. ``needed``: the samples
     that show a drop of ``limit`` with a chance of 80 %. ``also``: other figures. ``fault``: what is
     wrong with the path's output, ``void`` with float32's, so that no number means anything.
-    ``warning``: float32 is no better than guessing. Without targets, and with a fault, ``drop`` and
-    the p-values are NaN.
+    ``warning``: float32 is no better than guessing, so that no drop means anything. Without
+    targets, and with a fault, ``drop`` and the p-values are NaN.
     """
 
     task: Task
@@ -78,20 +78,20 @@ class Finding:
     def decision(self) -> str:
         """PASSES when every drop above the limit is ruled out, FAILS when the one seen is above.
 
-        Beside a float32 that guesses nothing passes.
+        Beside a float32 that guesses neither is said.
         """
-        if self.fault or self.void:
+        if self.fault or self._unsaid:
             return FAILS if self.fault else UNDECIDED
         if not self.task.labelled:
             return _decision_by_likeness(self)
         if self.task.count >= FEWEST and self.drop.high <= self.limit:
-            return UNDECIDED if self.warning else PASSES
+            return PASSES
         return FAILS if self.drop.value > self.limit else UNDECIDED
 
     @property
     def kind(self) -> str:
         """The verdict in two to four words."""
-        if self.fault or self.void:
+        if self.fault or self._unsaid:
             return "broken" if self.fault else "no statement"
         if not self.task.labelled:
             return "no targets"
@@ -104,7 +104,7 @@ class Finding:
     @property
     def badness(self) -> float:
         """How large the drop is beside the limit; without targets, how far the likeness is off."""
-        if self.fault or self.void:
+        if self.fault or self._unsaid:
             return np.inf
         if not self.task.labelled:
             return 1 - self.measured.value / self.limit
@@ -120,14 +120,10 @@ class Finding:
     @property
     def verdict(self) -> str:
         """The verdict in one sentence."""
-        if self.fault or self.void:
-            return f"broken: {self.fault}" if self.fault else f"no statement: {self.void}"
+        if self.fault or self._unsaid:
+            return f"broken: {self.fault}" if self.fault else f"no statement: {self._unsaid}"
         if not self.task.labelled:
             return _words_of_likeness(self)
-        return self._of_drop + (f". But {self.warning}" if self.warning else "")
-
-    @property
-    def _of_drop(self) -> str:
         amount, drop = self._amount, self.drop
         if self.kind == "real drop":
             return (
@@ -144,6 +140,11 @@ class Finding:
         if self.kind == "no change seen":
             return f"no change seen ({ruled_out if drop.high > 0 else 'in any sample'})"
         return f"change within noise ({self._evidence.lstrip(', ')}; {ruled_out})"
+
+    @property
+    def _unsaid(self) -> str:
+        """Why nothing can be said, whatever the path does."""
+        return self.void or self.warning
 
     @property
     def _evidence(self) -> str:
