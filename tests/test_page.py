@@ -155,7 +155,7 @@ def test_a_failure_has_its_repair_beside_it():
     repair = report.Repair("int8 dies", "the loop of an LSTM", "unrolled the layer")
     rows = tuple(replace(row, repair=repair) if row.failure else row for row in found.rows)
     text = Read(page.html(replace(found, rows=rows))).text
-    words = "Repair. Seen: Int8 dies. Cause: The loop of an LSTM. Done: Unrolled the layer."
+    words = "Repair. Seen: int8 dies. Cause: the loop of an LSTM. Done: unrolled the layer."
     assert text.count(words) == sum(row.failure is not None for row in rows)
 
 
@@ -310,6 +310,21 @@ def test_a_measure_in_words(value, task, words):
 )
 def test_a_change_in_words(drop, task, words):
     assert page.change_in_words(finding(drop), task) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("no change seen", "No change seen."),
+        ("broken, and gone. ", "Broken, and gone."),
+        ("kind: no change", "kind: no change."),
+        ("int8_litert dies", "int8_litert dies."),
+        ("uint8 dies", "uint8 dies."),
+        ("", ""),
+    ],
+)
+def test_a_name_keeps_its_first_letter(text, sentence):
+    assert page._sentence(text) == sentence
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def _environment() -> jinja2.Environment:
         "sum_of": lambda parts: sum(parts.values()),
         "picture": lambda image: image if image and _PICTURE.fullmatch(image) else "",
         "sentence": _sentence,
+        "stopped": _stopped,
     }
     environment.globals |= {
         "PASSES": PASSES,
@@ -154,10 +155,14 @@ def _signed(value: float) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A text as a sentence; a name with a colon behind it, as an output's, stays as it is."""
-    named = text.partition(" ")[0].endswith(":")
-    start = text[:1] if named else text[:1].upper()
-    return start + text[1:].rstrip(". ") + "." if text else ""
+    """A text as a sentence; a name at its start, such as ``int8`` or ``kind:``, stays as it is."""
+    start = text[:1].upper() if re.match(r"[a-z]+[ ,.]", text) else text[:1]
+    return _stopped(start + text[1:])
+
+
+def _stopped(text: str) -> str:
+    """A text with a full stop."""
+    return text.rstrip(". ") + "." if text else ""
 
 
 def _is_number(value: float | None) -> bool:
