@@ -92,7 +92,10 @@ ANSWERS = {
         },
         wrong={
             "no list": (sets(optimizations=DEFAULT), "put brackets around it"),
-            "a text": (sets(optimizations=["DEFAULT"]), "a member of `tf.lite.Optimize`"),
+            "a text": (
+                sets(optimizations=["DEFAULT"]),
+                "is a list of 1 that holds the text 'DEFAULT'; it should be a list with a member",
+            ),
             "nothing": (sets(optimizations=[]), "is a list of 0"),
             "float16 as well": (sets([tf.float16], optimizations=[DEFAULT]), "another path"),
             "a dataset as well": (
@@ -122,6 +125,7 @@ ANSWERS = {
                 sets([tf.float16], ops=[INT8], optimizations=[DEFAULT]),
                 "`target_spec.supported_ops` is set as well",
             ),
+            "a text": (sets(["float16"], optimizations=[DEFAULT]), "that holds the text 'float16'"),
             "NumPy's type": (
                 sets([np.dtype("float16")], optimizations=[DEFAULT]),
                 "it should be `[tf.float16]`",
@@ -169,6 +173,10 @@ ANSWERS = {
             "a float output": (int8(inference_output_type=tf.float32), "_output_type` is float32"),
             "other operators": (int8(ops=[tf.lite.OpsSet.TFLITE_BUILTINS]), "`supported_ops` is"),
             "no list": (int8(ops=INT8), "`supported_ops` is"),
+            "an operator set's name": (
+                int8(ops=["TFLITE_BUILTINS_INT8"]),
+                "that holds the text 'TFLITE_BUILTINS_INT8'",
+            ),
             "float16 as well": (int8(types=[tf.float16]), "`target_spec.supported_types` is set"),
             "a called generator": (
                 int8(representative_dataset=yields(CALIBRATION)()),
@@ -225,7 +233,9 @@ def test_a_function_that_is_still_empty_is_not_attempted():
     [
         ("dynamic_range", sets(optimizations=[DEFAULT]), "your settings"),
         ("dynamic_range", sets(optimizations=DEFAULT), "not right yet"),
-        ("dynamic_range", sets([tf.float16], optimizations=...), "not right yet"),
+        ("dynamic_range", sets([tf.float16], optimizations=...), "no answer yet; with the"),
+        ("float16", sets(..., optimizations=...), "no answer yet; with the"),
+        ("int8", int8(inference_output_type=...), "no answer yet; with the"),
         ("float16", sets([tf.float16]), "not right yet"),
         ("int8", int8(inference_output_type=tf.uint8), "not right yet"),
     ],

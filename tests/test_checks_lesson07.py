@@ -93,6 +93,7 @@ ANSWERS = {
             "without the scale of the output": ((-29, -21), "Divide by the output's scale"),
             "swapped": ((127, -5), "in the order"),
             "one code": (-5, "holds 1 number; 2 are asked"),
+            "both in one text": ("-5, 127", "the text '-5, 127'; 2 numbers are asked: give a"),
             "a function": (affine.quantize, "holds a function"),
         },
     ),

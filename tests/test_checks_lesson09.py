@@ -112,6 +112,7 @@ ANSWERS = {
             "an array of rows": np.array([(-2, -1, -2), (-1, 0, 0)]),
             "floats": [-2.0, -1.0, -2.0, -1.0, 0.0, -0.0],
             "nested": ((-2, -1, -2), (-1, 0, 0)),
+            "an iterator": iter((-2, -1, -2, -1, 0, 0)),
         },
         wrong={
             "by runtime": ((-2, -1, -1, 0, -2, 0), "All three for -44 come first"),
@@ -121,7 +122,11 @@ ANSWERS = {
             "all up": ((-1, -1, -2, 0, 0, 0), "TFLite-Micro rounds a tie away"),
             "all away": ((-2, -2, -2, -1, -1, 0), "The builtin kernels round a tie up"),
             "not rounded": ((-1.5,) * 3 + (-0.5,) * 3, "Codes are whole numbers"),
-            "off by one": ((-2, -1, -2, -1, 0, -1), ""),
+            "off by one": ((-2, -1, -2, -1, 0, -1), "Not right: XNNPACK for -36."),
+            "two at once": (
+                [[-2, 5, -2], [-1, 7, 0]],
+                "Not right: the builtin kernels for -44, the builtin kernels for -36.",
+            ),
             "three": ((-2, -1, -2), "holds 3 numbers; 6 are asked"),
             "one": (-2, "holds 1 number"),
         },

@@ -79,8 +79,14 @@ def numbers_in(
     """Return all numbers that an answer holds, float64 (count,), however they are nested.
 
     Raises Remark when there are not ``count``, when a part is no number (a text may be one, see
-    ``number_in``), and for a set where the order counts.
+    ``number_in``), for one text where several numbers are asked, and for a set where the order
+    counts.
     """
+    if isinstance(answer, str) and len(answer.split()) > 1 and count not in (None, 1):
+        raise Remark(
+            f"{subject} is {describe(answer)}; {count} numbers are asked: give a tuple or a list "
+            "of numbers, without quotation marks around it."
+        )
     first = islice(_numbers(answer, subject, units, ordered), _MOST_NUMBERS + 1)
     found = np.array([*first], dtype=float)
     if found.size > _MOST_NUMBERS:

@@ -39,7 +39,7 @@ def check_float16(converter: object) -> Verdict:
     def passed(settings):
         types, optimizations = settings
         if not _named(types, "float16"):
-            return f"`supported_types` is {describe(types)}; it should be `[tf.float16]`."
+            return f"`supported_types` is {_listed(types)}; it should be `[tf.float16]`."
         if not optimizations:
             return "Without `optimizations` the converter silently gives the float32 file."
         return _optimizes(optimizations) and _leaves_alone(converter)
@@ -77,7 +77,7 @@ def check_int8(converter: object) -> Verdict:
             return f"`representative_dataset` does not pass 0.3 yet. {verdict}"
         if not _named(ops, "TFLITE_BUILTINS_INT8"):
             wanted = "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
-            return f"`supported_ops` is {describe(ops)}; it should be `{wanted}`."
+            return f"`supported_ops` is {_listed(ops)}; it should be `{wanted}`."
         for name, end in zip(names[3:], ends, strict=True):
             if type(end).__name__ != "DType" or end.name != "int8":
                 said = end.name if type(end).__name__ == "DType" else describe(end)
@@ -139,11 +139,13 @@ def settle(
     So the page runs on with a blank that is open or wrong, and its files are what it says they are.
     It prints whose settings these are.
     """
-    if _CHECKS[path](converter):
+    if verdict := _CHECKS[path](converter):
         print("your settings:", end=" ")
     else:
         by_tensorflow.configure(converter, path, representative_dataset)
-        print("your answer is not right yet; with the course's settings:", end=" ")
+        untried = verdict.state == "not attempted"
+        said = "no answer yet" if untried else "your answer is not right yet"
+        print(f"{said}; with the course's settings:", end=" ")
 
 
 # ---- what the checks ask of a setting
@@ -162,6 +164,12 @@ def _named(values: object, name: str) -> bool:
         return False
     members = [v for v in values if type(v).__name__ in ("DType", "OpsSet", "Optimize")]
     return [v.name for v in members] == [name] and len(members) == len(values)
+
+
+def _listed(values: object) -> str:
+    """What a setting is, in a few words; of a list of one thing, what this thing is."""
+    alone = isinstance(values, list | tuple) and len(values) == 1
+    return describe(values) + (f" that holds {describe(values[0])}" if alone else "")
 
 
 def _leaves_alone(converter: object, *others: str) -> bool:
@@ -185,7 +193,7 @@ def _optimizes(values: object) -> bool:
         raise Remark("`optimizations` is a list: put brackets around it.")
     if not any(_named(values, name) for name in names):
         raise Remark(
-            f"`optimizations` is {describe(values)}; it should be a list with a member of "
+            f"`optimizations` is {_listed(values)}; it should be a list with a member of "
             "`tf.lite.Optimize`, such as `[tf.lite.Optimize.DEFAULT]`."
         )
     return True
