@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -243,6 +244,7 @@ def quantize_command(
                 jobs=jobs,
                 scheduler=scheduler,
                 out=folder or Path("quantized", Path(model).stem),
+                command=shlex.join(["lessons", *sys.argv[1:]]),
                 on_progress=lambda words: status.update(f"{words} ..."),
             )
         _print_report(found, folder or Path("quantized", Path(model).stem), json_file)

@@ -54,6 +54,7 @@ def quantize_model(
     scale: str | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
+    command: str | None = None,
     on_progress: Callable[[str], None] = lambda words: None,
 ) -> Report:
     """Send a model down every path, judge each file on your samples, and write down what was found.
@@ -65,9 +66,10 @@ def quantize_model(
     ``recommendation.choose``. ``paths``: the names of those to try. ``tune``: mend what fails, for
     ``budget`` seconds at most. ``out``: the folder for all files, by default
     ``artifacts/quantized/NAME``; a second call goes on from what is there. ``jobs``: processes at
-    work; ``scheduler``: a Dask cluster's. Raises InputError, ModelFileError and StorageError for
-    what is wrong with an argument, before anything runs, and Stopped where the float model answers
-    no better than by guessing. Defined in lesson 15.
+    work; ``scheduler``: a Dask cluster's. ``command``: what was typed, for the report. Raises
+    InputError, ModelFileError and StorageError for what is wrong with an argument, before anything
+    runs, and Stopped where the float model answers no better than by guessing. Defined in lesson
+    15.
     """
     begun = time.monotonic()
     wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, jobs)
@@ -99,7 +101,7 @@ def quantize_model(
     tried += trials.made(trials.by_litert(base, place), place)
     if tune:
         on_progress("mending what failed")
-        tried += repairs.of_the_files(tried, base, judged_by, place, max_drop, budget)
+        tried += repairs.of_the_files(tried, base, judged_by, place, max_drop, budget, prefer)
     on_progress("timing the files")
     tried = repairs.explained(trials.timed(tried, place), base)
     base = trials.base(tried)
@@ -112,7 +114,8 @@ def quantize_model(
     }  # fmt: skip
     on_progress("writing the report")
     found = outputs.gathered(given, data, tried, rows, base, judged_by, said, settings)
-    found = dataclasses.replace(found, seconds=time.monotonic() - begun)
+    typed = (command,) if command is not None else ()
+    found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)
     return outputs.write(found, folder, tried, data)
 
 

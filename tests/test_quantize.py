@@ -116,6 +116,18 @@ def test_a_keras_file_with_loops_is_unrolled(tmp_path):
     assert "unroll=True" in mended.repair.done and "int8" in mended.repair.seen
 
 
+def test_a_normalization_inside_stays_in_float(tmp_path):
+    """Its scale serves features of 0.001 and of 1000: no int8 of the whole model is of use."""
+    folder = any_models.save(any_models.uneven(), tmp_path / "model")
+    x = any_models.drawn(folder, 200)
+    found = quantize_model(folder, x, paths=["int8_float_fallback", "int8"], out=tmp_path / "out")
+    assert not any(row.decision == "passes" for row in found.rows if row.path == "int8")
+    mended = found.rows[-1]
+    assert mended.name.startswith("int8_float_fallback_litert_mixed")
+    before = found.row("int8_float_fallback_litert").lowest_db
+    assert mended.lowest_db > 20 > (before or 0) and mended.repair.done
+
+
 def test_the_plain_converters_code_makes_the_same_file(tmp_path):
     """Of a model that is integer-only by the converter alone, calibrated and of a fixed batch."""
     found = quantize_model(
@@ -169,6 +181,7 @@ def test_the_command_recommends_and_says_so(float_file, tmp_path):
     assert (tmp_path / "copy.json").read_bytes() == (tmp_path / "out/report.json").read_bytes()
     code, out, err = lessons(*arguments, "--json", "-", "--check", tmp_path / "copy.json")
     assert code == 0 and json.loads(out)["schema"] == report.SCHEMA
+    assert json.loads(out)["commands"][0].startswith("lessons quantize /")
     code, out, err = lessons(*arguments[:-4], "--max-bytes", 10, "--out", tmp_path / "out")
     assert code == 3, err
     assert "stay with float32" not in out and "more than 10" in out

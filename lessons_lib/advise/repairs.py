@@ -5,7 +5,7 @@ looks at what was tried, and either has nothing to say or gives further trials.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from lessons_lib.advise.trials import CONVERTER, LITERT, Trial, Tried, Workplace
 from lessons_lib.convert import paths
 from lessons_lib.convert.every_path import Step
 from lessons_lib.convert.outcome import Outcome
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import ConversionError, LessonError
 from lessons_lib.judge.measures import Task
-from lessons_lib.judge.verdict import PASSES
+from lessons_lib.judge.verdict import PASSES, Judgement
 from lessons_lib.models import sources, variants
 from lessons_lib.system import files, sandbox
 from lessons_lib.tflite import reader, tables
@@ -91,7 +91,7 @@ def _build(variant: str, file: Path, code: Path | None, folder: Path) -> None:
         sources.save(model, folder, batch_size=1)
 
 
-# ---- of the files: some blocks stay in float
+# ---- of the files: some blocks stay in float, or do with four bits
 
 
 def of_the_files(
@@ -101,56 +101,69 @@ def of_the_files(
     place: Workplace,
     max_drop: float | None,
     budget: float,
-    on_done: Callable[..., None] = lambda *_: None,
+    prefer: str = "size",
 ) -> list[Tried]:
-    """Return mixed precision, where no file with int8 inside passes; see ``mixed_precision``."""
+    """Return what mixed precision gives, for ``budget`` seconds; see ``mixed_precision``.
+
+    Where no file with int8 inside passes, some blocks stay in float. Where one does, and its like
+    with four-bit weights does not, and size is preferred, some blocks get four bits.
+    """
     judged = trials.judge(tried, base, tasks, max_drop)
-    integers = [one for one in tried if one.trial.step.path.startswith("int8")]
-    if place.calibration is None or not any(one.trial.lane == LITERT for one in integers):
+    litert = {one.trial.step.path: one for one in tried if one.trial.lane == LITERT}
+    sound = {n: name for n, one in litert.items() if (name := one.trial.name) in judged}
+    if place.calibration is None or "int8_float_fallback" not in litert:
         return []
-    if any(judged[n].decision == PASSES for one in integers if (n := one.trial.name) in judged):
-        return []
-    step = "int8_float_fallback"
-    source, folder = Path(base.outcome), place.folder / "work" / "mixed"
+    passing = {
+        one.trial.step.path
+        for one in tried
+        if one.trial.name in judged and judged[one.trial.name].decision == PASSES
+    }
+    where = {"budget": budget, "workers": place.workers, "scheduler": place.scheduler}
+    folder = place.folder / "work" / "mixed" / place.kept
+    settings = (place, base, tasks, max_drop, folder, where)
+    if not any(path.startswith("int8") for path in passing):
+        seen = f"no file with int8 inside passes; {_worst(sound, judged)}"
+        return _searched(mixed_precision.keep_in_float, "int8_float_fallback", seen, settings)
+    if prefer == "size" and "int8" in passing and "int8x4" in sound and "int8x4" not in passing:
+        seen = f"{sound['int8x4']}: {judged[sound['int8x4']].verdict}"
+        return _searched(mixed_precision.to_four_bits, "int8", seen, settings)
+    return []
+
+
+def _worst(sound: Mapping[str, str], judged: Mapping[str, Judgement]) -> str:
+    known = [name for path, name in sound.items() if path.startswith("int8")]
+    return f"{known[0]}: {judged[known[0]].verdict}" if known else "each of them fails altogether"
+
+
+def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[Tried]:
+    """The best file of a search, or a row that says why there is none."""
+    place, base, tasks, max_drop, folder, where = settings
+    source = Path(base.outcome)
 
     def passes(file: Path) -> bool:
-        one = _as_tried(file, source, step, (), None)
-        (one,) = trials.answer([one], place)
-        if not one.ok:
-            return False
-        return trials.judge([one], base, tasks, max_drop)[one.trial.name].decision == PASSES
+        (one,) = trials.answer([_as_tried(file, source, Step(path), None)], place)
+        judged = trials.judge([one], base, tasks, max_drop)
+        return one.ok and judged[one.trial.name].decision == PASSES
 
     try:
-        found = mixed_precision.keep_in_float(
-            source, step, place.calibration, passes, folder, budget=budget,
-            workers=place.workers, scheduler=place.scheduler,
-        )  # fmt: skip
-    except LessonError:
-        return []
-    worst = next((one for one in integers if one.ok), None)
-    if not found.steps or worst is None:
-        return []
-    return trials.answer(list(_mixed(found, source, step, worst, place)), place)
+        found = search(source, path, place.calibration, passes, folder / path, **where)
+        best = found.found or next((one for one in reversed(found.steps) if one.file), None)
+        reason = ConversionError(f"mixed precision was tried: {found.why} (lesson 13)")
+    except LessonError as error:
+        best, reason = None, error
+    if best is None:
+        trial = Trial(f"{path}_litert_mixed", source, Step(path), Repair(seen, str(reason), ""))
+        return [Tried(trial, Outcome(path, reason=reason))]
+    layers = ", ".join(dict.fromkeys(block.layer for block in best.blocks))
+    kept = f"{len(best.blocks)} blocks are {found.recipe}: {layers}"
+    name = f"{path}_litert_mixed_{len(best.blocks)}"
+    file = files.write_atomic(place.folder / "files" / f"{name}.tflite", best.file.read_bytes())
+    step = Step(path, best.rules)
+    return trials.answer([_as_tried(file, source, step, Repair(seen, found.why, kept))], place)
 
 
-def _mixed(found, source: Path, step: str, worst: Tried, place: Workplace) -> Iterator[Tried]:
-    """The last file of a search, the one that passes where one does."""
-    last = found.found or next((one for one in reversed(found.steps) if one.file), None)
-    if last is None:
-        return
-    layers = ", ".join(block.layer for block in last.blocks)
-    repair = Repair(
-        f"{worst.trial.name} does not pass",
-        f"its loss comes from {layers}: {found.why}",
-        f"{len(last.blocks)} blocks stay in float: {layers}",
-    )
-    name = f"int8_litert_mixed_{len(last.blocks)}"
-    file = files.write_atomic(place.folder / "files" / f"{name}.tflite", last.file.read_bytes())
-    yield _as_tried(file, source, step, last.rules, repair)
-
-
-def _as_tried(file: Path, source: Path, step: str, rules, repair: Repair | None) -> Tried:
-    return Tried(Trial(file.stem, source, Step(step, rules), repair), Outcome(step, file))
+def _as_tried(file: Path, source: Path, step: Step, repair: Repair | None) -> Tried:
+    return Tried(Trial(file.stem, source, step, repair), Outcome(step.path, file))
 
 
 # ---- what is said of a file that cannot be mended
