@@ -76,6 +76,7 @@ advise      close_up        one file looked into: layers, worst tensor, bytes, s
 advise      trials          one try after the other: file, answers, verdict, time
 advise      mixed_precision which blocks stay in float, and which do with four bits
 advise      repairs         what broke, why, and the try that mends it
+advise      diagnosis       what is said of a file beside its verdict: ranges or resolution
 advise      recommendation  which file to take on which machine, and why
 advise      bundle          what runs without the course: run.py, reproduce.py, recipe.json
 advise      page            the report as one HTML page, offline

@@ -17,6 +17,7 @@ from typing import Any
 
 from lessons_lib.advise import (
     brought,
+    diagnosis,
     evidence,
     guards,
     outputs,
@@ -101,13 +102,16 @@ def quantize_model(
     tried += trials.made(trials.by_litert(base, place), place)
     if tune:
         on_progress("mending what failed")
-        tried += repairs.of_the_files(tried, base, judged_by, place, max_drop, budget, prefer)
+        tried += repairs.of_the_files(
+            tried, base, judged_by, given, place, max_drop, budget, prefer
+        )
     on_progress("timing the files")
-    tried = repairs.explained(trials.timed(tried, place), base)
+    tried = trials.timed(tried, place)
     base = trials.base(tried)
 
     judgements = trials.judge(tried, base, judged_by, max_drop)
     rows = [trials.row(one, base, judgements, folder) for one in tried]
+    rows = diagnosis.explained(rows, base.outcome)
     settings = {
         "target": target, "prefer": prefer, "max_drop": max_drop, "max_bytes": max_bytes,
         "paths": wanted, "tune": tune, "budget": budget, "task": task, "seed": seed,

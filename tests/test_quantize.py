@@ -116,16 +116,25 @@ def test_a_keras_file_with_loops_is_unrolled(tmp_path):
     assert "unroll=True" in mended.repair.done and "int8" in mended.repair.seen
 
 
-def test_a_normalization_inside_stays_in_float(tmp_path):
-    """Its scale serves features of 0.001 and of 1000: no int8 of the whole model is of use."""
-    folder = any_models.save(any_models.uneven(), tmp_path / "model")
-    x = any_models.drawn(folder, 200)
-    found = quantize_model(folder, x, paths=["int8_float_fallback", "int8"], out=tmp_path / "out")
-    assert not any(row.decision == "passes" for row in found.rows if row.path == "int8")
-    mended = found.rows[-1]
-    assert mended.name.startswith("int8_float_fallback_litert_mixed")
-    before = found.row("int8_float_fallback_litert").lowest_db
-    assert mended.lowest_db > 20 > (before or 0) and mended.repair.done
+def test_a_normalization_inside_stays_in_float_or_goes_outside(tmp_path):
+    """Its scale serves features of 1 and of 10,000: no int8 of the whole model is of use."""
+    model = any_models.uneven()
+    mean, deviation = (np.asarray(p)[0] for p in (model.layers[0].mean, model.layers[0].variance))
+    x = np.random.default_rng(0).normal(mean, np.sqrt(deviation), (200, 8)).astype(np.float32)
+    file = any_models.keras_file(model, tmp_path / "uneven.keras")
+    wanted = ["int8_float_fallback", "int8", "int16x8"]
+    arguments = {"target": "microcontroller", "prefer": "fidelity", "out": tmp_path / "out"}
+    found = quantize_model(file, x, paths=wanted, **arguments)
+    plain = found.row("int8_litert")
+    assert plain.failure or plain.decision == "fails"
+    mended = found.row("int8_normalized_outside")
+    assert mended.integer_only and mended.lowest_db > 10 > (plain.lowest_db or 0)
+    assert "run.py does it in front" in mended.repair.done
+    mixed = found.rows[-1]
+    assert mixed.name.startswith("int8_float_fallback_litert_mixed") and mixed.lowest_db > 10
+    assert found.recommended.name == "int16x8_normalized_outside"
+    done = subprocess.run([sys.executable, tmp_path / "out/run.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_plain_converters_code_makes_the_same_file(tmp_path):

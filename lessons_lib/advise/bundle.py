@@ -42,7 +42,7 @@ def write(found: Report, folder: Path, chosen: Tried, data: Data) -> None:
     model = folder / "recommended.tflite"
     ends = signature.of_file(model)
     _write_test(folder, ends, chosen, data)
-    files.write_atomic(folder / "run.py", _run_file(ends, data))
+    files.write_atomic(folder / "run.py", _run_file(ends, chosen, data))
     recipe = _recipe(chosen)
     files.write_atomic(folder / "recipe.json", json.dumps(recipe, indent=1) + "\n")
     files.write_atomic(folder / "reproduce.py", _reproduce_file(folder, chosen, data))
@@ -60,12 +60,16 @@ def _write_test(folder: Path, ends, chosen: Tried, data: Data) -> None:
     files.write_atomic(folder / "self_test.npz", content.getvalue())
 
 
-def _run_file(ends: signature.Signature, data: Data) -> str:
+def _run_file(ends: signature.Signature, chosen: Tried, data: Data) -> str:
     shapes = _shapes(ends, data)
     return _filled(
         "run.py",
         INPUTS={name: _tensor(spec, shapes[name]) for name, spec in ends.inputs.items()},
         OUTPUTS={name: _tensor(spec) for name, spec in ends.outputs.items()},
+        NORMALIZE={
+            name: (mean.tolist(), deviation.tolist())
+            for name, (mean, deviation) in chosen.trial.outside.items()
+        },
         BATCH=ends.batch or 1,
         IN_BATCHES=ends.in_batches,
         STATE=bool(ends.state),
@@ -133,6 +137,10 @@ def _recipe(chosen: Tried) -> dict[str, Any]:
 def _reproduce_file(folder: Path, chosen: Tried, data: Data) -> str:
     trial, path = chosen.trial, paths.get(chosen.trial.step.path)
     arrays = data.calibration if path.needs_calibration else None
+    if trial.outside and arrays:
+        folders = folder / "work" / "normalized" / "calibration"
+        arrays = {name: np.load(folders / f"{Path(a.filename).stem}.npy", mmap_mode="r")
+                  for name, a in arrays.items()}  # fmt: skip
     where = {name: _inside(array.filename, folder) for name, array in (arrays or {}).items()}
     source = _inside(trial.source, folder)
     ends = signature.of_file(chosen.outcome)

@@ -4,30 +4,25 @@ A converter's refusal names an operator; its owner needs to know what to build o
 looks at what was tried, and either has nothing to say or gives further trials.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from lessons_lib.advise import brought, mixed_precision, trials
 from lessons_lib.advise.brought import Brought
 from lessons_lib.advise.report import Repair
-from lessons_lib.advise.trials import CONVERTER, LITERT, Trial, Tried, Workplace
+from lessons_lib.advise.trials import LITERT, Trial, Tried, Workplace
 from lessons_lib.convert import paths
+from lessons_lib.convert.by_litert import Rule
 from lessons_lib.convert.every_path import Step
 from lessons_lib.convert.outcome import Outcome
 from lessons_lib.errors import ConversionError, LessonError
 from lessons_lib.judge.measures import Task
 from lessons_lib.judge.verdict import PASSES, Judgement
-from lessons_lib.models import sources, variants
+from lessons_lib.models import sample_files, sources, variants
+from lessons_lib.models.variants import Outside
 from lessons_lib.system import files, sandbox
-from lessons_lib.tflite import reader, tables
-
-_LARGEST_HALF = 65_504.0  # of float16
-_SMALLEST_HALF = 2.0**-24
-
+from lessons_lib.tflite.samples import Rows
 
 # ---- of the source: the model is built otherwise
 
@@ -43,12 +38,16 @@ def of_the_source(tried: Sequence[Tried], given: Brought, place: Workplace) -> l
     found: list[Tried] = []
     failed = {one.trial.step.path: one for one in tried if not one.ok}
     if "float32" in failed:
-        found += _built("batch_1", failed["float32"], given, place)
+        found += _built("batch_1", _said(failed["float32"]), given, place)
     calibrated = [one for name, one in failed.items() if paths.get(name).needs_calibration]
     loops = [one for one in [*failed.values(), *found] if _blames_a_loop(one)]
     if loops and (calibrated or "float32" in failed):
-        found += _built("unrolled", loops[0], given, place)
+        found += _built("unrolled", _said(loops[0]), given, place)
     return found
+
+
+def _said(one: Tried) -> str:
+    return f"{one.trial.name}: {one.outcome.reason}"
 
 
 def _blames_a_loop(one: Tried) -> bool:
@@ -61,34 +60,62 @@ _WORDS = {
                 "the model was saved again with a batch of one"),
     "unrolled": ("a recurrent layer is a loop, and no range is recorded inside of it",
                  "the recurrent layers were built with unroll=True, the weights copied"),
+    "normalized_outside": ("one scale serves the features of all sizes that the model normalizes",
+                           "the Normalization layer was taken out; run.py does it in front"),
 }  # fmt: skip
 
 
-def _built(variant: str, seen: Tried, given: Brought, place: Workplace) -> list[Tried]:
+def _built(variant: str, seen: str, given: Brought, place: Workplace) -> list[Tried]:
     """All paths of another build; nothing where it cannot be built."""
     folder = place.folder / "work" / "models" / f"{given.sha256[:16]}_{variant}"
     try:
-        if not (folder / "saved_model.pb").is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            sandbox.call(f"{__name__}:_build", variant, given.keras, given.code, folder)
+        outside = sandbox.call(f"{__name__}:_build", variant, given.keras, given.code, folder)
     except LessonError:
         return []
     cause, done = _WORDS[variant]
-    repair = Repair(f"{seen.trial.name}: {seen.outcome.reason}", cause, done)
-    names = [one for one in paths.PATHS if one in ("float32", *place.wanted)]
-    made = [Trial(f"{name}_{variant}", folder, Step(name), repair) for name in names]
-    return trials.made(made, place)
+    repair = Repair(seen, cause, done)
+    names = [one for one in paths.PATHS if one in place.wanted and _serves(variant, one)]
+    made = [Trial(f"{name}_{variant}", folder, Step(name), repair, outside) for name in names]
+    return trials.made(made, _normalized(place, outside) if outside else place)
 
 
-def _build(variant: str, file: Path, code: Path | None, folder: Path) -> None:
+def _serves(variant: str, path: str) -> bool:
+    """Whether a path may be mended so; float32 is always there to compare with."""
+    return variant != "normalized_outside" or paths.get(path).needs_calibration
+
+
+def _build(variant: str, file: Path, code: Path | None, folder: Path) -> Outside:
     """In a child: save the variant of a Keras model."""
-    model = brought.loaded(file, code)
+    model, outside = brought.loaded(file, code), {}
     if variant == "unrolled":
         if not variants.has_loops(model):
-            raise LessonError("the model has no recurrent layer")
-        sources.save(variants.unrolled(model), folder)
-    else:
-        sources.save(model, folder, batch_size=1)
+            raise ConversionError("the model has no recurrent layer")
+        model = variants.unrolled(model)
+    if variant == "normalized_outside":
+        model, outside = variants.without_normalization(model)
+    if not (folder / "saved_model.pb").is_file():
+        sources.save(model, folder, batch_size=1 if variant == "batch_1" else None)
+    return outside
+
+
+def _normalized(place: Workplace, outside: Outside) -> Workplace:
+    """The same place with samples that are normalized already, in files of their own."""
+
+    def written(rows: Rows, role: str) -> Rows:
+        blocks = (
+            block
+            | {
+                n: ((block[n] - mean) / deviation).astype(block[n].dtype)
+                for n, (mean, deviation) in outside.items()
+            }
+            for block in sample_files.blocks(rows)
+        )
+        folder = place.folder / "work" / "normalized" / role
+        return {name: one.opened() for name, one in sample_files.written(blocks, folder).items()}
+
+    rows = {role: getattr(place, role) for role in ("calibration", "test")}
+    rows = {role: written(found, role) if found else None for role, found in rows.items()}
+    return replace(place, **rows, kept=f"{place.kept}_normalized")
 
 
 # ---- of the files: some blocks stay in float, or do with four bits
@@ -98,21 +125,24 @@ def of_the_files(
     tried: Sequence[Tried],
     base: Tried,
     tasks: Sequence[Task],
+    given: Brought,
     place: Workplace,
     max_drop: float | None,
     budget: float,
     prefer: str = "size",
 ) -> list[Tried]:
-    """Return what mixed precision gives, for ``budget`` seconds; see ``mixed_precision``.
+    """Return what mends files that fail: for ``budget`` seconds at most, see ``mixed_precision``.
 
-    Where no file with int8 inside passes, some blocks stay in float. Where one does, and its like
-    with four-bit weights does not, and size is preferred, some blocks get four bits.
+    Where no file with int8 inside passes, the normalization is taken out of the model, and some
+    blocks stay in float. Where one does, and its like with four-bit weights does not, and size is
+    preferred, some blocks get four bits. Where int16x8 has no file, some operators stay in float.
     """
+    if place.calibration is None:
+        return []
+    found = _int16_with_floats(tried, base, place)
     judged = trials.judge(tried, base, tasks, max_drop)
     litert = {one.trial.step.path: one for one in tried if one.trial.lane == LITERT}
     sound = {n: name for n, one in litert.items() if (name := one.trial.name) in judged}
-    if place.calibration is None or "int8_float_fallback" not in litert:
-        return []
     passing = {
         one.trial.step.path
         for one in tried
@@ -121,13 +151,28 @@ def of_the_files(
     where = {"budget": budget, "workers": place.workers, "scheduler": place.scheduler}
     folder = place.folder / "work" / "mixed" / place.kept
     settings = (place, base, tasks, max_drop, folder, where)
-    if not any(path.startswith("int8") for path in passing):
+    if "int8_float_fallback" in litert and not any(path.startswith("int8") for path in passing):
         seen = f"no file with int8 inside passes; {_worst(sound, judged)}"
-        return _searched(mixed_precision.keep_in_float, "int8_float_fallback", seen, settings)
-    if prefer == "size" and "int8" in passing and "int8x4" in sound and "int8x4" not in passing:
+        if given.keras is not None:
+            found += _built("normalized_outside", seen, given, place)
+        search = mixed_precision.keep_in_float
+        found += _searched(search, "int8_float_fallback", seen, settings)
+    elif prefer == "size" and "int8" in passing and "int8x4" in {*sound} - passing:
         seen = f"{sound['int8x4']}: {judged[sound['int8x4']].verdict}"
-        return _searched(mixed_precision.to_four_bits, "int8", seen, settings)
-    return []
+        found += _searched(mixed_precision.to_four_bits, "int8", seen, settings)
+    return found
+
+
+def _int16_with_floats(tried: Sequence[Tried], base: Tried, place: Workplace) -> list[Tried]:
+    """16-bit activations where there is a kernel, floats elsewhere: of LiteRT's quantizer."""
+    those = [one for one in tried if one.trial.step.path == "int16x8"]
+    if not those or any(one.ok for one in those):
+        return []
+    cause = "an operator has no kernel for 16-bit activations"
+    repair = Repair(_said(those[0]), cause, "the operators without one stay in float")
+    step = Step("int8_float_fallback", (Rule(".*", "int16x8"),))
+    name = "int16x8_litert_float_fallback"
+    return trials.made([Trial(name, Path(base.outcome), step, repair)], place)
 
 
 def _worst(sound: Mapping[str, str], judged: Mapping[str, Judgement]) -> str:
@@ -164,41 +209,3 @@ def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[T
 
 def _as_tried(file: Path, source: Path, step: Step, repair: Repair | None) -> Tried:
     return Tried(Trial(file.stem, source, step, repair), Outcome(step.path, file))
-
-
-# ---- what is said of a file that cannot be mended
-
-
-def explained(tried: Sequence[Tried], base: Tried) -> list[Tried]:
-    """Return the same, with the tensor named where float16 cannot hold a constant."""
-    odd = _beyond_halves(Path(base.outcome))
-    if not odd:
-        return list(tried)
-    return [
-        replace(one, outcome=replace(one.outcome, remarks=(*one.outcome.remarks, *odd)))
-        if one.ok and one.trial.step.path == "float16" and one.trial.lane == CONVERTER
-        else one
-        for one in tried
-    ]
-
-
-def _beyond_halves(file: Path) -> list[str]:
-    """Constants of the float file that float16 makes inf of, or zero."""
-    model, found = reader.read(file), []
-    for row in tables.tensors(file).itertuples():
-        if row.dtype != "FLOAT32" or not row.bytes:
-            continue
-        values = np.abs(
-            reader.stored_value(model, model.subgraphs[row.subgraph].tensors[row.index])
-        )
-        if values.max() > _LARGEST_HALF:
-            found.append(
-                f"the {row.role} {row.name} holds {values.max():.4g}, and float16 ends at 65,504: "
-                "rescale the target, or take LiteRT's float16, which leaves biases as they are"
-            )
-        elif 0 < values.max() < _SMALLEST_HALF:
-            found.append(
-                f"the {row.role} {row.name} holds nothing above {values.max():.2g}, which float16 "
-                "makes zero of: such as an epsilon in front of a division"
-            )
-    return found

@@ -8,7 +8,7 @@ folder and not looked for again.
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from lessons_lib.judge import benchmark, verdict
 from lessons_lib.judge.measures import Arrays, Task
 from lessons_lib.judge.verdict import Judgement
 from lessons_lib.models.own_data import Data
+from lessons_lib.models.variants import Outside
 from lessons_lib.numbers.noise import signal_to_noise
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files, sandbox
@@ -43,12 +44,14 @@ class Trial:
     """One way to a file: ``source`` is a SavedModel's folder or a float32 ``.tflite``.
 
     ``name`` is the row's and the file's. ``repair``: why it is tried, where it mends another.
+    ``outside``: the mean and deviation of inputs that it takes normalized, by name.
     """
 
     name: str
     source: Path
     step: Step
     repair: Repair | None = None
+    outside: Outside = field(default_factory=dict)
 
     @property
     def lane(self) -> str:

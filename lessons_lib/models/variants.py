@@ -1,8 +1,9 @@
 """The same Keras model built otherwise, with the same weights: where a converter needs it so.
 
 A recurrent layer is a loop, and loops cannot be calibrated. Unrolled, each time step stands by
-itself: a larger file, often a faster one, and one that has all paths. What is given up: sequences
-of another length than the one that was unrolled.
+itself: a larger file, often a faster one, and one that has all paths; given up are sequences of
+another length. A normalization inside the model has one scale for features of all sizes; taken out,
+it is two lines in front of the model.
 """
 
 from typing import Any
@@ -18,13 +19,59 @@ _CLOSE = 1e-4  # of the outputs' spread: the same sums in another order
 
 def has_loops(model: Any) -> bool:
     """Tell whether a Keras model has a recurrent layer that is not unrolled."""
-    return any(not layer.unroll for layer in _recurrent(model))
+    return any(not getattr(layer, "unroll", True) for layer in _recurrent(model))
+
+
+Outside = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def without_normalization(model: Any) -> tuple[Any, Outside]:
+    """Return a Keras model without the Normalization of its inputs, and what that did.
+
+    By input name the mean and the deviation, arrays that ``(x - mean) / deviation`` fits: the new
+    model's input is that. Raises ConversionError when no input goes into a Normalization alone, and
+    when the new model answers differently. Defined in lesson 16.
+    """
+    keras = tensorflow().keras
+    layers = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.Normalization) and not layer.invert
+    ]
+    outside = {}
+    for layer in layers:
+        for name in [t.name for t in model.inputs if t.name == _input_of(layer)]:
+            mean, variance = (np.asarray(part)[0] for part in (layer.mean, layer.variance))
+            outside[name] = mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
+    taken = {layer.name for layer in layers if _input_of(layer) in outside}
+    if not taken:
+        raise ConversionError("no input goes into a Normalization layer of the model")
+
+    def rebuilt(layer: Any) -> Any:
+        gone = layer.name in taken
+        kind = keras.layers.Identity if gone else type(layer)
+        return kind(name=layer.name) if gone else kind.from_config(layer.get_config())
+
+    with quiet():
+        other = keras.models.clone_model(model, clone_function=rebuilt)
+        for layer in model.layers:
+            if layer.name not in taken:
+                other.get_layer(layer.name).set_weights(layer.get_weights())
+    _require_equal(model, other, outside)
+    return other, outside
+
+
+def _input_of(layer: Any) -> str | None:
+    """The name of the input that a layer takes directly."""
+    history = getattr(layer.input, "_keras_history", None)
+    return None if history is None else history.operation.name
 
 
 def _recurrent(model: Any) -> list[Any]:
     keras = tensorflow().keras
     layers = list(model._flatten_layers(include_self=False))
-    return [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    kinds = keras.layers.RNN, keras.layers.Bidirectional
+    return [layer for layer in layers if isinstance(layer, kinds)]
 
 
 def unrolled(model: Any) -> Any:
@@ -36,6 +83,8 @@ def unrolled(model: Any) -> Any:
     """
     keras = tensorflow().keras
     for layer in _recurrent(model):
+        if not layer._inbound_nodes:  # inside a Bidirectional, which is on the list itself
+            continue
         steps = layer.input.shape[1]
         if steps is None or steps > MOST_STEPS:
             raise ConversionError(
@@ -67,16 +116,17 @@ def _unroll(config: Any) -> Any:
     return [_unroll(part) for part in config] if isinstance(config, list) else config
 
 
-def _require_equal(model: Any, other: Any) -> None:
-    rng = np.random.default_rng(0)
-    inputs = [
-        rng.random((2, *(size or 1 for size in tensor.shape[1:]))).astype(tensor.dtype)
-        for tensor in model.inputs
-    ]
-    given = inputs if len(inputs) > 1 else inputs[0]
+def _require_equal(model: Any, other: Any, outside: Outside | None = None) -> None:
+    rng, given = np.random.default_rng(0), ([], [])
+    for tensor in model.inputs:
+        x = rng.random((2, *(size or 1 for size in tensor.shape[1:]))).astype(tensor.dtype)
+        mean, deviation = (outside or {}).get(tensor.name, (0, 1))
+        given[0].append(x)
+        given[1].append(((x - mean) / deviation).astype(x.dtype))
+    both = zip((model, other), (side if len(side) > 1 else side[0] for side in given), strict=True)
     with quiet():
-        pairs = zip(*(tensorflow().nest.flatten(m(given)) for m in (model, other)), strict=True)
+        pairs = zip(*(tensorflow().nest.flatten(m(x)) for m, x in both), strict=True)
     for before, after in pairs:
         before, after = np.asarray(before), np.asarray(after)
         if np.abs(before - after).max() > _CLOSE * max(1.0, float(np.abs(before).max())):
-            raise ConversionError("the unrolled model answers differently: a layer of it is random")
+            raise ConversionError("built anew, the model answers differently: a layer is random")

@@ -17,6 +17,8 @@ MODEL = "recommended.tflite"
 # stand for real numbers, the scale and the zero point: real = (integer - zero_point) * scale.
 INPUTS: dict[str, dict] = {}
 OUTPUTS: dict[str, dict] = {}
+# What is done to inputs first, by name: (x - mean) / deviation.
+NORMALIZE: dict[str, tuple[list, list]] = {}
 BATCH = 1  # samples in one call
 IN_BATCHES = True  # whether the first axis of inputs and outputs counts samples
 STATE = False  # whether the model remembers: then every call starts anew
@@ -53,6 +55,9 @@ def call(samples, start: int) -> dict[str, np.ndarray]:
     for name, spec in INPUTS.items():
         part = np.asarray(samples[name][start : start + BATCH])
         part = np.concatenate([part, np.repeat(part[-1:], BATCH - len(part), axis=0)])
+        if name in NORMALIZE:
+            mean, deviation = map(np.float32, NORMALIZE[name])
+            part = (part - mean) / deviation
         interpreter.set_tensor(spec["index"], to_codes(part.reshape(spec["shape"]), spec))
     interpreter.invoke()
     return {name: result(interpreter, spec) for name, spec in OUTPUTS.items()}

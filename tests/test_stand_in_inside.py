@@ -1,0 +1,14 @@
+"""Each lesson runs with a model that is not the course's, or one sentence says why it does not.
+
+Lessons 8 to 14.
+"""
+
+import pytest
+
+import stand_in
+from lessons_lib import notebooks
+
+
+@pytest.mark.parametrize("path", notebooks.find(range(8, 15)), ids=stand_in.number)
+def test_it_runs_with_a_model_of_another_architecture_or_says_why_not(path, artifacts):
+    stand_in.check(path)
