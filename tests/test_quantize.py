@@ -119,8 +119,9 @@ def test_a_keras_file_with_loops_is_unrolled(tmp_path):
 def test_a_normalization_inside_stays_in_float_or_goes_outside(tmp_path):
     """Its scale serves features of 1 and of 10,000: no int8 of the whole model is of use."""
     model = any_models.uneven()
-    mean, deviation = (np.asarray(p)[0] for p in (model.layers[0].mean, model.layers[0].variance))
-    x = np.random.default_rng(0).normal(mean, np.sqrt(deviation), (200, 8)).astype(np.float32)
+    mean, variance = (np.asarray(p)[0] for p in (model.layers[0].mean, model.layers[0].variance))
+    spread = np.random.default_rng(0).uniform(-1.5, 1.5, (300, 8))
+    x = (mean + np.sqrt(variance) * spread).astype(np.float32)
     file = any_models.keras_file(model, tmp_path / "uneven.keras")
     wanted = ["int8_float_fallback", "int8", "int16x8"]
     arguments = {"target": "microcontroller", "prefer": "fidelity", "out": tmp_path / "out"}
