@@ -298,6 +298,8 @@ def _seconds(text: str) -> float:
 
 
 def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
+    from lessons_lib.advise.report import PICKS
+
     if json_file == "-":
         sys.stdout.write((folder / "report.json").read_text("utf-8"))
         return
@@ -310,11 +312,7 @@ def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
     for guard in found.guards:
         out.print(f"[yellow]{guard.level.capitalize()}:[/] {escape(guard.text)}", soft_wrap=True)
     out.print(_report_table(found))
-    for key, title in (
-        ("recommended", "Recommended"),
-        ("smallest", "Smallest"),
-        ("most_faithful", "Most faithful"),
-    ):
+    for key, title in PICKS.items():
         pick = found.picks[key]
         out.print(f"[bold]{title}: {escape(pick.row or 'none')}[/], {escape(pick.why)}",
                   soft_wrap=True)  # fmt: skip

@@ -21,8 +21,6 @@ from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite import signature
 from lessons_lib.tflite.signature import Signature
 
-KERAS = (".keras", ".h5", ".hdf5")
-
 
 @dataclass(frozen=True)
 class Brought:
@@ -67,14 +65,14 @@ def bring(
     path = Path(model).expanduser().absolute()
     if path.suffix == ".tflite":
         return _of_tflite(path, path.name, key)
-    if path.suffix not in (*KERAS, ".py"):
+    if path.suffix not in (*sources.KERAS_FILES, ".py"):
         sources.require_saved_model(path)
     elif not path.is_file():
         raise ModelFileError(f"{files.display_path(path)} does not exist, or is not a file")
     code = None if code is None else _code_file(code)
     sha256 = _checksum(path, code)
     source, signatures = _opened(path, work / "models" / sha256[:16], code)
-    keras = path if path.suffix in KERAS else None
+    keras = path if path.suffix in sources.KERAS_FILES else None
     ends = signature.choose(signatures, key)
     return Brought(path.name, sha256, source, ends, tuple(signatures), keras, code)
 
@@ -87,15 +85,7 @@ def _of_tflite(file: Path, name: str, key: str | None) -> Brought:
 def _of_object(model: Any, work: Path, key: str | None) -> Brought:
     """A model in this process: saved here, because it cannot be sent to another one."""
     folder = work / "models" / "object"
-    if hasattr(model, "export"):
-        saved = sources.save(model, folder)
-    elif isinstance(model, tensorflow().Module):
-        saved = _saved_module(model, folder)
-    else:
-        raise ModelFileError(
-            f"a {type(model).__name__} is no model: give a Keras model, a tf.Module with "
-            "signatures, a SavedModel's folder, or a .keras, .h5 or .tflite file (lesson 15)"
-        )
+    saved = _save(model, folder)
     found = sources.signatures(saved)
     ends = signature.choose(found, key)
     keras = folder.with_name("object.keras") if _kept_as_keras(model, folder) else None
@@ -162,7 +152,14 @@ def _open(path: Path, source: Path, code: Path | None) -> dict[str, Signature]:
 
 
 def _save(model: Any, folder: Path) -> Path:
-    return sources.save(model, folder) if hasattr(model, "export") else _saved_module(model, folder)
+    if hasattr(model, "export"):
+        return sources.save(model, folder)
+    if isinstance(model, tensorflow().Module):
+        return _saved_module(model, folder)
+    raise ModelFileError(
+        f"a {type(model).__name__} is no model: give a Keras model, a tf.Module with signatures, a "
+        "SavedModel's folder, or a .keras, .h5 or .tflite file (lesson 15)"
+    )
 
 
 def loaded(file: Path, code: Path | None):

@@ -6,13 +6,13 @@ a histogram, and believes in a drop when he has seen the samples.
 """
 
 import base64
+import io
 import math
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from lessons_lib.advise.report import Budget, Flip, Flipped, LayerError, Layers, Tensor
 from lessons_lib.judge import layer_errors, measures
@@ -184,22 +184,12 @@ def picture(pixels: np.ndarray) -> str:
     """Return one sample, (H, W), (H, W, 1) or (H, W, 3), as a PNG in a ``data:`` address.
 
     The smallest number is black and the largest white, whatever the scaling; every n-th pixel is
-    taken where it is larger than SIDE. Source: PNG, https://www.w3.org/TR/png-3/.
+    taken where it is larger than SIDE.
     """
     step = -(-max(pixels.shape[:2]) // SIDE)
     pixels = pixels[::step, ::step].astype(np.float64)
     spread = np.ptp(pixels)
     shades = np.rint(255 * (pixels - pixels.min()) / (spread or 1)).astype(np.uint8)
-    colours = 2 if shades.ndim == 3 and shades.shape[2] == 3 else 0
-    height, width = shades.shape[:2]
-    lines = shades.reshape(height, -1)
-    lines = np.insert(lines, 0, 0, axis=1)  # each line begins with the number of its filter: none
-    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
-    content += _chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)) + _chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(content).decode()
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    content = io.BytesIO()
+    Image.fromarray(shades[..., 0] if shades.shape[2:] == (1,) else shades).save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

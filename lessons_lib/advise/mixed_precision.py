@@ -382,15 +382,10 @@ class _Search:
 def _spooled(given: Any, file: Path) -> Path:
     """Samples in a file, one by one: a whole array is not held twice."""
     if isinstance(given, dict):
-        given = _one_by_one(given)
+        given = samples.singly(given)
     file.parent.mkdir(parents=True, exist_ok=True)
     samples.spool(calibration.limited(given), file)
     return file
-
-
-def _one_by_one(found: Rows) -> Iterator[Rows]:
-    for n in range(samples.count(found)):
-        yield {name: np.asarray(array[n : n + 1]) for name, array in found.items()}
 
 
 # ---- the jobs, in child processes

@@ -1,5 +1,6 @@
 """What a run leaves in its folder: the report, its page, the recommended file and what runs it."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -101,17 +102,10 @@ def _model_facts(given: Brought, float_file: Path) -> ModelFacts:
         signature=given.signature.key,
         inputs=tuple(map(End.of, given.signature.inputs.values())),
         outputs=tuple(map(End.of, given.signature.outputs.values())),
-        parameters=int(sum(_product(shape) for shape in weights["shape"])),
+        parameters=sum(math.prod(shape) for shape in weights["shape"]),
         multiply_accumulates=int(table["macs"].sum()) if len(table) else None,
         not_counted=tuple(dict.fromkeys(uncounted)),
     )
-
-
-def _product(shape: Sequence[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= int(size)
-    return count
 
 
 def _data_facts(data: Data, seed: int) -> DataFacts | None:

@@ -7,7 +7,7 @@ folder and not looked for again.
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -168,19 +168,13 @@ def convert(trials: Sequence[Trial], place: Workplace) -> list[Tried]:
         steps = {trial.name: trial.step for trial in trials if trial.source == source}
         made |= every_path.convert(
             source,
-            place.calibration and _one_by_one(place.calibration),
+            place.calibration and samples.singly(place.calibration),
             place.folder / "files",
             names=steps,
             signature=place.signature,
             keep=place.folder / "work" / "records" / place.kept,
         )
     return [Tried(trial, made[trial.name]) for trial in trials]
-
-
-def _one_by_one(rows: Rows) -> Iterator[Rows]:
-    """Sample by sample, so that what is mapped from a file never lies in memory as a whole."""
-    for number in range(samples.count(rows)):
-        yield {name: np.array(array[number : number + 1]) for name, array in rows.items()}
 
 
 def answer(tried: Sequence[Tried], place: Workplace) -> list[Tried]:

@@ -116,6 +116,12 @@ def size(item: Any) -> int:
     return getattr(item, "nbytes", 0)
 
 
+def singly(found: Rows) -> Iterator[Rows]:
+    """Yield one sample after the other: what is mapped from a file is never held as a whole."""
+    for n in range(count(found)):
+        yield {name: np.array(array[n : n + 1]) for name, array in found.items()}
+
+
 def count(found: Rows) -> int:
     """Return how many samples these are."""
     return len(next(iter(found.values())))
