@@ -97,7 +97,7 @@ def ready_seconds(browser: Browser, site: str) -> float:
 def await_state(page: Page, states: Iterable[str], patience: float = 180) -> None:
     """Wait, at most ``patience`` seconds, until the page ``try-it/`` is in one of ``states``."""
     page.wait_for_function(
-        "states => states.includes(document.documentElement.dataset.tryIt)",
+        "states => states.includes(document.documentElement?.dataset.tryIt)",
         arg=list(states),
         timeout=1000 * patience,
     )
