@@ -82,6 +82,17 @@ MACHINES = Part(
         "faster there?",
     },
 )
-PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES)
+YOURS = Part(
+    "Your own model",
+    "three models that are not the digits, quantized with three lines each; twelve that break, and "
+    "what mends them.",
+    {
+        "15_quantize_own_model.ipynb": "Which path does a model of your own take, and how do you "
+        "defend the choice?",
+        "16_mend_what_breaks.ipynb": "Your model breaks on the way: what does the symptom say, and "
+        "what mends it?",
+    },
+)
+PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES, YOURS)
 QUESTIONS = {name: question for part in PARTS for name, question in part.questions.items()}
 NOTEBOOKS = {int(name[:2]): name for name in QUESTIONS}
