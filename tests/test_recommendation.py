@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lessons_lib.advise.recommendation import TARGETS, choose, next_step, why_not
-from lessons_lib.advise.report import Row
+from lessons_lib.advise.report import Finding, Row
 from lessons_lib.errors import InputError
+from lessons_lib.judge import verdict
+from lessons_lib.judge.tasks import recognise
 
 FLOATS = {"x": "float32"}
 
@@ -64,6 +67,48 @@ def test_the_undecided_stand_behind_and_the_words_say_so():
     pick = choose([FLOAT, unsure])["recommended"]
     assert pick.row == "int8" and "too few to prove it" in pick.why
     assert next_step([FLOAT, unsure], choose([FLOAT, unsure])) is None
+
+
+def judged(name, count, lost, gained=0):
+    """A row of a file that flipped some of ``count`` answers, judged as files are."""
+    classes = np.arange(count) % 2
+    before = np.eye(2, dtype=np.float32)[classes]
+    before[:10] = before[:10, ::-1]
+    after = before.copy()
+    after[10 : 10 + lost] = after[10 : 10 + lost, ::-1]
+    after[:gained] = after[:gained, ::-1]
+    tasks = recognise(before, classes)
+    found = verdict.judge(tasks, before, {name: after})[name]
+    return row(name, 200 - lost, 0.5, decision=found.decision, verdict=found.verdict,
+               findings=tuple(map(Finding.of, found.findings)))  # fmt: skip
+
+
+def test_of_the_undecided_only_those_whose_drop_seems_small_stand_in():
+    """So few samples prove nothing, but no file is recommended that lost 4 of 100."""
+    likely, unlikely = judged("float16", 100, 1, 1), judged("int8", 100, 4)
+    assert (likely.decision, unlikely.decision) == ("undecided", "undecided")
+    assert recommended(likely, unlikely) == "float16"
+    picks = choose([FLOAT, unlikely])
+    assert picks["recommended"].row == "float32"
+    assert "about 3,1" in picks["recommended"].why_not
+    assert "more test samples" in next_step([FLOAT, unlikely], picks)
+
+
+def test_a_float32_that_says_nothing_is_no_matter_of_more_samples():
+    constant = np.ones((100, 3), np.float32)
+    found = verdict.judge(recognise(constant), constant, {"int8": constant})["int8"]
+    rows = [FLOAT, row("int8", 200, 0.5, decision=found.decision, verdict=found.verdict,
+                       findings=tuple(map(Finding.of, found.findings)))]  # fmt: skip
+    picks = choose(rows)
+    assert picks["recommended"].row == "float32"
+    assert "the same for all samples" in picks["recommended"].why_not
+    assert "float32 itself" in next_step(rows, picks)
+
+
+def test_a_reason_is_one_or_two_short_sentences():
+    rows = [FLOAT, judged("float16", 100, 1, 1), row("int8", 200, 0.5, decision="fails")]
+    for pick in [*choose(rows).values(), *choose(rows[::2]).values()]:
+        assert len(pick.why.split()) <= 36 and "lost" not in pick.why
 
 
 def test_float32_stays_where_nothing_is_gained_or_nothing_passes():

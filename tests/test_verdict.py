@@ -53,7 +53,10 @@ def judged(lost, gained, count=1000, **options):
         ((20, 80), 1000, "real gain", "passes", r"real gain \(95 %: from 4.1 points to 8 points"),
         ((7, 0), 5000, "real drop", "passes", r"real drop \(95 %: from 0.0\d+ points to 0.29"),
         ((0, 0), 100, "too few test samples", "undecided", r"about 785 needed .* \(100 given"),
-        ((5, 0), 100, "too few test samples", "fails", "lost 5, gained 0, p = 0.062"),
+        ((5, 0), 100, "too few test samples", "undecided", "lost 5, gained 0, p = 0.062"),
+        ((9, 0), 100, "real drop", "fails", "lost 9, gained 0, p = 0.0039"),
+        ((31, 19), 1000, "too few test samples", "undecided", "about 3,925 needed"),
+        ((55, 50), 10_000, "change within noise", "passes", "can be ruled out"),
     ],
 )
 def test_a_verdict_in_words(flips, count, kind, decision, words):

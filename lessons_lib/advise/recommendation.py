@@ -104,7 +104,8 @@ def choose(
 
     ``rows``: all that was tried, float32 first. A candidate has a file, runs on the target, is not
     larger than ``max_bytes``, and its drop is proven to be within the limit (``decision`` is
-    ``passes``); where no file is proven, those that are undecided stand in, and the words say so.
+    ``passes``); where no file is proven, those stand in that are undecided and whose drop, as far
+    as it was seen, is within the limit, and the words say so.
     ``prefer``: ``size`` takes the smallest of those within 10 % of the fastest, ``speed`` the
     fastest, ``fidelity`` the one nearest to float32; of two alike in size and speed the one without
     calibration. Where nothing is gained, or nothing passes, float32 stays, if the machine runs it;
@@ -117,11 +118,11 @@ def choose(
     base = next((row for row in possible if row.path == "float32"), None)
     quantized = [row for row in possible if row.path != "float32"]
     sure = [row for row in quantized if row.decision == PASSES]
-    candidates = sure or [row for row in quantized if row.decision == UNDECIDED]
+    candidates = sure or [row for row in quantized if row.may_pass]
     if not candidates:
         nothing = _nothing(rows, quantized, base, machine, max_bytes)
         return dict.fromkeys(("recommended", "smallest", "most_faithful"), nothing)
-    doubt = "" if sure else "; the samples are too few to prove it, so test it on more"
+    doubt = "" if sure else ". The samples are too few to prove it: test it on more"
     order = _ordered(candidates, base, prefer, machine.timed_here)
     return {
         "recommended": _recommended(order, base, prefer, machine, doubt),
@@ -219,8 +220,7 @@ def _described(row: Row) -> str:
     parts = [f"{row.bytes:,} bytes, {times} {'larger' if larger else 'smaller'}"]
     if row.latency_ratio is not None:
         parts.append(f"{row.latency_ratio:.2f} of float32's time here")
-    parts.append(row.verdict)
-    return ", ".join(filter(None, parts))
+    return ", ".join(parts)
 
 
 def _nothing(
@@ -229,8 +229,8 @@ def _nothing(
     """No candidate: float32, if the machine takes it, or nothing, with the nearest file."""
     if failing:
         best = min(failing, key=_unlikeness)
-        why = f"no quantized file is near enough to float32; the nearest is {best.name}"
-        second, words = best.name, _described(best)
+        why = f"no quantized file passes, and {best.name} is the nearest to float32"
+        second, words = best.name, f"{_described(best)}, {best.verdict}"
     else:
         refused = next((row for row in rows if row.path != "float32" and not row.failure), None)
         words = f"{refused.name}: {why_not(refused, machine, max_bytes)}" if refused else ""
@@ -252,6 +252,11 @@ def next_step(rows: Sequence[Row], picks: dict[str, Pick]) -> str | None:
     if not made:
         return "Read the reasons in the table: each names what stopped its path, and a cure."
     best = min(made, key=_unlikeness)
+    if any(found.kind == "no statement" for found in best.findings):
+        return (
+            "Give samples and targets on which float32 itself answers well: until then no path can "
+            "be judged (lesson 08)."
+        )
     if best.decision == UNDECIDED:
         return "Give more test samples: the verdicts say how many show a drop of the limit."
     return (

@@ -236,6 +236,12 @@ class Row:
         )
 
     @property
+    def may_pass(self) -> bool:
+        """Whether it passes, or is undecided and the drop that was seen is within the limit."""
+        likely = self.worst is None or _badness(self.worst) <= 1
+        return self.decision == PASSES or (self.decision == UNDECIDED and likely)
+
+    @property
     def lowest_db(self) -> float | None:
         """The SQNR of the output that is farthest from float32's."""
         return min((db for db in self.sqnr_db.values() if _is_number(db)), default=None)
@@ -451,7 +457,7 @@ def _line(row: Row) -> dict[str, Any]:
 
 def _badness(found: Finding) -> float:
     """How large a drop is beside its limit; without targets, how far the value is below it."""
-    if found.drop is None and found.value is None:
+    if not _is_number(found.drop) and not _is_number(found.value):
         return math.inf
     if _is_number(found.drop):
         return found.drop / found.limit if found.limit else found.drop

@@ -78,15 +78,16 @@ class Finding:
     def decision(self) -> str:
         """PASSES when every drop above the limit is ruled out, FAILS when the one seen is above.
 
-        Beside a float32 that guesses neither is said.
+        Neither is said beside a float32 that guesses, nor of a drop that so few samples may well
+        show by chance.
         """
         if self.fault or self._unsaid:
             return FAILS if self.fault else UNDECIDED
         if not self.task.labelled:
             return _decision_by_likeness(self)
-        if self.task.count >= FEWEST and self.drop.high <= self.limit:
+        if self._within:
             return PASSES
-        return FAILS if self.drop.value > self.limit else UNDECIDED
+        return FAILS if self.drop.value > self.limit and not self._too_few else UNDECIDED
 
     @property
     def kind(self) -> str:
@@ -97,7 +98,7 @@ class Finding:
             return "no targets"
         if self.real:
             return "real drop" if self.drop.value > 0 else "real gain"
-        if self.decision != PASSES and self.task.count < self.needed:
+        if self._too_few:
             return "too few test samples"
         return "change within noise" if self.changed else "no change seen"
 
@@ -140,6 +141,14 @@ class Finding:
         if self.kind == "no change seen":
             return f"no change seen ({ruled_out if drop.high > 0 else 'in any sample'})"
         return f"change within noise ({self._evidence.lstrip(', ')}; {ruled_out})"
+
+    @property
+    def _within(self) -> bool:
+        return bool(self.task.count >= FEWEST and self.drop.high <= self.limit)
+
+    @property
+    def _too_few(self) -> bool:
+        return not self._within and not self.real and self.task.count < self.needed
 
     @property
     def _unsaid(self) -> str:
