@@ -29,6 +29,7 @@ models      corruption      the same images, harder: dimmed, noisy, turned, shif
 models      data            datasets in three disjoint parts
 models      architectures   the course's small Keras models
 models      sources         a float model as you have it: SavedModel, Keras, .tflite
+models      examples        four models that are not the digits, and their samples
 models      variants        a Keras model built otherwise, with the same weights
 models      sample_files    samples and targets in files, block by block, cast and checked
 models      own_images      folders of images, and the scalings that are usual
