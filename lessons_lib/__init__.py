@@ -66,7 +66,6 @@ judge       tasks           which task an output has
 judge       verdict         is the drop real, in words
 judge       layer_errors    which layer is at fault
 judge       benchmark       how fast, how much memory
-judge       scoreboard      every path in one table
 targets     browser         a model for a browser, and what a browser gave
 advise      jobs            independent jobs: each result in a file, here or on a Dask cluster
 advise      brought         your model, made into what can be converted
@@ -89,6 +88,7 @@ course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described
 course      article         the article's statements, and what the lessons found
 (top)       quantize        the whole job for any model, on one page
+(top)       scoreboard      the digits' model on every path, in one table
 (top)       cli             the command: lessons quantize, run, lab, scoreboard
 """
 ROOMS = [tuple(line.split(maxsplit=2)) for line in HOUSE.strip().splitlines()]

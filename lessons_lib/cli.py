@@ -351,12 +351,13 @@ def scoreboard(
     ] = None,
 ) -> None:
     """Send a model down every path; print size, accuracy, agreement and latency of each."""
-    from lessons_lib.judge import scoreboard as board
+    from lessons_lib import scoreboard as board
     from lessons_lib.models import training
 
+    folder = files.artifacts("scoreboard")
     with err.status("Converting along each path and measuring, about a minute ..."):
-        source = model if model is not None else training.reference("mnist_cnn")
-        rows = board.build(source, files.artifacts("scoreboard"))
+        known = board.RANGES[0] if model is None else None
+        rows = board.build(model or training.reference(), folder, value_range=known)
     for row in rows:
         if row.failure:
             err.print(f"[bold red]No {row.name}:[/] {escape(row.failure)}", soft_wrap=True)
@@ -364,6 +365,7 @@ def scoreboard(
     others = [name for name in lines[0] if name not in ("path", *_COST)]
     out.print(_scoreboard_table("What each path costs", lines, _COST))
     out.print(_scoreboard_table("How each path answers", lines, others))
+    out.print(f"All files, and the report: {escape(files.display_path(folder))}", soft_wrap=True)
     if json_file is not None:
         fields = [dataclasses.asdict(row) for row in rows]
         files.write_atomic(json_file, json.dumps(fields, indent=2) + "\n")

@@ -356,14 +356,14 @@ def test_the_library_keeps_its_budget_of_lines():
 @pytest.mark.parametrize(
     "line",
     [
-        "from lessons_lib import affine, scoreboard",
-        "from lessons_lib.judge.scoreboard import build",
-        "def f():\n    import lessons_lib.judge.scoreboard",
-        "call('lessons_lib.judge.scoreboard:build', 1)",
+        "from lessons_lib import affine, verdict",
+        "from lessons_lib.judge.verdict import judge",
+        "def f():\n    import lessons_lib.judge.verdict",
+        "call('lessons_lib.judge.verdict:judge', 1)",
     ],
 )
 def test_every_kind_of_import_is_seen(line):
-    assert "scoreboard" in set(rooms_used(line))
+    assert "verdict" in set(rooms_used(line))
 
 
 def foreign(paths):

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from lessons_lib import evaluate, files, paths, runtime, scoreboard, sources, tables, training
+from lessons_lib import (
+    evaluate,
+    files,
+    paths,
+    report,
+    runtime,
+    scoreboard,
+    sources,
+    tables,
+    training,
+)
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.system.quiet import tensorflow
 from reference import converted, digits
@@ -133,3 +143,33 @@ def test_a_path_that_fails_is_a_row_with_its_reason(tmp_path):
     made = [row for row in rows if not row.failure]
     assert {"float32", "dynamic_range", "float16"} <= {row.name for row in made}
     assert len(scoreboard.text(rows)) == len(made)
+
+
+def test_the_table_is_that_of_the_report_beside_it(rows):
+    folder = Path(rows[0].file).parents[1]
+    found = report.read(folder / "report.json")
+    assert found.data.source == "the course's mnist"
+    assert (folder / "report.html").is_file()
+    for row in rows:
+        said = found.row(row.name)
+        (judged,) = said.findings
+        assert (said.lane, folder / said.file) == ("converter", Path(row.file))
+        assert (said.bytes, said.smaller, said.integer_only) == (
+            row.bytes,
+            row.ratio,
+            row.integer_only,
+        )
+        assert (judged.value, judged.low, judged.high) == (
+            row.accuracy,
+            row.accuracy_low,
+            row.accuracy_high,
+        )
+        assert (judged.lost or 0, judged.gained or 0) == (row.lost, row.gained)
+
+
+def test_a_tflite_goes_down_the_paths_of_litert(tmp_path):
+    file = files.write_atomic(tmp_path / "digits.tflite", converted()["float32"])
+    rows = scoreboard.build(file, tmp_path / "out")
+    assert [row.name for row in rows] == list(paths.ALL)
+    assert min(row.accuracy for row in rows) >= 0.97
+    assert {row.input_dtype for row in rows} == {"float32", "int8", "uint8", "int16"}

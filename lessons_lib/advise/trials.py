@@ -125,12 +125,14 @@ def by_converter(given: Brought, place: Workplace) -> list[Trial]:
 def by_litert(base: Tried, place: Workplace) -> list[Trial]:
     """The paths of LiteRT's quantizer, each with a row of its own, both calibrations where it has.
 
-    ``base`` is float32, which they start from. Not ``uint8``, which is int8 with other ends.
+    ``base`` is float32, which they start from. ``uint8`` is int8 with other ends: it has one row,
+    here only where TFLiteConverter, given a ``.tflite``, made none.
     """
     found = []
+    there = ("float32",) if base.trial.lane == LITERT else ("float32", "uint8")
     for path in paths.ALL.values():
         without = path.needs_calibration and place.calibration is None
-        if path.name in ("float32", "uint8") or without or path.name not in place.wanted:
+        if path.name in there or without or path.name not in place.wanted:
             continue
         source = Path(base.outcome)
         found.append(Trial(f"{path.name}_litert", source, Step(path.name)))

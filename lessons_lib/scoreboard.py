@@ -1,20 +1,31 @@
-"""Every path of an image classifier in one checked table, also the paths that failed."""
+"""Every path of an image classifier in one checked table, also the paths that failed.
+
+``quantize_model`` makes the files and says what it found. This table has what the course asks of
+them besides: the test digits made harder, one column a question, all rows rounded alike.
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lessons_lib.advise import brought, trials
+from lessons_lib.advise.brought import Brought
+from lessons_lib.advise.report import Report
 from lessons_lib.convert import calibration, every_path
-from lessons_lib.errors import InputError
+from lessons_lib.convert.outcome import Outcome
+from lessons_lib.errors import ConversionError, InputError
 from lessons_lib.judge import benchmark, evaluate
-from lessons_lib.models import data
+from lessons_lib.models import data, own_data
+from lessons_lib.quantize import quantize_model
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files
 from lessons_lib.tflite import tables
+from lessons_lib.tflite.signature import TensorSpec
 
 # What models of images are usually trained on: the darkest and the lightest pixel.
 RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
@@ -63,31 +74,40 @@ def build(
     samples: int = 100,
     value_range: tuple[float, float] | None = None,
 ) -> list[Row]:
-    """Convert a model along all paths into ``out_dir``, run each, and return the rows.
+    """Send a model down all paths into ``out_dir``, run each file, and return the rows.
 
-    ``source`` is what ``every_path.convert`` takes. ``dataset`` (default: the embedded digits)
-    gives ``samples`` calibration images and the test split. ``value_range``: what the darkest and
-    the lightest pixel were in training; None tries RANGES on the float model and takes the one
-    that it answers best. A path that fails is a row with its reason. Raises InputError when the
-    model does not fit the dataset or answers no better than by guessing, and what
-    ``every_path.convert`` raises. Defined in lesson 08.
+    ``source`` is what ``brought.bring`` takes. ``dataset`` (default: the embedded digits) gives
+    ``samples`` calibration images and the test split. ``value_range``: what the darkest and the
+    lightest pixel were in training; None tries RANGES on the float model and takes the one that it
+    answers best. A path that fails is a row with its reason. What ``quantize_model`` leaves, report
+    and LiteRT's files among it, lies in ``out_dir`` too; nothing is mended. Raises InputError when
+    the model does not fit the dataset or answers no better than by guessing, and what
+    ``quantize_model`` raises. Defined in lesson 08.
     """
-    dataset = dataset or data.load("mnist")
-    made = every_path.convert(source, None, out_dir, names=["float32"])
-    float32 = Model(made["float32"])
-    _require_fit(float32, dataset, source)
-    value_range = value_range or found_range(float32, dataset)
-    images = _scaled(dataset.calibration, float32, value_range)
-    samples_of = calibration.representative_dataset(images, samples)
-    names = [name for name in every_path.names_for(source) if name != "float32"]
-    made |= every_path.convert(source, samples_of, out_dir, names=names)
-    return measure(made, dataset, value_range)
+    folder, dataset = Path(out_dir).absolute(), dataset or data.load("mnist")
+    given = brought.bring(source, folder / "work")
+    _require_fit(given, dataset, source)
+    if value_range is None:
+        value_range = found_range(Model(trials.float_file(given, folder)), dataset)
+    spec = given.signature.only_input
+    images = _scaled(dataset.calibration, spec, value_range)
+    chosen = calibration.representative_dataset(images, samples)
+    digits = own_data.read(
+        None, given.signature, folder / "work",
+        calibration=np.concatenate([image for (image,) in chosen()]),
+        test=(_scaled(dataset.test, spec, value_range), dataset.test.labels),
+    )  # fmt: skip
+    digits = replace(digits, source=f"the course's {dataset.name}", classes=dataset.class_names)
+    names = every_path.names_for(given.source)
+    report = quantize_model(source, digits, paths=names, tune=False, out=folder)
+    return measure(_made(report, folder), dataset, value_range)
 
 
-def _require_fit(model: Model, dataset: data.Dataset, source: Any) -> None:
-    ends, shape = model.signature, dataset.test.pixels.shape[1:]
+def _require_fit(given: Brought, dataset: data.Dataset, source: Any) -> None:
+    ends, shape = given.signature, dataset.test.pixels.shape[1:]
     fits = len(ends.inputs) == len(ends.outputs) == 1 and ends.in_batches
-    if not fits or (model.input_shape, model.output_shape) != (shape, (len(dataset.class_names),)):
+    shapes = (ends.only_input.shape[1:], ends.only_output.shape[1:]) if fits else None
+    if shapes != (shape, (len(dataset.class_names),)):
         name = files.display_path(source) if isinstance(source, str | os.PathLike) else "the model"
         raise InputError(
             f"{name} cannot be measured on {dataset.name}: the model must take "
@@ -96,14 +116,29 @@ def _require_fit(model: Model, dataset: data.Dataset, source: Any) -> None:
         )
 
 
+def _made(report: Report, folder: Path) -> dict[str, Outcome]:
+    """One row a path: of the converter, or, where a ``.tflite`` was given, of LiteRT's quantizer.
+
+    With the extremes of the samples, as the converter calibrates.
+    """
+    first = report.rows[0]
+    return {
+        row.path: Outcome(row.path, folder / row.file)
+        if row.file
+        else Outcome(row.path, reason=ConversionError(row.failure))
+        for row in report.rows
+        if row.lane == first.lane and row.calibrate != "moving_average"
+    }
+
+
 def found_range(model: Model, dataset: data.Dataset) -> tuple[float, float]:
     """Return the one of RANGES in which a float model answers the calibration images best.
 
     Raises InputError, with all accuracies, when that is no better than guessing.
     """
-    split = dataset.calibration
+    split, spec = dataset.calibration, model.signature.only_input
     found = {
-        ends: evaluate.accuracy(model.classes(_scaled(split, model, ends)), split.labels)
+        ends: evaluate.accuracy(model.classes(_scaled(split, spec, ends)), split.labels)
         for ends in RANGES
     }
     best = max(found, key=lambda ends: found[ends].value)
@@ -119,9 +154,9 @@ def found_range(model: Model, dataset: data.Dataset) -> tuple[float, float]:
     return best
 
 
-def _scaled(split: data.Split, model: Model, value_range: tuple[float, float]) -> np.ndarray:
+def _scaled(split: data.Split, spec: TensorSpec, value_range: tuple[float, float]) -> np.ndarray:
     """The images as the model was trained on them; a model of bytes takes the pixels."""
-    if model.input_dtype == np.uint8 and not model.input_scale:
+    if spec.dtype == np.uint8 and not spec.scale:
         return split.pixels
     low, high = np.float32(value_range)
     return low + split.images * (high - low) if value_range != RANGES[0] else split.images
@@ -142,8 +177,9 @@ def measure(
         raise InputError(f"no float32 among {', '.join(written)}: it is what all are compared with")
     failed = {name: file.reason for name, file in written.items() if not getattr(file, "ok", True)}
     models = {name: Model(file) for name, file in written.items() if name not in failed}
+    spec = models["float32"].signature.only_input
     images = {
-        kind: _scaled(split, models["float32"], value_range)
+        kind: _scaled(split, spec, value_range)
         for kind, split in (("clean", dataset.test), ("hard", dataset.hard))
     }
     found = {
