@@ -96,7 +96,8 @@ def quantize_model(
         base.answers, data.targets, inputs=data.test, task=kind, metric=metric or data.metric,
         lower_is_better=data.lower_is_better,
     )  # fmt: skip
-    said += guards.require(guards.of_float(judged_by, base.answers))
+    about = guards.of_model(given, base.outcome)
+    said += guards.require(about + guards.of_float(judged_by, base.answers))
 
     on_progress("quantizing with LiteRT's quantizer")
     tried += trials.made(trials.by_litert(base, place), place)

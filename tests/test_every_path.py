@@ -157,7 +157,7 @@ def test_a_model_with_a_state_says_so_on_each_path(tmp_path):
     found = every_path.convert(folder, any_models.drawn(folder, 20), tmp_path / "out")
     assert found["float32"].ok and found["int16x8"].ok
     for one in found.values():
-        assert not one.ok or "keeps a state" in one.remarks[-1]
+        assert not one.ok or "a state is kept" in one.remarks[-1]
 
 
 def test_a_signature_is_chosen(tmp_path):

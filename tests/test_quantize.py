@@ -11,7 +11,6 @@ import pytest
 import any_models
 import lessons_lib
 from lessons_lib import files, page, report, sources, tables, training
-from lessons_lib.advise import guards
 from lessons_lib.advise.guards import Stopped
 from lessons_lib.errors import InputError
 from lessons_lib.quantize import quantize_model
@@ -225,41 +224,7 @@ def test_what_is_wrong_is_said_before_anything_runs(arguments, words, float_file
     assert not (out / "report.json").exists()
 
 
-# ---- the guards
-
-
-def told(found):
-    return [guard.text for guard in found]
-
-
-def test_samples_that_calibrate_and_test_are_counted():
-    x = np.random.default_rng(0).random((60, 4), np.float32)
-    (words,) = told(guards.of_samples({"x": x[:30]}, {"x": x[20:]}))
-    assert words.startswith("10 of 40 test samples calibrate as well (test sample 0 is calibration")
-    assert guards.of_samples({"x": x[:30]}, {"x": x[30:]}) == []
-
-
-def test_what_lies_outside_the_calibrated_range_is_counted():
-    x = np.random.default_rng(0).random((60, 4), np.float32)
-    test = x[30:] * np.where(np.arange(30) < 6, 2, 1)[:, None].astype(np.float32)
-    (words,) = told(guards.of_samples({"x": x[:30]}, {"x": test}))
-    assert "of 30 test samples leave the calibrated range of x" in words
-
-
-def test_an_input_that_never_changes_and_uneven_features_are_named():
-    rng = np.random.default_rng(0)
-    rows = {"a": np.ones((30, 3), np.float32), "b": rng.random((30, 4), np.float32)}
-    rows["b"][:, 2] *= 1000
-    found = told(guards.of_samples(rows, None))
-    assert any("input a is the same in all 30" in words for words in found)
-    assert any("feature 2 of b" in words for words in found)
-
-
-def test_a_stop_is_an_error():
-    with pytest.raises(Stopped, match="no use"):
-        guards.require([guards.Guard(guards.STOP, "no use")])
-    kept = [guards.Guard(guards.NOTE, "fine")]
-    assert guards.require(kept) == kept
+# ---- what it is given
 
 
 def test_an_object_that_is_no_model_is_refused(tmp_path):

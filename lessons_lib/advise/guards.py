@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lessons_lib.advise.brought import Brought
+from lessons_lib.convert import outcome
+from lessons_lib.convert.outcome import Outcome
 from lessons_lib.errors import InputError
+from lessons_lib.judge import measures
 from lessons_lib.judge.measures import Arrays, Task
 from lessons_lib.judge.verdict import FEWEST, no_better_than_guessing
 from lessons_lib.tflite.samples import Rows
 
 STOP, WARNING, NOTE = "stop", "warning", "note"
 OUTSIDE = 0.10  # of the test samples may leave the calibrated range before it is said
-UNEVEN = 100  # times the median feature
 _SLACK = 0.01  # of the calibrated range: the last percent costs nothing
 _PIECE = 2**24  # bytes of samples that are looked at at once
 
@@ -38,8 +41,8 @@ def of_samples(calibration: Rows | None, test: Rows | None) -> list[Guard]:
     one is a hundred times another; test samples outside the calibrated range; few test samples.
     """
     found = [guard for rows in (calibration, test) if rows for guard in _constant(rows)]
-    if calibration:
-        found += _uneven(calibration)
+    if calibration and (words := outcome.uneven(calibration)):
+        found.append(Guard(WARNING, words))
     if test and _count(test) < FEWEST:
         found.append(
             Guard(
@@ -53,14 +56,35 @@ def of_samples(calibration: Rows | None, test: Rows | None) -> list[Guard]:
     return list(dict.fromkeys(found))
 
 
+def of_model(given: Brought, converted: Outcome) -> list[Guard]:
+    """Return what is to be said of the model itself, and of its float32 file, ``converted``.
+
+    Its other signatures; calls of several samples; a state; an output that the conversion itself
+    changed, or that is always the same.
+    """
+    ends, found = given.signature, []
+    if others := [key for key in given.keys if key != ends.key]:
+        found.append(
+            Guard(
+                NOTE,
+                f"the signature {ends.key} was taken, {ends}; the model also has "
+                f"{', '.join(others)}: --signature takes another",
+            )
+        )
+    if ends.in_batches and (ends.batch or 1) > 1:
+        words = f"the model takes {ends.batch} samples in every call: a time here is that of a call"
+        found.append(Guard(NOTE, words))
+    return [*found, *(Guard(WARNING, remark) for remark in converted.remarks)]
+
+
 class Stopped(InputError):
     """The model or the samples are at fault, so that no path would mean anything."""
 
 
 def require(found: list[Guard]) -> list[Guard]:
-    """Return what is to be said; raise Stopped where it is a ``stop``."""
-    if stops := [guard.text for guard in found if guard.level == STOP]:
-        raise Stopped(". ".join(stops))
+    """Return what is to be said; raise Stopped, with all but the notes, where one is a ``stop``."""
+    if any(guard.level == STOP for guard in found):
+        raise Stopped(". ".join(guard.text for guard in found if guard.level != NOTE))
     return found
 
 
@@ -75,14 +99,15 @@ def of_float(tasks: Sequence[Task], outputs: Arrays) -> list[Guard]:
     level = STOP if said and all(said) else WARNING
     found = [Guard(level, words) for words in said if words]
     for name, output in outputs.items():
-        flat = np.asarray(output).reshape(len(output), -1)
-        if len(flat) > 1 and not np.ptp(flat, axis=0).any():
+        columns = output.T if output.ndim == 2 else ()
+        dead = [n for n, column in enumerate(columns) if measures.is_constant(column)]
+        if dead and len(dead) < len(columns):
+            numbers = ", ".join(map(str, dead[:5])) + (", ..." if len(dead) > 5 else "")
             found.append(
                 Guard(
                     WARNING,
-                    f"float32 gives the same {name} for all {len(flat)} test samples: the model is "
-                    "not trained, or the samples are not what it was trained on. No path can be "
-                    "judged by this output",
+                    f"float32 gives the same {name}[{numbers}] for all {len(output)} test samples: "
+                    f"{len(dead)} of its {len(columns)} numbers are dead, or no sample wakes them",
                 )
             )
     return found
@@ -107,22 +132,6 @@ def _constant(rows: Rows) -> Iterator[Guard]:
                 WARNING,
                 f"the input {name} is the same in all {len(array)} samples: its range is that of "
                 "one value, and anything else will be clipped (lesson 06)",
-            )
-
-
-def _uneven(calibration: Rows) -> Iterator[Guard]:
-    for name, array in calibration.items():
-        if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] < 2:
-            continue
-        sizes = np.max([np.abs(part).max(axis=0) for part in _pieces(array)], axis=0)
-        middle = np.median(sizes)
-        if middle and sizes.max() > UNEVEN * middle:
-            largest = int(sizes.argmax())
-            yield Guard(
-                WARNING,
-                f"feature {largest} of {name} reaches {sizes[largest]:.4g}, the middle one "
-                f"{middle:.4g}: one scale serves them all, so integers lose the small ones. "
-                "Normalize before the model, or keep the first operators in float (lesson 11)",
             )
 
 

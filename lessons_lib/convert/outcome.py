@@ -188,7 +188,7 @@ def verify(content: bytes, path: str, inputs: Rows | None, expected: Rows) -> di
             f"the path {path} gives a file that LiteRT does not run: {_own_words(error, path)} "
             "(lesson 07)"
         ) from error
-    cause = _uneven(inputs) or _wide(table) or _lost(path)
+    cause = uneven(inputs) or _wide(table) or _lost(path)
     return {name: _compare(path, name, expected[name], found[name], cause) for name in expected}
 
 
@@ -202,16 +202,22 @@ def _own_words(error: ModelFileError, path: str) -> str:
     return f"{words}. The runtime has no kernel for what was quantized: take another path"
 
 
-def _uneven(inputs: Rows) -> str:
-    """What to say of a vector of features of which some are a hundred times as large as others."""
-    for name, array in inputs.items():
-        if array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > 1:
-            sizes = np.abs(array).max(axis=0)
-            if sizes.max() > _UNEVEN * np.median(sizes):
-                return (
-                    f"the features of {name} reach from {sizes.min():.3g} to {sizes.max():.3g}, "
-                    "and one scale serves them all: normalize them outside the model (lesson 11)"
-                )
+def uneven(rows: Rows) -> str:
+    """Return what to say of a vector of features of which one is far larger than the middle one.
+
+    ``rows``: arrays (N, ...) by input name, also mapped from files; "" where there is none such.
+    """
+    for name, array in rows.items():
+        if array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] < 2:
+            continue
+        sizes = np.maximum(array.max(axis=0), -array.min(axis=0))  # no copy of a large file
+        middle, largest = np.median(sizes), int(sizes.argmax())
+        if middle and sizes[largest] > _UNEVEN * middle:
+            return (
+                f"feature {largest} of {name} reaches {sizes[largest]:.4g}, the middle one "
+                f"{middle:.4g}, and one scale serves them all, so that integers lose the small "
+                "ones: normalize outside the model (lesson 11)"
+            )
     return ""
 
 
@@ -319,7 +325,10 @@ def _require_quantized(table: pd.DataFrame, model: reader.Source, path: str) -> 
 def remarks(path: str, content: bytes, snr_db: dict[str, float]) -> tuple[str, ...]:
     """What a reader should know of a file that was verified."""
     state = signature.of_file(content).state
-    kept = f"it keeps a state, {', '.join(state)}, and starts anew at every call here"
+    kept = (
+        f"a state is kept from call to call, {', '.join(state)}: here each call starts anew, so "
+        "what the model does over several of them is not measured"
+    )
     return (*_low(path, snr_db), *([kept] if state else []))
 
 
