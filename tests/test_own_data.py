@@ -862,6 +862,11 @@ LOWER_IS_BETTER = True
     assert data.calibration_targets is None
 
 
+def test_a_py_file_need_not_have_a_metric(tmp_path, out):
+    file = code(tmp_path, "def test():\n    return [np.zeros((4, 6, 3), np.float32)] * 4\n")
+    assert own_data.read(file, IMAGE, out).metric is None
+
+
 def test_tensorflow_in_a_py_file_stays_in_its_child(tmp_path, out):
     file = code(
         tmp_path,

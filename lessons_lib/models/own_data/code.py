@@ -22,9 +22,9 @@ FUNCTIONS = (*ROLES, _LITERT)
 
 
 def of_file(file: Path, options: Options, folder: Path) -> Found:
-    """Gather what a ``.py`` file yields, in a child; ``metric`` is True where it has one."""
+    """Gather what a ``.py`` file yields, in a child; ``metric`` is True or None, as it has one."""
     found = of_code(loaded(file), options, folder, file)
-    return replace(found, metric=found.metric is not None)
+    return replace(found, metric=None if found.metric is None else True)
 
 
 def loaded(file: Path) -> ModuleType:
