@@ -24,6 +24,14 @@ def test_both_directions_are_unrolled():
     assert not variants.has_loops(other)
 
 
+def test_inputs_may_be_a_dictionary():
+    keras = any_models.fresh_keras()
+    words, item = keras.Input((6, 2), name="words"), keras.Input((3,), name="item")
+    both = keras.layers.Concatenate()([keras.layers.GRU(4)(words), item])
+    model = keras.Model({"words": words, "item": item}, {"match": keras.layers.Dense(1)(both)})
+    assert not variants.has_loops(variants.unrolled(model))
+
+
 @pytest.mark.parametrize("steps", [None, 500])
 def test_many_or_any_number_of_steps_are_refused(steps):
     keras = any_models.fresh_keras()

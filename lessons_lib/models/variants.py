@@ -123,9 +123,12 @@ def _require_equal(model: Any, other: Any, outside: Outside | None = None) -> No
         mean, deviation = (outside or {}).get(tensor.name, (0, 1))
         given[0].append(x)
         given[1].append(((x - mean) / deviation).astype(x.dtype))
-    both = zip((model, other), (side if len(side) > 1 else side[0] for side in given), strict=True)
-    with quiet():
-        pairs = zip(*(tensorflow().nest.flatten(m(x)) for m, x in both), strict=True)
+    keras = tensorflow().keras
+    tree, row = keras.tree, isinstance(model, keras.Sequential)
+    both = zip((model, other), given, strict=True)
+    with quiet():  # inputs may be a dictionary, as outputs may; a Sequential has one
+        packed = ((m, x[0] if row else tree.pack_sequence_as(m.input, x)) for m, x in both)
+        pairs = zip(*(tree.flatten(m(x)) for m, x in packed), strict=True)
     for before, after in pairs:
         before, after = np.asarray(before), np.asarray(after)
         if np.abs(before - after).max() > _CLOSE * max(1.0, float(np.abs(before).max())):
