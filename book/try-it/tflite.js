@@ -2,10 +2,9 @@
  * Reads from a .tflite file what the runtime's API does not tell: the scale and the zero point of
  * the model's input and output. A .tflite is a FlatBuffer; its fields and their order are those of
  * TensorFlow Lite's schema.fbs.
- *
- * Every read goes through a DataView, which throws a RangeError outside of the file.
  */
-import { modelError } from "./errors.js";
+import { ModelError, modelError } from "./errors.js";
+import { Table } from "./flatbuffer.js";
 
 const IDENTIFIER = "TFL3";
 
@@ -15,57 +14,10 @@ const SUBGRAPH = { tensors: 0, inputs: 1, outputs: 2 };
 const TENSOR = { shape: 0, type: 1, quantization: 4, shapeSignature: 7 };
 const QUANTIZATION = { scale: 2, zeroPoint: 3 };
 
-const TENSOR_TYPES = [
+export const TENSOR_TYPES = [
   "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
   "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16",
 ];
-
-/** A FlatBuffer table: where it lies, and where its fields lie. */
-class Table {
-  /** @param {DataView} view @param {number} position of the table in the file */
-  constructor(view, position) {
-    this.view = view;
-    this.position = position;
-    this.vtable = position - view.getInt32(position, true);
-    this.vtableBytes = view.getUint16(this.vtable, true);
-  }
-
-  /** @returns {number} where the field lies, or 0 where the file leaves it out */
-  at(field) {
-    const entry = 4 + 2 * field;
-    if (entry >= this.vtableBytes) return 0;
-    const offset = this.view.getUint16(this.vtable + entry, true);
-    return offset && this.position + offset;
-  }
-
-  /** @returns {Table | null} the table that the field points to */
-  table(field) {
-    const at = this.at(field);
-    return at ? new Table(this.view, at + this.view.getUint32(at, true)) : null;
-  }
-
-  /** @returns {number[]} where each element of the field's vector lies; `bytes` is one's size */
-  elements(field, bytes) {
-    const at = this.at(field);
-    if (!at) return [];
-    const start = at + this.view.getUint32(at, true);
-    const length = this.view.getUint32(start, true);
-    if (start + 4 + length * bytes > this.view.byteLength) throw new RangeError("vector too long");
-    return Array.from({ length }, (_, i) => start + 4 + i * bytes);
-  }
-
-  /** @returns {number[]} a vector of int32 */
-  integers(field) {
-    return this.elements(field, 4).map((at) => this.view.getInt32(at, true));
-  }
-
-  /** @returns {Table[]} a vector of tables */
-  tables(field) {
-    return this.elements(field, 4).map(
-      (at) => new Table(this.view, at + this.view.getUint32(at, true)),
-    );
-  }
-}
 
 /**
  * @typedef {object} Tensor an input or an output of a model
@@ -81,12 +33,23 @@ class Table {
  * @throws {ModelError} when it is no .tflite, or cut short or damaged where these are described
  */
 export function readEnds(bytes) {
+  return readModel(bytes, (model) => ends(model.tables(MODEL.subgraphs)[0]));
+}
+
+/**
+ * @param {Uint8Array} bytes a whole .tflite file
+ * @param {(model: Table) => T} read what is wanted of it
+ * @returns {T}
+ * @throws {ModelError} when it is no .tflite, or `read` is led out of the file
+ * @template T
+ */
+export function readModel(bytes, read) {
   requireIdentifier(bytes);
   try {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const model = new Table(view, view.getUint32(0, true));
-    return ends(model.tables(MODEL.subgraphs)[0]);
+    return read(new Table(view, view.getUint32(0, true)));
   } catch (error) {
+    if (error instanceof ModelError) throw error;
     throw modelError(
       "This file is damaged or cut short: it points to places that it does not have. "
         + "Copy or export it again.",
