@@ -40,7 +40,7 @@ def _said(row: Row, rows: Sequence[Row], odd: list[str], embeds: bool) -> list[s
             "LiteRT's recipe leaves the embedding in float, which is nearly all of this model: "
             f"TFLiteConverter's {row.path} quantizes it, where it has that path"
         )
-    if row.path == "int8" and row.decision != PASSES:
+    if row.path == "int8" and not row.may_pass:
         finer = next((r for r in rows if r.name == row.name.replace("int8", "int16x8")), None)
         found += _ranges_or_resolution(row, finer) if finer is not None else []
     return found

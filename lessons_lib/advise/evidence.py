@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lessons_lib.advise.guards import NOTE, WARNING, Guard
 from lessons_lib.convert import outcome
 from lessons_lib.errors import InputError
 from lessons_lib.judge import tasks
+from lessons_lib.judge.verdict import no_better_than_guessing
 from lessons_lib.models import own_data, sample_files
 from lessons_lib.models.own_data import Data
 from lessons_lib.run.runtime import Model
@@ -83,24 +82,38 @@ def _random(ends: Signature, work: Path) -> tuple[Data, list[Guard]]:
 
 def _scaled(data: Data, float_file: Path, work: Path, task: Any) -> tuple[Data, Guard]:
     """The pixels in the scaling in which the float model hits the targets."""
-    model, results = Model(float_file), {}
+    if (data.calibration_targets if data.calibration else data.targets) is None:
+        raise InputError(
+            "how were the pixels scaled in training? Without targets it cannot be found out: say "
+            "--scale 0..1, -1..1, 0..255 or mean,std; in Python scale='0..1' (lesson 15)"
+        )
+    best, clear, words = _tried(data, float_file, task)
+    if not clear:
+        raise InputError(
+            f"how were the pixels scaled in training? On the float model no scaling is clearly the "
+            f"right one ({words}): say it, --scale {best}; in Python scale={best!r} (lesson 15)"
+        )
+    note = Guard(NOTE, f"the pixels were scaled to {best}; float32 reaches {words}")
+    return own_data.scaled(data, best, work), note
+
+
+def _tried(data: Data, float_file: Path, task: Any) -> tuple[str, bool, str]:
+    """The scaling in which float32 answers best, whether it is clearly so, and all results."""
+    model, values, guesses = Model(float_file), {}, set()
     for name, rows, targets in own_data.tries(data):
-        if targets is None:
-            raise InputError(
-                "how were the pixels scaled in training? Without targets it cannot be found out: "
-                "say scale='0..1', '-1..1', '0..255' or 'mean,std' (lesson 15)"
-            )
         outputs = outcome.named(model.predict(rows), model.signature)
         one = tasks.recognise(outputs, targets, task=task)[0]
         value = one.value(one.pick(outputs))
-        results[name] = -value if one.lower_is_better else value
-    order = sorted(results, key=results.get, reverse=True)
-    shown = ", ".join(f"{name}: {abs(results[name]):.3g}" for name in order)
-    best, second = results[order[0]], results[order[1]] if len(order) > 1 else -np.inf
-    if not best - second > _CLEAR * abs(best):
-        raise InputError(
-            f"how were the pixels scaled in training? On the float model no scaling is clearly the "
-            f"right one ({one.measure} in {shown}): say it, scale='{order[0]}' (lesson 15)"
-        )
-    words = f"the pixels were scaled to {order[0]}: {one.measure} of float32 in {shown}"
-    return own_data.scaled(data, order[0], work), Guard(NOTE, words)
+        values[name] = -value if one.lower_is_better else value
+        if no_better_than_guessing(one, value):
+            guesses.add(name)
+    order = sorted(values, key=values.get, reverse=True)
+    best = values[order[0]]
+    likely = [name for name in order if values[name] >= best - _CLEAR * abs(best)]
+    if set(likely) == {"0..1", "0..255"}:
+        # A network trained on 0..1 often names the same classes from 255 times as much: all but
+        # its biases grows alike. One trained on 0..255 sees next to nothing in 0..1.
+        likely = ["0..1"]
+    shown = ", ".join(f"{name}: {abs(values[name]):.3g}" for name in order)
+    clear = len(likely) == 1 and likely[0] not in guesses
+    return likely[0], clear, f"{one.measure} in {shown}"

@@ -47,7 +47,7 @@ def of_the_source(tried: Sequence[Tried], given: Brought, place: Workplace) -> l
 
 
 def _said(one: Tried) -> str:
-    return f"{one.trial.name}: {one.outcome.reason}"
+    return f"there is no {one.trial.name}, its row says why"
 
 
 def _blames_a_loop(one: Tried) -> bool:
@@ -200,7 +200,8 @@ def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[T
         trial = Trial(f"{path}_litert_mixed", source, Step(path), Repair(seen, str(reason), ""))
         return [Tried(trial, Outcome(path, reason=reason))]
     layers = ", ".join(dict.fromkeys(block.layer for block in best.blocks))
-    kept = f"{len(best.blocks)} blocks are {found.recipe}: {layers}"
+    few = "1 block is" if len(best.blocks) == 1 else f"{len(best.blocks)} blocks are"
+    kept = f"{few} {found.recipe}: {layers}"
     name = f"{path}_litert_mixed_{len(best.blocks)}"
     file = files.write_atomic(place.folder / "files" / f"{name}.tflite", best.file.read_bytes())
     step = Step(path, best.rules)

@@ -431,13 +431,13 @@ def _refusal() -> Iterator[None]:
 
 def _explained(error: Exception) -> str:
     """The library's own words, and what they mean where that is known."""
-    text = first_line(error)
-    if "while_cond" in str(error) or "tensor_name_to_qsv" in str(error):
+    lost = re.search(r"parameters for tensor: (.+?)\. Error: .*tensor_name_to_qsv", str(error))
+    if lost:
         return (
-            f"{text[:200]}: no range was recorded inside a loop, such as that of an LSTM or GRU. "
-            "Build the layer with unroll=True, or take the path dynamic_range"
+            f"no range was recorded for {lost[1]}. Inside a loop, as that of an LSTM or GRU, none "
+            "is: build the layer with unroll=True, or take the path dynamic_range"
         )
-    return text
+    return first_line(error)
 
 
 def quantize(

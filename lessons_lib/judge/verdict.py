@@ -127,9 +127,9 @@ class Finding:
             return _words_of_likeness(self)
         amount, drop = self._amount, self.drop
         if self.kind == "real drop":
-            return (
-                f"real drop (95 %: from {amount(drop.low)} to {amount(drop.high)}{self._evidence})"
-            )
+            within = f", within the limit of {amount(self.limit)}" * self._within
+            interval = f"95 %: from {amount(drop.low)} to {amount(drop.high)}"
+            return f"real drop{within} ({interval}{self._evidence})"
         if self.kind == "real gain":
             return f"real gain (95 %: from {amount(-drop.high)} to {amount(-drop.low)})"
         ruled_out = f"a drop above {amount(max(drop.high, 0.0))} can be ruled out"
