@@ -6,6 +6,7 @@ messages and answers come from strangers' files: every text is escaped, characte
 order of writing or cannot be seen are spelled out, and the page forbids scripts and requests.
 """
 
+import collections
 import functools
 import math
 import re
@@ -93,7 +94,8 @@ def _environment() -> jinja2.Environment:
         "PASSES": PASSES,
         "FAILS": FAILS,
         "UNDECIDED": UNDECIDED,
-        "SYMBOLS": _SYMBOLS,
+        # A path may have any marker of Matplotlib's.
+        "SYMBOLS": collections.defaultdict(lambda: _SYMBOLS["o"], _SYMBOLS),
         "bins": _bins,
         "stacked": _stacked,
     }
