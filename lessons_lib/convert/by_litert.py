@@ -434,8 +434,8 @@ def _explained(error: Exception) -> str:
     lost = re.search(r"parameters for tensor: (.+?)\. Error: .*tensor_name_to_qsv", str(error))
     if lost:
         return (
-            f"no range was recorded for {lost[1]}. Inside a loop, as that of an LSTM or GRU, none "
-            "is: build the layer with unroll=True, or take the path dynamic_range"
+            f"no range was recorded for {lost[1]}: inside a loop, as that of an LSTM or GRU, none "
+            "is. Build the layer with unroll=True, or take the path dynamic_range"
         )
     return first_line(error)
 
