@@ -49,6 +49,10 @@ def abort(content):
     os.abort()
 
 
+def out_of_memory_score():
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
 def litter():
     folder = Path(tempfile.mkdtemp())
     (folder / "left").touch()
@@ -130,6 +134,12 @@ def test_what_a_child_leaves_in_its_temporary_folder_is_removed():
     left = call("test_sandbox:litter")
     assert not left.exists()
     assert not left.parent.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes for memory so")
+def test_where_memory_runs_out_the_child_goes_before_its_caller():
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert call("test_sandbox:out_of_memory_score") == 1000 > own
 
 
 CALLER = """

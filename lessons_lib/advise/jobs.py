@@ -14,7 +14,6 @@ import os
 import pickle
 import queue
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -67,7 +66,8 @@ def run(
     and packages' versions are those of such a file is not run again. ``workers`` child processes
     share the jobs; with a ``scheduler``, such as ``tcp://192.168.1.5:8786``, the workers of that
     Dask cluster do, each job in a child process there. A job that crashes, or takes more than
-    ``timeout`` seconds, gives a ChildDied with the signal's name, which is not kept.
+    ``timeout`` seconds (``$LESSONS_TIMEOUT`` where that is more), gives a ChildDied with the
+    signal's name, which is not kept.
     ``on_done(key, result)`` is called for each result as it comes. After ``seconds`` no further
     job begins, and the keys of those that did not run are missing. Raises InputError for two jobs
     of one key, for arguments that cannot be compared, for fewer than one worker, and for a cluster
@@ -77,6 +77,7 @@ def run(
     if workers < 1:
         raise InputError(f"workers={workers}; expected at least 1")
     found, until, folder = {}, time.monotonic() + seconds, Path(folder).absolute()
+    timeout = sandbox.patience(timeout)
     # The key is the caller's, and no part of the work: two keys may have one result.
     work, keys = _by_digest(jobs)
     for digest, result in _all(work, folder, workers, scheduler, until, timeout):
@@ -201,7 +202,7 @@ def _here(jobs: dict[str, Job], folder, workers, until, timeout) -> Iterator[tup
 
     When this ends early the files are gone: then no child begins another job.
     """
-    with tempfile.TemporaryDirectory(prefix="lessons-", ignore_cleanup_errors=True) as name:
+    with sandbox.temporary_folder() as name:
         for part in ("open", "taken"):
             Path(name, part).mkdir()
         for digest in jobs:
@@ -254,7 +255,7 @@ def _lost(death, number, jobs, board, folder, timeout) -> list[tuple[str, ChildD
         if not _file(folder, digest).exists():
             how = str(death).removeprefix(f"{__name__}:_work ")
             if time.time() - since >= timeout:
-                how = f"took more than {timeout:g} s and was ended"
+                how = f"took more than {timeout:g} s and was ended; {sandbox.MORE_TIME}"
             found.append((digest, ChildDied(f"{jobs[digest].key} {how}", death.signal)))
     return found
 
@@ -361,7 +362,7 @@ def _far(expected: dict[str, str], key, function, names: dict[int, str], timeout
         differing = [f"{n} {own[n]} instead of {expected[n]}" for n in own if own[n] != expected[n]]
         raise InputError(f"a worker has {', '.join(differing)}: install the same versions there")
     given = list(given)
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with sandbox.temporary_folder() as folder:
         for place, name in names.items():
             path = Path(folder, str(place), name)
             given[place] = files.write_atomic(path, given[place])

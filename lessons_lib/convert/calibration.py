@@ -9,7 +9,6 @@ checked on its way. What is given up: samples without an end, and an input that 
 import contextlib
 import functools
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lessons_lib.errors import CalibrationError, ConversionError, InputError, LessonError
+from lessons_lib.system import sandbox
 from lessons_lib.tflite import samples
 from lessons_lib.tflite.samples import Rows
 from lessons_lib.tflite.signature import Signature
@@ -254,7 +254,7 @@ def in_file(source: RepresentativeDataset | None, most: int | None = None) -> It
     if source is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with sandbox.temporary_folder() as folder:
         file = Path(folder, "samples")
         try:
             samples.spool(limited(source), file, most)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields
@@ -76,7 +75,7 @@ def convert(
     names = (names,) if isinstance(names, str) else names
     wanted = _steps(names_for(source) if names is None else names, lane)
     directory = Path(directory).absolute()
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with sandbox.temporary_folder() as folder:
         records = Path(keep or folder).absolute()
         results = {n: _kept(records, directory, n, step) for n, step in wanted.items()}
         missing = {name: step for name, step in wanted.items() if results[name] is None}
@@ -202,7 +201,7 @@ def _run_paths(job: tuple, steps: dict[str, Step], folders: tuple) -> None:
     with nullcontext(source) if lane == "litert" else sources.opened(source) as model:
         # What is wrong with the model itself is no path's own reason.
         if lane == "litert":
-            one = partial(by_litert.quantized, by_litert.prepared(model, key))
+            one = partial(by_litert.quantized, by_litert.prepared(model, key), recorded={})
         else:
             sources.signature(model, key)
             (temporary / _OPERATORS).write_text(" ".join(sources.operators(model)))

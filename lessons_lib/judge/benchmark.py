@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files
-from lessons_lib.system.sandbox import call, trust
+from lessons_lib.system.sandbox import call, temporary_folder, trust
 from lessons_lib.tflite import samples
 from lessons_lib.tflite.signature import real
 
@@ -78,7 +77,7 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
     Defined in lesson 02.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+        with temporary_folder() as folder:
             return peak_memory(
                 files.write_atomic(Path(folder, "model.tflite"), bytes(source)), batch_size
             )

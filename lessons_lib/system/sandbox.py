@@ -25,6 +25,7 @@ from typing import Any
 from lessons_lib.errors import ChildDied, InputError, LessonError, ModelFileError, StorageError
 from lessons_lib.system import files
 
+MORE_TIME = "set LESSONS_TIMEOUT to the seconds that it may take"
 _NO_ROOM = 73  # the exit code of a child that cannot write its answer (sysexits.h: EX_CANTCREAT)
 # A child imports its caller's own lessons_lib, whichever other one is installed or lies about.
 _OWN_FOLDER = str(Path(__file__).resolve().parents[2])
@@ -51,8 +52,8 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
     is removed. (Not ``multiprocessing``: its *spawn* runs the caller's script again where that
     has no ``if __name__ == "__main__"``.)
     """
-    timeout = max(timeout, _patience())
-    with _temporary_folder() as folder:
+    timeout = patience(timeout)
+    with temporary_folder() as folder:
         request, answer = Path(folder, "request"), Path(folder, "answer")
         # The arguments are packed by themselves: unpacking them may need the path.
         _write(request, (sys.path, function, pickle.dumps(args)))
@@ -80,21 +81,28 @@ def _run(arguments: list[str], function: str, folder: str, timeout: float):
         )
     except subprocess.TimeoutExpired as error:
         raise ChildSlow(
-            f"{function} took more than {timeout:g} s and was ended; set LESSONS_TIMEOUT to the "
-            "seconds that it may take"
+            f"{function} took more than {timeout:g} s and was ended; {MORE_TIME}"
         ) from error
 
 
-def _patience() -> float:
+def patience(seconds: float) -> float:
+    """Return the seconds that work may take: these, or ``$LESSONS_TIMEOUT`` where that is more.
+
+    Raises InputError where that is no number.
+    """
     given = os.environ.get("LESSONS_TIMEOUT") or "0"
     try:
-        return float(given)
+        return max(seconds, float(given))
     except ValueError as error:
         raise InputError(f"LESSONS_TIMEOUT={given}; expected a number of seconds") from error
 
 
 @contextlib.contextmanager
-def _temporary_folder() -> Iterator[str]:
+def temporary_folder() -> Iterator[str]:
+    """Yield a folder that is removed afterwards; if this process is killed, by a later one.
+
+    Raises StorageError when there is no room.
+    """
     _sweep(Path(tempfile.gettempdir()))
     try:
         folder = tempfile.TemporaryDirectory(
@@ -179,6 +187,8 @@ def _end_with(parent: int) -> None:
     On Linux the kernel does it, also while C++ code holds Python's lock for long.
     """
     if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # where memory runs out, this one has to go
+            Path("/proc/self/oom_score_adj").write_text("1000")
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before
             os._exit(1)
@@ -211,7 +221,7 @@ def once(content: bytes, source: object, use: str, function: str, *args: Any) ->
         call(function, content, *args, timeout=60.0)
     except ChildSlow as error:
         raise ModelFileError(
-            f"{name} is slow: {runtime} took more than {max(60.0, _patience()):g} s to load it and "
+            f"{name} is slow: {runtime} took more than {patience(60.0):g} s to load it and "
             "run it once. Set LESSONS_TIMEOUT to the seconds that it may take, or choose other "
             "kernels (lesson 04)"
         ) from error

@@ -3,7 +3,6 @@
 import json
 import os
 import reprlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,7 @@ from lessons_lib.convert import calibration, every_path, paths
 from lessons_lib.errors import InputError
 from lessons_lib.models import data
 from lessons_lib.system import files
-from lessons_lib.system.sandbox import call
+from lessons_lib.system.sandbox import call, temporary_folder
 from lessons_lib.tflite.edit import without_softmax  # noqa: F401  (what the page wants)
 
 # What LiteRT.js takes: float32, uint8 and int32 at a model's ends; int8 and int16 it refuses.
@@ -38,7 +37,7 @@ def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:
     directory, digits = Path(directory), data.load("mnist")
     samples = calibration.representative_dataset(digits.calibration)
     # Not in the artifacts folder: two builds of the site may run at the same time.
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with temporary_folder() as folder:
         saved_model = Path(folder, "saved_model")
         call("lessons_lib.models.training:save_reference", reference, saved_model, 1)
         files.write_atomic(directory / "digits.bin", digits.test.pixels[:DIGITS].tobytes())
