@@ -121,13 +121,22 @@ def load(
     needed and not there; StorageError when a full set is to be prepared in a folder that cannot be
     written. Defined in lesson 01.
     """
-    if name not in NAMES:
-        raise DataError(f"there is no dataset {name!r}; the course has {', '.join(NAMES)}")
+    _require_known(name)
     if name == "mnist" and not full and manual_dir is None:
         repair = "restore it with git, or rebuild it with `uv run tools/build_mnist.py`"
         return _embedded(_arrays(EMBEDDED, repair))
     folder = _prepared(name, None if manual_dir is None else Path(manual_dir).expanduser())
     return _with_calibration(name, _arrays(folder, "delete that folder and load again"))
+
+
+def is_prepared(name: str) -> bool:
+    """Whether TFDS has prepared a full set here already, so that ``load`` needs no network.
+
+    Looked up in the folder alone, without TFDS. Raises DataError for an unknown name. Defined in
+    lesson 15.
+    """
+    _require_known(name)
+    return any(_root().glob(f"{name}/*/dataset_info.json"))
 
 
 def stratified_sample(labels: np.ndarray, samples: int, seed: int) -> np.ndarray:
@@ -271,12 +280,22 @@ def _unreadable(folder: Path, error: Exception, repair: str) -> DataError:
 # ---- preparing a full set
 
 
+def _require_known(name: str) -> None:
+    if name not in NAMES:
+        raise DataError(f"there is no dataset {name!r}; the course has {', '.join(NAMES)}")
+
+
+def _root() -> Path:
+    """Where TFDS keeps what it has prepared."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
 def _prepared(name: str, manual_dir: Path | None) -> Path:
     """The folder of a full set, prepared now if it is not there yet.
 
     A prepared folder is only read (it may lie on a read-only volume); preparing holds a lock.
     """
-    root = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = _root()
     builder = _builder(name, root)
     if not _is_prepared(builder):
         with _locked(name, root):

@@ -41,18 +41,17 @@ def _known(name: str) -> str:
     return name
 
 
-def photos(samples: int, part: str = "test") -> dict[str, np.ndarray]:
-    """Return the first ``samples`` of CIFAR-10's "test" or "calibration" part, by name.
+def photos(samples: int) -> dict[str, np.ndarray]:
+    """Return the first of CIFAR-10's test photographs, which TFDS brings; see ``data.load``.
 
-    ``image`` float32 (N, 32, 32, 3) in 0..1, and ``y``, the class. See ``data.load`` for what it
-    raises where CIFAR-10 is not there. Defined in lesson 15.
+    ``image`` float32 (N, 32, 32, 3) in 0..1, and ``y``, the class. Defined in lesson 15.
     """
-    split = getattr(data.load("cifar10"), part)[:samples]
+    split = data.load("cifar10").test[:samples]
     return {"image": split.images, "y": split.labels}
 
 
 def textures(samples: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return coloured patterns with noise: what stands in for photographs where there are none.
+    """Return coloured patterns with noise, which stand in where there are no photographs.
 
     ``image`` float32 (N, 32, 32, 3) in 0..1; ``y`` int64 (N,), the place in TEXTURES. Angle,
     spacing, place and both colours are drawn with ``seed``. Defined in lesson 15.

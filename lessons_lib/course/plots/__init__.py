@@ -20,6 +20,7 @@ from lessons_lib.course.plots.drawing import (
 from lessons_lib.course.plots.numbers import digits, float16_bits, histogram, staircase
 from lessons_lib.course.plots.results import (
     byte_bars,
+    drops,
     intensity,
     latency_bars,
     lines_with_intervals,
@@ -42,6 +43,7 @@ __all__ = [
     "byte_bars",
     "decision_tree",
     "digits",
+    "drops",
     "float16_bits",
     "histogram",
     "intensity",

@@ -1,6 +1,6 @@
 """What was measured: size, accuracy, speed, and which candidate to take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -73,14 +73,9 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
         figure, ((size, accuracy),) = panels(9, 1.3 + 0.4 * len(frame), columns=2, sharey=True)
         for row, (name, line) in enumerate(frame.iterrows()):
             look = _path_style(name)
-            size.barh(row, line["bytes"] / 1000, color=look[0], height=0.6)
-            _write_beside(size, f"{line['bytes'] / 1000:,.1f}", line["bytes"] / 1000, row)
             _draw_interval(accuracy, row - 0.16, line[_ACCURACY["clean"]], *look)
             _draw_interval(accuracy, row + 0.16, line[_ACCURACY["hard"]], *look, hollow=True)
-        size.set(title="Size", xlabel="size on disk (kB)")
-        size.set_xlim(0, 1.2 * frame["bytes"].max() / 1000)
-        size.set_yticks(range(len(frame)), frame.index)
-        size.invert_yaxis()
+        _draw_sizes(size, frame, frame.index)
         if "float32" in frame.index:
             for column in ("accuracy", "accuracy_hard"):
                 reference = 100 * frame.loc["float32", column]
@@ -92,10 +87,47 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
     return figure
 
 
+def drops(frame: pd.DataFrame, limit: float) -> Figure:
+    """Draw each file's size beside its drop, with the 95 % interval and the limit: one row a file.
+
+    ``frame``: indexed by file, as ``report.Report.frame`` returns it where the measure is a share:
+    ``path``, ``bytes``, and 0 to 1 ``drop``, ``drop_low``, ``drop_high``; a row without numbers is
+    left out. ``limit``, 0 to 1: the largest drop that is accepted.
+    Raises InputError when a column or every row is missing. Defined in lesson 15.
+    """
+    _require_columns(frame, "path", "bytes", *_DROP)
+    frame = frame.dropna(subset=["bytes", *_DROP])
+    _require_columns(frame, *_DROP)
+    with style():
+        figure, ((size, drop),) = panels(9, 1.3 + 0.4 * len(frame), columns=2, sharey=True)
+        _draw_sizes(size, frame, frame["path"])
+        for row, (_, line) in enumerate(frame.iterrows()):
+            _draw_interval(drop, row, line[_DROP], *_path_style(line["path"]))
+        drop.axvline(0, color=GREY, linestyle=":", zorder=0)
+        drop.axvline(100 * limit, color=VERMILION, linestyle="--", zorder=0)
+        drop.set(title="Drop against float32")
+        drop.set(xlabel="points, 95 % interval; dashed: the limit")
+        drop.grid(axis="x")
+        drop.margins(x=0.12)
+    return figure
+
+
+_DROP = ["drop", "drop_low", "drop_high"]
 _ACCURACY = {
     "clean": ["accuracy", "accuracy_low", "accuracy_high"],
     "hard": ["accuracy_hard", "accuracy_hard_low", "accuracy_hard_high"],
 }
+
+
+def _draw_sizes(axes: Axes, frame: pd.DataFrame, names: Iterable[str]) -> None:
+    """One bar a row, in the colour of its path, and its size beside it; ``names`` of the paths."""
+    for row, (size, name) in enumerate(zip(frame["bytes"] / 1000, names, strict=True)):
+        axes.barh(row, size, color=_path_style(name)[0], height=0.6)
+        _write_beside(axes, f"{size:,.1f}", size, row)
+    axes.set(title="Size", xlabel="size on disk (kB)")
+    axes.set_xlim(0, 1.2 * frame["bytes"].max() / 1000)
+    axes.set_yticks(range(len(frame)), frame.index)
+    axes.invert_yaxis()
 
 
 def _draw_interval(
