@@ -1,12 +1,14 @@
 """``tools/bench.py``: what it compares does the same work, and its table says what it should."""
 
 import io
+import time
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import bench
+from lessons_lib import by_litert, calibration, files, mixed_precision
 from reference import converted, digits
 
 
@@ -37,6 +39,39 @@ def test_an_engine_with_other_integers_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench.integer_engine, "run", lambda content, x, kernels: x[:, 0, 0] * 0)
     with pytest.raises(SystemExit, match="mnist_cnn: the engine's integers are not those of"):
         bench.engine("mnist_cnn", converted()["int8"], rounds=2)
+
+
+def test_the_plain_loops_make_the_files_of_the_course():
+    content = converted()["float32"]
+    samples = calibration.representative_dataset(digits().calibration)
+    for path, calibrate in (("dynamic_range", "extremes"), ("int8", "moving_average")):
+        plain = bench.plain_litert(content, path, calibrate, samples)
+        own = by_litert.quantize(content, path, samples, calibrate=calibrate)
+        bench.require_same_files({f"{path}_litert": plain}, {f"{path}_litert": own})
+    with pytest.raises(SystemExit, match=r"the plain loops make other files: int8$"):
+        bench.require_same_files({"int8": content, "float32": b""}, {"int8": plain, "float32": b""})
+    with pytest.raises(SystemExit, match=r"other files: float32$"):
+        bench.require_same_files({}, {"float32": content})
+
+
+def test_the_time_of_a_ranking_is_that_of_all_its_blocks(tmp_path):
+    file = files.write_atomic(tmp_path / "float32.tflite", converted()["float32"])
+    images = digits().calibration.images[:20]
+    start = time.perf_counter()
+    seconds, blocks = bench.ranking(file, images, tmp_path / "search", workers=1)
+    assert 0 < seconds < time.perf_counter() - start
+    passes = iter([False, True])
+    found = mixed_precision.keep_in_float(
+        file, "int8_float_fallback", images, lambda file: next(passes), tmp_path / "search"
+    )
+    assert len(found.ranking) == blocks > 3
+
+
+def test_two_workers_are_timed_against_one():
+    result = bench.two_workers(rounds=1, count=1)
+    assert (result.unit, result.promise, result.at_least) == ("x", 1.6, True)
+    assert result.measured > 0
+    assert result.how.startswith("3 blocks, 100 samples, median of 1 in turns; ")
 
 
 def test_minutes_are_summed_by_part():

@@ -9,7 +9,17 @@ import pytest
 from PIL import Image
 
 import any_models
-from lessons_lib import close_up, layer_errors, measures, runtime, samples, tables, tasks, verdict
+from lessons_lib import (
+    close_up,
+    layer_errors,
+    measures,
+    runtime,
+    samples,
+    sandbox,
+    tables,
+    tasks,
+    verdict,
+)
 from reference import converted, digits
 
 IMAGES = {"image": digits().hard.images[:20]}
@@ -26,6 +36,13 @@ def looked_into(path):
 
 
 # ---- layers and the worst tensor
+
+
+def test_in_the_child_that_looks_no_further_child_tries_the_files(monkeypatch):
+    monkeypatch.setattr(sandbox, "_trusted", set())
+    monkeypatch.setattr(sandbox, "call", None)
+    layers, _ = close_up.layers("int8", *(converted()[p] for p in ("float32", "int8")), IMAGES)
+    assert len(layers.errors) > 3
 
 
 @pytest.mark.parametrize("path", ["int8", "int16x8", "float16"])

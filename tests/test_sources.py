@@ -1,5 +1,8 @@
 """A float model as its owner has it: a Keras object, a file, a SavedModel."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -443,3 +446,34 @@ def test_a_constant_that_is_nan_is_named_with_its_layer(tmp_path):
             by_tensorflow.convert(folder, path, X[:, :4])
     masked = keras.Sequential([keras.Input((4,), name="x"), keras.layers.ReLU()])
     assert sources.runner(sources.save(masked, tmp_path / "n"), "serving_default")
+
+
+READ_WITHOUT = """
+import sys
+from lessons_lib import sources, training
+from lessons_lib.system.quiet import tensorflow
+folder = training.reference()
+found = sources.signatures(folder), sources.operators(folder)
+assert not {name.partition(".")[0] for name in sys.modules} & {"tensorflow", "keras"}
+loaded = tensorflow().saved_model.load(str(folder))
+assert found == (sources.signatures(folder), sources.operators(folder))
+assert "serving_default" in loaded.signatures
+print(found[0]["serving_default"])
+"""
+
+
+def test_what_a_saved_model_takes_is_read_without_tensorflow_which_works_afterwards():
+    done = subprocess.run([sys.executable, "-c", READ_WITHOUT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "image: float32 (?, 28, 28, 1) -> output_0: float32 (?, 10)\n"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int64", "uint8", "bool"])
+def test_every_dtype_is_read_as_tensorflow_has_it(dtype, tmp_path):
+    tf = tensorflow()
+    spec = tf.TensorSpec([None, 2], dtype, name="x")
+    module = tf.Module()
+    module.same = tf.function(tf.identity, input_signature=[spec])
+    with quiet():
+        tf.saved_model.save(module, str(tmp_path), signatures=module.same)
+    assert sources.signature(tmp_path).only_input.dtype == dtype

@@ -24,13 +24,16 @@ from rich.table import Table
 import chromium
 from lessons_lib import (
     benchmark,
+    by_litert,
     by_tensorflow,
     calibration,
     catalogue,
     data,
+    edit,
     every_path,
     files,
     integer_engine,
+    mixed_precision,
     notebooks,
     paths,
     sandbox,
@@ -39,6 +42,7 @@ from lessons_lib import (
     training,
     verdict,
 )
+from lessons_lib.quantize import quantize_model
 from lessons_lib.run.runtime import Model
 from lessons_lib.system.quiet import quiet, tensorflow
 
@@ -235,10 +239,13 @@ def plain_paths(folder: Path) -> int:
             by_tensorflow.configure(converter, name, samples)
             (folder / f"{name}.tflite").write_bytes(converter.convert())
         for name, path in paths.PATHS.items():
-            loop = float_tutorial if path.input_dtype == "float32" else integer_tutorial
-            classes = loop((folder / f"{name}.tflite").read_bytes(), dataset.test.images)
-            np.mean(classes == dataset.test.labels)
+            plain_accuracy(folder / f"{name}.tflite", path, dataset.test)
     return benchmark.peak_bytes()
+
+
+def plain_accuracy(file: Path, path: paths.Path, split: data.Split) -> float:
+    loop = float_tutorial if path.input_dtype == "float32" else integer_tutorial
+    return float(np.mean(loop(file.read_bytes(), split.images) == split.labels))
 
 
 def course_paths(folder: Path) -> int:
@@ -323,6 +330,153 @@ def every_paths() -> list[Result]:
             )
         ),
     ]
+
+
+# ---- lessons quantize
+
+
+def plain_litert(content: bytes, path: str, calibrate: str, samples: Callable) -> bytes:
+    """Quantize as the users of LiteRT's quantizer do: a recipe, a calibration, the file."""
+    from litert_quantizer import calibrator, quantizer
+    from litert_quantizer.utils import qsv_utils
+
+    recipe = by_litert.quantizer_recipe(by_litert.plan(content, path), path)
+    engine, ranges = quantizer.Quantizer(content, recipe), None
+    if engine.need_calibration:
+        recorder = calibrator.Calibrator(
+            content,
+            num_threads=1,
+            mode=calibrator.CalibrationMode.CALIBRATION_PROFILER_BASED,
+            qsv_update_func=getattr(qsv_utils, by_litert.CALIBRATIONS[calibrate]),
+        )
+        for (image,) in samples():
+            recorder.calibrate({"serving_default": [{"image": image}]}, None)
+        ranges = recorder.get_model_qsvs()
+    return bytes(engine.quantize(ranges).quantized_model)
+
+
+def plain_round(folder: Path) -> dict[str, bytes]:
+    """Make and evaluate, in this process, what a first round makes; return the files."""
+    plain_paths(folder)
+    dataset = data.load("mnist")
+    samples = calibration.representative_dataset(dataset.calibration)
+    content = (folder / "float32.tflite").read_bytes()
+    for name, path in paths.PATHS.items():
+        for calibrate in by_litert.CALIBRATIONS:
+            averaged = calibrate == "moving_average"
+            if name in ("float32", "uint8") or (averaged and not path.needs_calibration):
+                continue
+            file = folder / f"{name}_litert{'_average' * averaged}.tflite"
+            with quiet():
+                file.write_bytes(plain_litert(content, name, calibrate, samples))
+                plain_accuracy(file, path, dataset.test)
+    return contents(folder)
+
+
+def course_round(folder: Path) -> dict[str, bytes]:
+    """The same files by ``quantize_model``, with verdicts, times, the report and its page."""
+    dataset = data.load("mnist")
+    samples = calibration.representative_dataset(dataset.calibration)
+    images = np.concatenate([image for (image,) in samples()])
+    test = dataset.test.images, dataset.test.labels
+    given = {"calibration": images, "test": test, "paths": list(paths.PATHS)}
+    quantize_model(training.reference(), **given, tune=False, out=folder)
+    return contents(folder / "files")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.stem: file.read_bytes() for file in sorted(folder.glob("*.tflite"))}
+
+
+def first_round(rounds: int = 3) -> Result:
+    """Processes of their own, in turns, each with a folder in which nothing is kept."""
+    made: dict[str, dict[str, bytes]] = {}
+
+    def way(function: str) -> Callable[[], None]:
+        def run() -> None:
+            with tempfile.TemporaryDirectory() as name:
+                made[function] = sandbox.call(f"bench:{function}", Path(name), timeout=600)
+
+        return run
+
+    seconds = interleaved({name: way(name) for name in ("plain_round", "course_round")}, rounds)
+    require_same_files(made["plain_round"], made["course_round"])
+    took = f"plain {seconds['plain_round']:.1f} s, course {seconds['course_round']:.1f} s"
+    return Result(
+        "lessons quantize, first round: time against plain loops",
+        seconds["course_round"] / seconds["plain_round"],
+        "x",
+        1.5,
+        False,
+        f"mnist_cnn, {len(made['plain_round'])} files, 100 samples, 1,000 digits, median of "
+        f"{rounds} processes in turns; {took}",
+    )
+
+
+def require_same_files(plain: dict[str, bytes], course: dict[str, bytes]) -> None:
+    """Exit unless both ways made the same files, but for what the course mends in LiteRT's."""
+    mended = {
+        name: edit.let_shapes_read_integers(content) if "_litert" in name else content
+        for name, content in plain.items()
+    }
+    if other := sorted({*mended.items()} ^ {*course.items()}):
+        names = ", ".join(dict.fromkeys(name for name, _ in other))
+        raise SystemExit(f"lessons quantize: the plain loops make other files: {names}")
+
+
+BLOCKS, SIDE, CHANNELS = 12, 64, 48
+
+
+def save_blocks(folder: Path, count: int) -> Path:
+    """A network of ``count`` convolutions: a ranking tries as many files, and two at its ends."""
+    keras = tensorflow().keras
+    keras.utils.set_random_seed(0)
+    look = {"padding": "same", "activation": "relu", "kernel_initializer": "he_normal"}
+    blocks = [keras.layers.Conv2D(CHANNELS, 3, **look) for _ in range(count)]
+    ends = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
+    return sources.save(
+        keras.Sequential([keras.Input((SIDE, SIDE, 3)), *blocks, *ends]), folder / "blocks"
+    )
+
+
+def ranking(file: Path, images: np.ndarray, folder: Path, workers: int) -> tuple[float, int]:
+    """Return the seconds that a search takes to rank all blocks, and how many there are.
+
+    From the end of the calibration, which is one job; the first file made afterwards ends it.
+    """
+    marks: dict[str, tuple[float, int]] = {}
+    answers = iter([False])
+
+    def mark(what: str, number: int, of: int) -> None:
+        marks.setdefault(f"{what.partition(':')[0]} {number == of}", (time.perf_counter(), of))
+
+    mixed_precision.keep_in_float(
+        file, "int8_float_fallback", images, lambda file: next(answers, True), folder,
+        workers=workers, budget=3600, on_done=mark,
+    )  # fmt: skip
+    done, blocks = marks["ranking True"]
+    return done - marks["calibration True"][0], blocks
+
+
+def two_workers(rounds: int = 3, count: int = BLOCKS) -> Result:
+    times: dict[int, list[float]] = {1: [], 2: []}
+    images = np.random.default_rng(0).random((100, SIDE, SIDE, 3), np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = sandbox.call("bench:save_blocks", folder, count)
+        file = every_path.convert(source, None, folder, names=["float32"])["float32"].file
+        for turn in range(rounds):
+            for workers in times:
+                place = folder / f"{turn}_{workers}"
+                seconds, blocks = ranking(file, images, place, workers)
+                times[workers].append(seconds)
+    one, two = (statistics.median(seconds) for seconds in times.values())
+    how = f"{blocks} blocks, 100 samples, median of {rounds} in turns; {one:.1f} s and {two:.1f} s"
+    return Result("block ranking: --jobs 2 faster than one", one / two, "x", 1.6, True, how)
+
+
+def quantizing() -> list[Result]:
+    return [first_round(), two_workers()]
 
 
 # ---- whole commands
@@ -411,6 +565,7 @@ PARTS = {
     "evaluate": evaluations,
     "engine": engines,
     "paths": every_paths,
+    "quantize": quantizing,
     "scoreboard": scoreboard_command,
     "lessons": lessons,
     "site": site,

@@ -5,9 +5,12 @@ faults. Here all come to the same: a SavedModel's folder, met by one of its sign
 """
 
 import contextlib
+import importlib.util
 import os
 import re
+import sys
 import tempfile
+import types
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -246,14 +249,13 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
     """Return the signatures of a SavedModel by their keys, without ``serve``, the twin that Keras
     writes of ``serving_default``.
     """
-    tf = tensorflow()
     found, graph = {}, _graph(saved_model)
     for key, definition in graph.signature_def.items():
         if key == "__saved_model_init_op":
             continue
         sides = [
             {
-                name: TensorSpec(name, _shape(info.tensor_shape), _dtype(tf, info.dtype))
+                name: TensorSpec(name, _shape(info.tensor_shape), _dtype(info.dtype))
                 for name, info in sorted(side.items())  # as TFLiteConverter writes them
             }
             for side in (definition.inputs, definition.outputs)
@@ -312,11 +314,7 @@ def operators(saved_model: str | os.PathLike) -> set[str]:
 
 
 def _graph(saved_model: str | os.PathLike):
-    directory = require_saved_model(saved_model)
-    with quiet():
-        tensorflow()
-        from tensorflow.core.protobuf import saved_model_pb2
-    content = saved_model_pb2.SavedModel()
+    directory, content = require_saved_model(saved_model), _empty_message()
     try:
         content.ParseFromString((directory / "saved_model.pb").read_bytes())
         if content.meta_graphs:
@@ -329,13 +327,38 @@ def _graph(saved_model: str | os.PathLike):
         ) from error
 
 
+def _empty_message():
+    """What reads a ``saved_model.pb``: TensorFlow's own description of the file, a ``SavedModel``.
+
+    TensorFlow takes seconds to import, and nothing of it is needed here: where it is not imported
+    yet, a bare module leads to the description, and is taken away again.
+    """
+    found = None if "tensorflow" in sys.modules else importlib.util.find_spec("tensorflow")
+    if found is not None:
+        sys.modules["tensorflow"] = bare = types.ModuleType("tensorflow")
+        bare.__path__ = found.submodule_search_locations
+    try:
+        from tensorflow.core.protobuf import saved_model_pb2
+    finally:
+        if found is not None:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]:
+                del sys.modules[name]
+    return saved_model_pb2.SavedModel()
+
+
 def _shape(shape) -> tuple[int | None, ...]:
     return tuple(None if size.size < 0 else size.size for size in shape.dim)
 
 
-def _dtype(tf, number: int) -> np.dtype:
-    dtype = tf.as_dtype(number)
+def _dtype(number: int) -> np.dtype:
+    if number in _COMMON:
+        return np.dtype(_COMMON[number])
+    dtype = tensorflow().as_dtype(number)
     return np.dtype(dtype.as_numpy_dtype if dtype.is_numpy_compatible else object)
+
+
+# Of types.proto, without TensorFlow.
+_COMMON = {1: "float32", 3: "int32", 4: "uint8", 6: "int8", 9: "int64", 10: "bool", 19: "float16"}
 
 
 def _require_constants(graph) -> None:
