@@ -478,6 +478,21 @@ def test_ranges_recorded_once_serve_every_recipe(calibrate):
         assert by_litert.run(content, entries, ranges) == alone
 
 
+def test_the_samples_are_met_once_for_all_paths_of_one_calibration():
+    met, recorded = [], {}
+
+    def counted():
+        met.append(1)
+        yield from samples()()
+
+    for path in ("int8", "int16x8", "int8_float_fallback"):
+        alone = by_litert.quantize(float32(), path, samples())
+        content = by_litert.prepared(float32())
+        assert by_litert.quantized(content, path, counted, recorded=recorded)[0] == alone
+    by_litert.quantized(content, path, counted, recorded=recorded, calibrate="moving_average")
+    assert len(met) == 2
+
+
 def test_another_word_for_calibrate_is_refused_on_every_path():
     for path in ("int8", "dynamic_range"):
         with pytest.raises(InputError, match="'median'; expected extremes or moving_average"):

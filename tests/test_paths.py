@@ -106,7 +106,7 @@ readme.SCOREBOARD = files.write_atomic(here / "scoreboard.json", json.dumps(boar
 board = plots.scoreboard(frame)
 board.canvas.draw()
 tree = plots.decision_tree(values=readme.tree_texts()["leaves"])
-litert = every_path.convert(rows[0].file, None, here / "litert", names=["one_more"])
+litert = every_path.convert(here / "files" / "float32.tflite", None, here / "litert", names=["one_more"])
 again, first = (here / "files" / f"{name}.tflite" for name in ("one_more", "dynamic_range"))
 print(json.dumps({
     "rows": list(frame.index),

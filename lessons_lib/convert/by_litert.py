@@ -509,18 +509,23 @@ def quantized(
     rules: Iterable[Rule] = (),
     calibrate: str = "extremes",
     weight_range: str = "min_max",
+    recorded: dict[str, tuple] | None = None,
 ) -> tuple[bytes, dict[str, float]]:
     """Quantize what ``prepared`` returned, and verify the result, in this process.
 
-    Returns the bytes and ``outcome.verify``'s answer.
+    Returns the bytes and ``outcome.verify``'s answer. ``recorded`` keeps the ranges for further
+    calls with the same content and samples.
     """
     _require_word(calibrate)
+    recorded = {} if recorded is None else recorded
     ends, steps, guarded, ranges = of_file(content), _steps(content, path, rules), None, None
     if needed_by := needs_samples(steps, path, rules):
         calibration.require(needed_by, dataset)
         outcome.require_sizes(ends)
-        guarded = calibration.guard(dataset, ends, value_range)
-        ranges = record(content, guarded, calibrate)
+        if calibrate not in recorded:
+            guarded = calibration.guard(dataset, ends, value_range)
+            recorded[calibrate] = guarded, record(content, guarded, calibrate)
+        guarded, ranges = recorded[calibrate]
     entries = quantizer_recipe(steps, path, weight_range)
     result = run(content, entries, ranges) if entries else content
     kept = calibration.first(dataset, ends) if guarded is None else guarded.kept
