@@ -18,7 +18,10 @@ from lessons_lib import files
 
 FOLDER = files.ROOT / "artifacts" / "tests"
 # Of this folder:
-MAKERS = ("kept.py", "reference.py", "tiny_models.py", "any_models.py", "reports.py")
+MAKERS = (
+    *("kept.py", "reference.py", "tiny_models.py", "any_models.py", "reports.py"),
+    "clinic_models.py",
+)
 PACKAGES = ("tensorflow", "keras", "numpy", "flatbuffers", "ai-edge-litert")
 
 
