@@ -4,11 +4,12 @@ A converter's refusal names an operator; its owner needs to know what to build o
 looks at what was tried, and either has nothing to say or gives further trials.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lessons_lib.advise import brought, mixed_precision, trials
+from lessons_lib.advise import brought, jobs, mixed_precision, trials
 from lessons_lib.advise.brought import Brought
 from lessons_lib.advise.report import Repair
 from lessons_lib.advise.trials import LITERT, Trial, Tried, Workplace
@@ -21,7 +22,7 @@ from lessons_lib.judge.measures import Task
 from lessons_lib.judge.verdict import PASSES, Judgement
 from lessons_lib.models import sample_files, sources, variants
 from lessons_lib.models.variants import Outside
-from lessons_lib.system import files, sandbox
+from lessons_lib.system import files
 from lessons_lib.tflite.samples import Rows
 
 # ---- of the source: the model is built otherwise
@@ -68,9 +69,9 @@ _WORDS = {
 def _built(variant: str, seen: str, given: Brought, place: Workplace) -> list[Tried]:
     """All paths of another build; nothing where it cannot be built."""
     folder = place.folder / "work" / "models" / f"{given.sha256[:16]}_{variant}"
-    try:
-        outside = sandbox.call(f"{__name__}:_build", variant, given.keras, given.code, folder)
-    except LessonError:
+    work = (variant, given.keras, given.code, os.fspath(folder))
+    outside = jobs.run([jobs.Job(variant, f"{__name__}:_build", work)], place.jobs)[variant]
+    if isinstance(outside, LessonError):
         return []
     cause, done = _WORDS[variant]
     repair = Repair(seen, cause, done)
@@ -84,7 +85,7 @@ def _serves(variant: str, path: str) -> bool:
     return variant != "normalized_outside" or paths.get(path).needs_calibration
 
 
-def _build(variant: str, file: Path, code: Path | None, folder: Path) -> Outside:
+def _build(variant: str, file: Path, code: Path | None, folder: str) -> Outside:
     """In a child: save the variant of a Keras model."""
     model, outside = brought.loaded(file, code), {}
     if variant == "unrolled":
@@ -93,7 +94,7 @@ def _build(variant: str, file: Path, code: Path | None, folder: Path) -> Outside
         model = variants.unrolled(model)
     if variant == "normalized_outside":
         model, outside = variants.without_normalization(model)
-    if not (folder / "saved_model.pb").is_file():
+    if not Path(folder, "saved_model.pb").is_file():
         sources.save(model, folder, batch_size=1 if variant == "batch_1" else None)
     return outside
 
