@@ -106,8 +106,8 @@ readme.SCOREBOARD = files.write_atomic(here / "scoreboard.json", json.dumps(boar
 board = plots.scoreboard(frame)
 board.canvas.draw()
 tree = plots.decision_tree(values=readme.tree_texts()["leaves"])
-litert = every_path.convert(here / "files" / "float32.tflite", None, here / "litert", names=["one_more"])
-again, first = (here / "files" / f"{name}.tflite" for name in ("one_more", "dynamic_range"))
+base, again, first = (here / f"files/{n}.tflite" for n in ("float32", "one_more", "dynamic_range"))
+litert = every_path.convert(base, None, here / "litert", names=["one_more"])
 print(json.dumps({
     "rows": list(frame.index),
     "same": again.read_bytes() == first.read_bytes(),
