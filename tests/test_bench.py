@@ -79,7 +79,7 @@ def test_minutes_are_summed_by_part():
     first, second = bench._minutes(True, taken), bench._minutes(False, taken)
     assert (first.measured, second.measured) == (1.5, 1.5)
     assert (first.promise, second.promise) == (6, 6)
-    assert (first.what[:14], second.what[:15]) == ("lessons 0 to 8", "lessons 9 to 14")
+    assert (first.what[:14], second.what[:15]) == ("lessons 0 to 8", "lessons 9 to 16")
     assert first.how.startswith("pytest of 2 notebooks")
 
 

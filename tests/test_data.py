@@ -528,7 +528,9 @@ def mock_loads(root):
 
 
 def test_prepared_cifar10_and_fashion_mnist_are_only_read(tfds_dir):
+    assert not any(map(data.is_prepared, data.NAMES))
     results = sandbox.call("test_data:mock_loads", tfds_dir)
+    assert [data.is_prepared(name) for name in data.NAMES] == [False, True, True]
     for name, shape in (("cifar10", (32, 32, 3)), ("fashion_mnist", (28, 28, 1))):
         stored, loaded, untouched = results[name]
         assert untouched, "a prepared dataset may lie on a read-only volume"

@@ -85,6 +85,15 @@ def candidates():
     return frame
 
 
+def drops():
+    """As a report's table has them: one fails by far, one has no file."""
+    drop = np.array([0, 0.001, -0.002, 0.08, np.nan])
+    columns = {"path": ["float32", "dynamic_range", "int8", "int8", "int16x8"], "drop": drop}
+    columns |= {"bytes": [317_508, 93_832, 95_408, 95_192, np.nan]}
+    columns |= {"drop_low": drop - 0.004, "drop_high": drop + 0.006}
+    return pd.DataFrame(columns, index=["float32", "dynamic_range", "int8", "int8_b", "int16x8"])
+
+
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -101,6 +110,7 @@ FIGURES = {
     "intensity": lambda: plots.intensity(runs()),
     "latency": lambda: plots.latency_bars(latencies().iloc[:6]),
     "latency, log": lambda: plots.latency_bars(latencies(), log=True),
+    "drops": lambda: plots.drops(drops(), 0.01),
     "pareto": lambda: plots.pareto(candidates(), floor=0.98, chosen="best"),
     "pareto, plain": lambda: plots.pareto(candidates()),
     "lines": lambda: lines(labels=["int8"], reference=("float32", 97.0), log_x=True, title="More"),
@@ -484,3 +494,23 @@ def test_a_pareto_plot_refuses_a_name_that_it_does_not_draw():
         plots.pareto(candidates(), chosen="nobody")
     with pytest.raises(InputError, match="missing: group"):
         plots.pareto(candidates().drop(columns="group"))
+
+
+def test_drops_are_drawn_in_points_for_each_file_that_has_numbers():
+    size, drop = plots.drops(drops(), 0.02).axes
+    assert [label.get_text() for label in size.get_yticklabels()] == [*drops().index[:4]]
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in size.patches], drops()["bytes"][:4] / 1000
+    )
+    seen = [mark.lines[0].get_xdata()[0] for mark in drop.containers]
+    np.testing.assert_allclose(seen, [0, 0.1, -0.2, 8])
+    (ends,) = drop.containers[1].lines[2][0].get_segments()
+    np.testing.assert_allclose(ends[:, 0], [-0.3, 0.7])
+    assert [line.get_xdata()[0] for line in drop.lines if line.get_linestyle() == "--"] == [2]
+
+
+def test_a_table_without_drops_is_refused():
+    with pytest.raises(InputError, match="missing: drop_high"):
+        plots.drops(drops().drop(columns="drop_high"), 0.01)
+    with pytest.raises(InputError, match="missing: the rows"):
+        plots.drops(drops().iloc[4:], 0.01)

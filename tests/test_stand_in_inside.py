@@ -1,6 +1,7 @@
 """Each lesson runs with a model that is not the course's, or one sentence says why it does not.
 
-Lessons 8 to 14.
+Lessons 8 to 14. Lessons 15 and 16 bring models of their own, none of them the course's: there, a
+learner's model goes into the last cells, and ``quantize_model`` is tested with many.
 """
 
 import pytest

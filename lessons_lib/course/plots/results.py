@@ -106,7 +106,7 @@ def drops(frame: pd.DataFrame, limit: float) -> Figure:
         drop.axvline(0, color=GREY, linestyle=":", zorder=0)
         drop.axvline(100 * limit, color=VERMILION, linestyle="--", zorder=0)
         drop.set(title="Drop against float32")
-        drop.set(xlabel="points, 95 % interval; dashed: the limit")
+        drop.set(xlabel="drop (points), 95 %; dashed: the limit")
         drop.grid(axis="x")
         drop.margins(x=0.12)
     return figure
