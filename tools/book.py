@@ -3,9 +3,10 @@
     python tools/book.py [--output DIR]
 
 The pages are staged, laid out like the repository, and Sphinx makes the site of them; a warning is
-an error. Beside the pages it serves MathJax, the page ``try-it/``, its models, converted meanwhile
-in another process, and the browser's runtime. Nothing is fetched: ``npm ci`` has put the packages
-into ``node_modules``. The new site takes the old one's place when all of it is there.
+an error. Beside the pages it serves MathJax, the scripts of the pages ``try-it/`` and
+``look-inside/``, their models, converted meanwhile in another process, and the browser's runtime.
+Nothing is fetched: ``npm ci`` has put the packages into ``node_modules``. The new site takes the
+old one's place when all of it is there.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from lessons_lib.errors import InputError, LessonError
 BOOK = files.ROOT / "book"
 BUILD = BOOK / "_build"
 NODE_MODULES = files.ROOT / "node_modules"
-SCRIPTS = ("*.js", "*.css")  # of book/try-it
+SCRIPTED = ("try-it", "look-inside")  # the folders of pages with scripts of their own
+SCRIPTS = ("*.js", "*.css")
 RUNTIME = {
     "@litertjs/core/dist/index.js": "core/dist",
     "@litertjs/core/wasm/litert_wasm_internal.js": "core/wasm",
@@ -51,7 +53,7 @@ def stage(source: Path) -> None:
 
 
 def pages() -> list[Path]:
-    return [*BOOK.glob("*.md"), *BOOK.glob("try-it/*.md")]
+    return [*BOOK.glob("*.md"), *(path for name in SCRIPTED for path in BOOK.glob(f"{name}/*.md"))]
 
 
 def copy(path: Path, place: Path) -> None:
@@ -60,15 +62,17 @@ def copy(path: Path, place: Path) -> None:
 
 
 def serve_beside(site: Path) -> None:
-    """Copy what is no page into ``site``: licences, MathJax, the page's scripts, its runtime."""
+    """Copy what is no page into ``site``: licences, MathJax, the pages' scripts, the runtime."""
     for path in (BOOK / "licences").iterdir():
         copy(path, site / "licences" / path.name)
     for name in THEME:
         copy(licence_file(name), site / "licences" / f"{name}.txt")
     for name in MATHJAX:
         copy(package_file(name), site / "_static" / "mathjax" / Path(name).name)
-    for path in (path for pattern in SCRIPTS for path in (BOOK / "try-it").glob(pattern)):
-        copy(path, site / "try-it" / path.name)
+    for path in (
+        path for name in SCRIPTED for kind in SCRIPTS for path in (BOOK / name).rglob(kind)
+    ):
+        copy(path, site / path.relative_to(BOOK))
     for name, folder in RUNTIME.items():
         copy(package_file(name), site / "try-it" / "runtime" / folder / Path(name).name)
 

@@ -24,15 +24,26 @@ DIGITS = 100
 
 TRACE = """async ([content, calls, kernels]) => {
   const { load, operatorsOf, run } = await import("/look-inside/engine/engine.js");
+  const { explain } = await import("/look-inside/engine/explain.js");
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const kinds = { uint8: Uint8Array, int8: Int8Array, float32: Float32Array };
   const found = new Map();
+  const unexplained = [];
   try {
     const model = load(bytes(content));
     const operators = operatorsOf(model, kernels);
     for (const call of calls) {
       const inputs = model.inputs.map(({ dtype }, i) => new kinds[dtype](bytes(call[i]).buffer));
-      for (const [{ index, dtype }, { data }] of run(operators, model, inputs)) {
+      const values = run(operators, model, inputs);
+      for (const op of call === calls[0] ? operators : []) {
+        const { data } = values.get(op.output);
+        const known = (tensor) => values.get(tensor) ?? { ...tensor, data: tensor.value };
+        for (let place = 0; place < data.length; place += Math.ceil(data.length / 23)) {
+          const { code } = explain(op, known, values.get(op.output), place);
+          if (code !== data[place]) unexplained.push([op.name, place, code, data[place]]);
+        }
+      }
+      for (const [{ index, dtype }, { data }] of values) {
         if (!found.has(index)) found.set(index, []);
         found.get(index).push(new Uint8Array(kinds[dtype].from(data).buffer));
       }
@@ -42,7 +53,7 @@ TRACE = """async ([content, calls, kernels]) => {
   }
   const text = (parts) => parts.map((part) => part.toBase64?.() ?? btoa(
     part.reduce((letters, byte) => letters + String.fromCharCode(byte), "")));
-  return { values: [...found].map(([index, parts]) => [index, text(parts)]) };
+  return { unexplained, values: [...found].map(([index, parts]) => [index, text(parts)]) };
 }"""
 
 
@@ -72,8 +83,9 @@ def encoded(content: bytes | np.ndarray) -> str:
 
 
 def require_equal(found: dict, expected: dict[int, np.ndarray], what: str) -> None:
-    """Every tensor that the Python engine computes, code by code."""
+    """Every tensor that the Python engine computes, code by code; and explained down to it."""
     assert "refused" not in found, f"{what}: {found['refused']}"
+    assert found["unexplained"] == [], what
     values = dict(found["values"])
     assert set(values) == set(expected), what
     for index, wanted in expected.items():

@@ -16,7 +16,7 @@ NOTEBOOKS = [path for path in NOTEBOOKS if ".ipynb_checkpoints" not in path.part
 BOOK = files.ROOT / "book"
 PAGES = [
     *(path.relative_to(BOOK).with_suffix(".html") for path in BOOK.glob("*.md")),
-    *(path.relative_to(BOOK).with_suffix(".html") for path in BOOK.glob("try-it/*.md")),
+    *(path.relative_to(BOOK).with_suffix(".html") for path in BOOK.glob("*/*.md")),
     *(path.relative_to(files.ROOT).with_suffix(".html") for path in NOTEBOOKS),
 ]
 PAGES = sorted(path.as_posix() for path in PAGES)
@@ -71,7 +71,9 @@ def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
     assert not scrolls_sideways(page)
 
 
-@pytest.mark.parametrize("name", ["index", "glossary", "try-it/index", "notebooks/08_choose_path"])
+@pytest.mark.parametrize(
+    "name", ["index", "glossary", "try-it/index", "look-inside/index", "notebooks/08_choose_path"]
+)
 def test_what_a_phone_hides_is_sound_in_the_dark(page, site, name):
     """The bars on both sides, which are made alike on every page of a kind."""
     page.goto(f"{site}{name}.html", wait_until="networkidle")
@@ -164,7 +166,8 @@ def test_the_landing_page_is_light(chromium, site):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_runtime_is_loaded_on_its_page_only(site_folder, name):
-    assert ("page.js" in (site_folder / name).read_text("utf-8")) == (name == "try-it/index.html")
+    text = (site_folder / name).read_text("utf-8")
+    assert ("@litertjs" in text) == (name == "try-it/index.html")
 
 
 def test_the_runtime_is_seen_where_it_is_loaded(chromium, site):
