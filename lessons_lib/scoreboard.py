@@ -256,11 +256,3 @@ def text(rows: list[Row]) -> list[dict[str, str]]:
         for row in rows
         if not row.failure
     ]
-
-
-def markdown(rows: list[Row]) -> str:
-    """Return the readable table in Markdown."""
-    lines = text(rows)
-    heads = list(lines[0])
-    table = [heads, ["---"] * len(heads), *(list(line.values()) for line in lines)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)

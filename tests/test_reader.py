@@ -103,7 +103,6 @@ def _read_everything(content):
     assert tables.byte_budget(content).sum() == len(content)
     tables.audit(content)
     tables.multiply_accumulates(content)
-    tables.suspects(content)
     edit.unfold_halves(edit.with_signature(content))
     for name in table[table["bytes"] > 0]["name"].head(5):
         reader.constant(content, name)

@@ -379,45 +379,6 @@ def test_a_float_operator_is_named_once():
     assert not any("QUANTIZE" in text for text in found)
 
 
-def damaged(change):
-    model = reader.read(tiny_models.converted("cnn", "int8"))
-    change(model, {tensor.name.decode(): tensor for tensor in model.subgraphs[0].tensors})
-    return tables.suspects(tiny_models.pack(model))
-
-
-def _stored(name, index, value, dtype):
-    def change(model, named):
-        tensor = next(tensor for key, tensor in named.items() if name(key, tensor))
-        buffer = model.buffers[tensor.buffer]
-        values = buffer.data.view(dtype).copy()
-        values[index] = value
-        buffer.data = values.view(np.uint8)
-
-    return change
-
-
-def _a_scale(model, named):
-    weight = next(tensor for tensor in named.values() if tensor.shape == [64, 800])
-    weight.quantization.scale = np.append(np.float32([np.nan]), weight.quantization.scale[1:])
-
-
-def test_what_looks_wrong_is_said():
-    assert tables.suspects(tiny_models.converted("cnn", "int8")) == []
-    assert tables.suspects(tiny_models.converted("cnn", "int16x8")) == []
-    bias = _stored(lambda _, tensor: tensor.shape == [32], 3, 2**31 - 1, np.int32)
-    (said,) = damaged(bias)
-    assert "of conv2: 1 of 32 values do not fit into int32, the first in channel 3" in said
-    (said,) = damaged(_a_scale)
-    assert "of dense1: a scale is no positive number" in said
-    model = reader.read(tiny_models.converted("cnn", "float16"))
-    half = next(tensor for tensor in model.subgraphs[0].tensors if tensor.shape == [64, 800])
-    values = model.buffers[half.buffer].data.view(np.float16).copy()
-    values[:2] = np.inf
-    model.buffers[half.buffer].data = values.view(np.uint8)
-    (said,) = tables.suspects(tiny_models.pack(model))
-    assert "of dense1: 2 of its numbers are NaN or inf" in said
-
-
 def test_shared_buffers_are_counted_once():
     content = tiny_models.loop()
     stored = tables.tensors(content).query("bytes > 0")

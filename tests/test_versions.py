@@ -25,7 +25,7 @@ def test_another_version_adds_a_dated_row():
 def test_the_table_has_the_newest_first_and_marks_what_changed():
     assert versions.table(ROWS).splitlines() == [
         "| from | 2026-06-01 | 2026-01-01 |",
-        "|---|---|---|",
+        "| --- | --- | --- |",
         "| a | **1.1** | 1.0 |",
         "| b | 2.0 | 2.0 |",
         "| c | **3.0** | not used |",

@@ -10,7 +10,6 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from matplotlib import pyplot as plt
@@ -68,13 +67,15 @@ def lesson_table() -> str:
         minutes = f"{times.core} ({times.everything})" if times.everything else times.core
         link = f"[{lesson.title}](notebooks/{name})"
         rows.append([lesson.number, link, catalogue.QUESTIONS[name], minutes, times.seconds])
-    return table([*heads, f"seconds to run on {notebooks.MACHINE}"], rows)
+    return catalogue.markdown_table([*heads, f"seconds to run on {notebooks.MACHINE}"], rows)
 
 
 def scoreboard_text() -> str:
     """Return the stored scoreboard in Markdown, and how it was taken."""
     board = stored()
-    shown = table(list(board["rows"][0]), (row.values() for row in board["rows"]))
+    shown = catalogue.markdown_table(
+        list(board["rows"][0]), (row.values() for row in board["rows"])
+    )
     return (
         f"{shown}\n\n"
         "The course's trained `mnist_cnn` on its 1,000 test digits, and on the same digits dimmed, "
@@ -82,12 +83,6 @@ def scoreboard_text() -> str:
         f"McNemar's p). TensorFlow {board['tensorflow']}; latency: median for one image on one "
         f"thread of {board['machine']}. Yours will differ: `make lessons` measures it."
     )
-
-
-def table(heads: Sequence[str], rows: Iterable[Iterable]) -> str:
-    """Return a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
 # ---- the decision tree's figure

@@ -105,7 +105,7 @@ def _lesson_table(lessons: list[notebooks.Lesson]) -> str:
         ]
         for lesson in lessons
     )
-    return readme.table(["lesson", "minutes", "with everything", "needs"], rows)
+    return catalogue.markdown_table(["lesson", "minutes", "with everything", "needs"], rows)
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:

@@ -11,7 +11,7 @@ import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from lessons_lib import files
+from lessons_lib import catalogue, files
 
 HISTORY = files.ROOT / "book" / "versions.json"
 PACKAGES = (
@@ -59,13 +59,12 @@ def table(rows: list[dict] | None = None) -> str:
     """
     rows = history() if rows is None else rows
     pairs = list(zip(rows, [rows[0], *rows], strict=False))[::-1]  # each with the one before it
-    lines = ["| from | " + " | ".join(row["date"] for row in reversed(rows)) + " |"]
-    lines.append("|---" * (len(rows) + 1) + "|")
+    heads, lines = ["from", *(row["date"] for row in reversed(rows))], []
     names = {name: None for row in reversed(rows) for name in row["versions"]}  # in order, once
     for name in names:
         cells = [_cell(row["versions"].get(name), old["versions"].get(name)) for row, old in pairs]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    return catalogue.markdown_table(heads, lines)
 
 
 def _cell(version: str | None, before: str | None) -> str:

@@ -21,7 +21,7 @@ def mend(content: bytes, float_content: bytes) -> bytes:
     """Return a quantized ``.tflite`` whose biases are no longer cut off, as far as that can be.
 
     ``float_content`` is the file that it was quantized from. Weights with one scale for all
-    channels stay as they are, for the others' sake: ``tables.suspects`` names their biases.
+    channels stay as they are, for the others' sake.
     Defined in lesson 13.
     """
     model, original = reader.read(content), reader.read(float_content)

@@ -217,7 +217,7 @@ def markdown(*, verdicts: bool = True, folder: str = "") -> str:
     """
     heads = ["no.", "the article says", *(["what we found"] if verdicts else []), "where"]
     rows = [_row(statement, verdicts, folder) for statement in STATEMENTS]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
+    return catalogue.markdown_table(heads, rows)
 
 
 def _row(statement: Statement, verdicts: bool, folder: str) -> list[str]:

@@ -4,6 +4,7 @@ README and site are written from it. What a notebook says of itself (its title, 
 stands there alone: ``notebooks.describe`` reads it.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -96,3 +97,9 @@ YOURS = Part(
 PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES, YOURS)
 QUESTIONS = {name: question for part in PARTS for name, question in part.questions.items()}
 NOTEBOOKS = {int(name[:2]): name for name in QUESTIONS}
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Iterable]) -> str:
+    """Return a Markdown table, as README, site and notebooks show it."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)

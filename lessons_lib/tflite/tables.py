@@ -207,34 +207,6 @@ def multiply_accumulates(source: reader.Source) -> pd.DataFrame:
     return table.astype({"macs": "Int64" if table["macs"].isna().any() else int})
 
 
-def suspects(source: reader.Source) -> list[str]:
-    """Return what in a file's stored numbers looks wrong, one sentence each, with tensor and layer.
-
-    Biases at the end of their integers (the sum does not fit: the scale of the weights is far too
-    small, lesson 10), stored floats that are NaN or inf, and scales that are no positive number.
-    """
-    model, found = reader.read(source), []
-    for row in tensors(source).itertuples():
-        tensor = model.subgraphs[row.subgraph].tensors[row.index]
-        where = f"{row.role} {row.name!r} of {row.layer}"
-        if row.scale is not None and not (np.isfinite(row.scale) & (np.array(row.scale) > 0)).all():
-            found.append(f"{where}: a scale is no positive number, its values mean nothing")
-        if row.dtype in ("FLOAT16", "FLOAT32", "FLOAT64") and row.bytes:
-            wrong = int((~np.isfinite(reader.stored_value(model, tensor))).sum())
-            if wrong:
-                found.append(f"{where}: {wrong} of its numbers are NaN or inf (lesson 05)")
-        elif row.role == "bias" and row.dtype in ("INT32", "INT64") and row.bytes:
-            values = reader.stored_value(model, tensor)
-            limits = np.iinfo(values.dtype)
-            full = np.flatnonzero((values == limits.max) | (values <= -limits.max))
-            if full.size:
-                found.append(
-                    f"{where}: {full.size} of {values.size} values do not fit into {values.dtype}, "
-                    f"the first in channel {full[0]}: its weights are too small (lesson 10)"
-                )
-    return found
-
-
 def _walk(model: schema.ModelT) -> Iterator[tuple[int, schema.SubGraphT, int, schema.OperatorT]]:
     for number, graph in enumerate(model.subgraphs):
         for index, op in enumerate(graph.operators):
