@@ -104,7 +104,9 @@ class Workplace:
     ) -> "Workplace":
         """The place for a model and its samples."""
         key = given.signature.key
-        kept = files.sha256(f"{given.sha256} {key} {data.sha256}".encode())[:16]
+        # Another version of the converter may write another file.
+        what = f"{given.sha256} {key} {data.sha256} {jobs.versions()}"
+        kept = files.sha256(what.encode())[:16]
         chosen = key if len(given.keys) > 1 else None
         rows = data.calibration, data.test
         wanted = tuple(paths.ALL if wanted is None else wanted)
