@@ -528,7 +528,7 @@ def test_a_table_with_two_columns_of_one_name(out):
 
 def test_only_a_table_has_a_target_column(tmp_path, out):
     for source in (X, npz(tmp_path, x=X), pictures(tmp_path / "flat", ["a.png", "b.png"])):
-        with pytest.raises(InputError, match=r"target='kind' names a column of a .csv"):
+        with pytest.raises(InputError, match=r"'kind' is asked for, and only a \.csv has"):
             own_data.read(source, IMAGE, out, target="kind")
 
 

@@ -11,8 +11,10 @@ import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from lessons_lib.convert import by_litert
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.models import sources
 from lessons_lib.models.own_data import code as own_code
@@ -53,8 +55,9 @@ def bring(
     bytes), a ``.py`` file with a function ``model()`` that gives a model or a folder, a Keras
     model, or a ``tf.Module`` with signatures. ``key`` chooses a signature. ``code``: a ``.py`` file
     with the classes of layers of one's own; ``LOAD = "unsafe"`` in it lets the code of Lambda
-    layers run. Raises ModelFileError for what is no model, with what to do, and InputError for a
-    signature that is not there, or several and none the default. Defined in lesson 15.
+    layers run. Raises ModelFileError for what is no model, with what to do, ConversionError for one
+    that is quantized already, and InputError for a signature that is not there, or several and none
+    the default, and for ``code`` that is no such file, or fails. Defined in lesson 15.
     """
     work = Path(work).absolute()
     if not isinstance(model, str | os.PathLike | bytes):
@@ -63,13 +66,13 @@ def bring(
         file = files.write_atomic(work / f"{files.sha256(model)[:16]}.tflite", model)
         return _of_tflite(file, "the model's bytes", key)
     path = Path(model).expanduser().absolute()
+    code = None if code is None else _code_file(code, path)
     if path.suffix == ".tflite":
         return _of_tflite(path, path.name, key)
     if path.suffix not in (*sources.KERAS_FILES, ".py"):
-        sources.require_saved_model(path)
+        _require_saved_model(path)
     elif not path.is_file():
         raise ModelFileError(f"{files.display_path(path)} does not exist, or is not a file")
-    code = None if code is None else _code_file(code)
     sha256 = _checksum(path, code)
     source, signatures = _opened(path, work / "models" / sha256[:16], code)
     keras = path if path.suffix in sources.KERAS_FILES else None
@@ -79,7 +82,18 @@ def bring(
 
 def _of_tflite(file: Path, name: str, key: str | None) -> Brought:
     found = signature.all_of_file(file)
+    by_litert.require_floats(file)
     return Brought(name, files.sha256(file), file, signature.choose(found, key), tuple(found))
+
+
+def _require_saved_model(path: Path) -> None:
+    try:
+        sources.require_saved_model(path)
+    except ModelFileError as error:
+        raise ModelFileError(
+            f"{str(error).rstrip('.')}. Besides SavedModels .keras, .h5 and float .tflite files "
+            "are read here, and a FILE.py with model()"
+        ) from error
 
 
 def _of_object(model: Any, work: Path, key: str | None) -> Brought:
@@ -157,8 +171,8 @@ def _save(model: Any, folder: Path) -> Path:
     if isinstance(model, tensorflow().Module):
         return _saved_module(model, folder)
     raise ModelFileError(
-        f"a {type(model).__name__} is no model: give a Keras model, a tf.Module with signatures, a "
-        "SavedModel's folder, or a .keras, .h5 or .tflite file (lesson 15)"
+        f"what is of the type {type(model).__name__} is no model: give a Keras model, a tf.Module "
+        "with signatures, a SavedModel's folder, or a .keras, .h5 or .tflite file (lesson 15)"
     )
 
 
@@ -170,7 +184,7 @@ def loaded(file: Path, code: Path | None):
     if code is None:
         return _with_code_asked_for(file)
     keras = tensorflow().keras
-    own = own_code.loaded(code)
+    own = _imported(code)
     if getattr(own, "LOAD", "") == "unsafe":
         keras.config.enable_unsafe_deserialization()
     classes = {n: part for n, part in vars(own).items() if inspect.isclass(part) or callable(part)}
@@ -192,7 +206,7 @@ def _with_code_asked_for(file: Path):
 
 def _built(file: Path) -> Any:
     """What ``model()`` of a file of code returns."""
-    build = getattr(own_code.loaded(file), "model", None)
+    build = getattr(_imported(file), "model", None)
     if not callable(build):
         raise InputError(
             f"{file.name} has no function model(); it returns a Keras model, a tf.Module, or the "
@@ -205,10 +219,22 @@ def _built(file: Path) -> Any:
         raise InputError(f"model() of {file.name} failed with {what}") from error
 
 
-def _code_file(code: str | os.PathLike) -> Path:
+def _imported(file: Path) -> ModuleType:
+    try:
+        return own_code.loaded(file)
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from error
+
+
+def _code_file(code: str | os.PathLike, model: Path) -> Path:
     file = Path(code).expanduser().absolute()
     if not file.is_file() or file.suffix != ".py":
         raise InputError(f"--code {code}: expected a .py file with the model's own layers")
+    if model.suffix not in sources.KERAS_FILES:
+        raise InputError(
+            f"--code {code} has the layers of a .keras or .h5 file, and {model.name} is none: "
+            "leave it out"
+        )
     return file
 
 

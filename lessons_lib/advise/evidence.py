@@ -4,10 +4,14 @@ Random inputs tell whether a file runs and how near it stays to float32; of the 
 say nothing, and a report says that. Nothing is ever calibrated with them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lessons_lib.advise.guards import NOTE, WARNING, Guard
 from lessons_lib.convert import outcome
@@ -21,6 +25,7 @@ from lessons_lib.tflite import samples
 from lessons_lib.tflite.signature import Signature
 
 DRAWN = 100
+_MOST = 2**22  # numbers of an output that are drawn to see whether targets fit
 _CLEAR = 0.1  # of the best measure: a scaling that is right is far better than the others
 
 
@@ -33,6 +38,7 @@ def read(
     calibration: Any = None,
     test: Any = None,
     task: Any = None,
+    metric: Any = None,
     **options: Any,
 ) -> tuple[Data, list[Guard]]:
     """Return the samples that a run uses, and what is to be said of them.
@@ -40,11 +46,17 @@ def read(
     ``data``, ``calibration``, ``test`` and ``options`` as in ``own_data.read``; without any, random
     inputs. Where pixels wait for their scaling, each usual one is tried on ``float_file()``, a
     float32 ``.tflite``, and the best is taken if it is clearly so; else InputError, with all
-    results. Further errors are those of ``own_data.read``. Defined in lesson 15.
+    results. Further errors are those of ``own_data.read``, and, where ``metric`` is None, those of
+    ``tasks.recognise`` for a ``task`` or targets that no answer of the model fits, whatever it is.
+    Defined in lesson 15.
     """
     if data is None and calibration is None and test is None:
+        if given := [n for n in ("target", "scale") if options.get(n) is not None]:
+            raise InputError(f"{given[0]}={options[given[0]]!r} is said of data, and none is given")
         return _random(ends, work)
     found = own_data.read(data, ends, work, calibration=calibration, test=test, **options)
+    if metric is None and found.metric is None:
+        _require_fit(found, ends, task)
     said = [Guard(NOTE, note) for note in found.notes]
     if found.choices:
         found, guard = _scaled(found, float_file(), work, task)
@@ -78,6 +90,25 @@ def _random(ends: Signature, work: Path) -> tuple[Data, list[Guard]]:
     )
     test = {name: stored.opened() for name, stored in written.items()}
     return Data(None, test, source="random inputs"), [said]
+
+
+def _require_fit(data: Data, ends: Signature, task: Any) -> None:
+    """Raise InputError where targets or the task do not fit outputs of such shapes and dtypes.
+
+    Of random numbers, before any conversion; an output of an input's shape may rebuild it.
+    """
+    rows, targets = data.test, data.targets
+    if rows is None:
+        rows, targets = data.calibration, data.calibration_targets
+    count, rng, outputs = samples.count(rows), np.random.default_rng(0), {}
+    for name, spec in ends.outputs.items():
+        shape = (count, *spec.shape[1:])
+        if not ends.in_batches or None in shape or math.prod(shape) > _MOST:
+            return
+        alike = [array for array in rows.values() if array.shape == shape]
+        drawn = rng.standard_normal if spec.is_float else partial(rng.integers, 100)
+        outputs[name] = np.array(alike[0]) if alike else drawn(size=shape).astype(spec.dtype)
+    tasks.recognise(outputs, targets, inputs=rows, task=task)
 
 
 def _scaled(data: Data, float_file: Path, work: Path, task: Any) -> tuple[Data, Guard]:

@@ -162,8 +162,14 @@ def prepared(source: reader.Source, key: str | None = None) -> bytes:
         )
     content = edit.only_signature(source, key)
     content = edit.with_signature(edit.unfold_halves(content))
-    table = tables.tensors(content)
-    _require_numbers(content, table)
+    require_floats(content)
+    _require_numbers(content)
+    return content
+
+
+def require_floats(model: reader.Source) -> None:
+    """Raise ConversionError for a ``.tflite`` that is quantized already; float16 is not."""
+    table = tables.tensors(model)
     quantized = table["scale"].notna() & ~table["dtype"].isin(["FLOAT32", "FLOAT16"])
     if quantized.any():
         dtypes = ", ".join(sorted(table.loc[quantized, "dtype"].str.lower().unique()))
@@ -171,12 +177,11 @@ def prepared(source: reader.Source, key: str | None = None) -> bytes:
             f"the .tflite is quantized already ({dtypes}); LiteRT's quantizer starts from the "
             "float32 file, which by_tensorflow.convert(saved_model, 'float32') makes (lesson 13)"
         )
-    return content
 
 
-def _require_numbers(content: bytes, table: pd.DataFrame) -> None:
+def _require_numbers(content: bytes) -> None:
     """Raise ConversionError for stored floats that are NaN: their scale would be, too."""
-    model = reader.read(content)
+    model, table = reader.read(content), tables.tensors(content)
     stored = table[(table["bytes"] > 0) & (table["dtype"] == "FLOAT32")]
     for row in stored.itertuples():
         tensor = model.subgraphs[row.subgraph].tensors[row.index]

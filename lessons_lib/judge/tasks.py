@@ -298,13 +298,19 @@ def _fitting(output: np.ndarray) -> list[str]:
 
 def _kinds(task: str | Mapping[str, str] | None, outputs: Arrays) -> dict[str, str]:
     """The kinds that somebody named, by output."""
+    require_kinds(task)
     kinds = dict.fromkeys(outputs, task) if isinstance(task, str) else dict(task or {})
-    for name, kind in kinds.items():
+    for name in kinds:
         if name not in outputs:
             raise InputError(f"task names output {name!r}; there is {_listed(outputs)}")
+    return kinds
+
+
+def require_kinds(task: str | Mapping[str, str] | None) -> None:
+    """Raise InputError for a ``task``, or one by output name, that is none of KINDS."""
+    for kind in [task] if isinstance(task, str) else (task or {}).values():
         if kind not in KINDS:
             raise InputError(f"task {kind!r}; expected one of {', '.join(KINDS)}")
-    return kinds
 
 
 def _targets_by_output(outputs: Arrays, targets, kinds, options) -> dict[str, ArrayLike]:

@@ -112,6 +112,8 @@ def read(
             "give the data as one source, which is split, or as calibration=... and test=..., "
             "which are not (lesson 15)"
         )
+    if seed < 0:
+        raise InputError(f"seed={seed}; expected 0 or more")
     pixels = own_images.of_inputs(scale, signature) if scale else {}
     options = Options(signature, target, scale, pixels, seed)
     final = Path(folder).absolute() / "samples"
@@ -293,7 +295,8 @@ def _found(source: Any, role: str, options: Options, folder: Path) -> Found:
         is_table = name.lower().endswith(".csv") if named else hasattr(source, "columns")
         if options.target is not None and not is_table:
             raise InputError(
-                f"target={options.target!r} names a column of a .csv; leave it out here"
+                f"the column {options.target!r} is asked for, and only a .csv has columns: leave "
+                "it out here"
             )
         if named:
             return _of_name(name, options, folder)
