@@ -77,51 +77,52 @@ def quantize_model(
     kind = None if task == "auto" else task
     folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
 
-    on_progress("reading the model")
-    given = brought.bring(model, folder / "work", key=signature, code=code)
-    on_progress("reading the samples")
-    data, said = evidence.read(
-        given.signature, folder / "work", lambda: trials.float_file(given, folder), data=data,
-        calibration=calibration, test=test, task=kind, target=column, scale=scale, seed=seed,
-    )  # fmt: skip
-    said += guards.of_samples(data.calibration, data.test)
-    place = Workplace.of(folder, given, data, wanted, jobs, scheduler)
+    with outputs.reserved(folder, model, data, calibration, test):
+        on_progress("reading the model")
+        given = brought.bring(model, folder / "work", key=signature, code=code)
+        on_progress("reading the samples")
+        data, said = evidence.read(
+            given.signature, folder / "work", lambda: trials.float_file(given, folder), data=data,
+            calibration=calibration, test=test, task=kind, target=column, scale=scale, seed=seed,
+        )  # fmt: skip
+        said += guards.of_samples(data.calibration, data.test)
+        place = Workplace.of(folder, given, data, wanted, jobs, scheduler)
 
-    on_progress("converting the float model")
-    tried = trials.made(trials.by_converter(given, place), place)
-    if tune:
-        tried += repairs.of_the_source(tried, given, place)
-    base = trials.base(tried)
-    judged_by = tasks.recognise(
-        base.answers, data.targets, inputs=data.test, task=kind, metric=metric or data.metric,
-        lower_is_better=data.lower_is_better,
-    )  # fmt: skip
-    about = guards.of_model(given, base.outcome)
-    said += guards.require(about + guards.of_float(judged_by, base.answers))
+        on_progress("converting the float model")
+        tried = trials.made(trials.by_converter(given, place), place)
+        if tune:
+            tried += repairs.of_the_source(tried, given, place)
+        base = trials.base(tried)
+        judged_by = tasks.recognise(
+            base.answers, data.targets, inputs=data.test, task=kind, metric=metric or data.metric,
+            lower_is_better=data.lower_is_better,
+        )  # fmt: skip
+        about = guards.of_model(given, base.outcome)
+        said += guards.require(about + guards.of_float(judged_by, base.answers))
 
-    on_progress("quantizing with LiteRT's quantizer")
-    tried += trials.made(trials.by_litert(base, place), place)
-    if tune:
-        on_progress("mending what failed")
-        tried += repairs.of_the_files(
-            tried, base, judged_by, given, place, max_drop, budget, prefer
-        )
-    on_progress("timing the files")
-    tried = trials.timed(tried, place)
-    base = trials.base(tried)
+        on_progress("quantizing with LiteRT's quantizer")
+        tried += trials.made(trials.by_litert(base, place), place)
+        if tune:
+            on_progress("mending what failed")
+            tried += repairs.of_the_files(
+                tried, base, judged_by, given, place, max_drop, budget, prefer
+            )
+        on_progress("timing the files")
+        tried = trials.timed(tried, place)
+        base = trials.base(tried)
 
-    judgements = trials.judge(tried, base, judged_by, max_drop)
-    rows = [trials.row(one, base, judgements, folder) for one in tried]
-    rows = diagnosis.explained(rows, base.outcome)
-    settings = {
-        "target": target, "prefer": prefer, "max_drop": max_drop, "max_bytes": max_bytes,
-        "paths": wanted, "tune": tune, "budget": budget, "task": task, "seed": seed,
-    }  # fmt: skip
-    on_progress("writing the report")
-    found = outputs.gathered(given, data, tried, rows, base, judged_by, said, settings)
-    typed = (command,) if command is not None else ()
-    found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)
-    return outputs.write(found, folder, tried, data)
+        judgements = trials.judge(tried, base, judged_by, max_drop)
+        rows = [trials.row(one, base, judgements, folder) for one in tried]
+        rows = diagnosis.explained(rows, base.outcome)
+        settings = {
+            "target": target, "prefer": prefer, "max_drop": max_drop, "max_bytes": max_bytes,
+            "paths": wanted, "tune": tune, "budget": budget, "task": task, "seed": seed,
+        }  # fmt: skip
+        on_progress("writing the report")
+        found = outputs.gathered(given, data, tried, rows, base, judged_by, said, settings)
+        typed = (command,) if command is not None else ()
+        found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)
+        return outputs.write(found, folder, tried, data)
 
 
 def _name(model: Any) -> str:

@@ -27,6 +27,7 @@ from lessons_lib.system import files
 from lessons_lib.tflite import signature, tables
 from lessons_lib.tflite.signature import TensorSpec
 
+NAMES = ("run.py", "reproduce.py", "recipe.json", "layers.json", "self_test.npz")
 _TEMPLATES = Path(__file__).with_name("templates")
 TESTED = 2  # samples that run.py tests itself with
 _SECONDS = 120

@@ -1,8 +1,9 @@
 """What a run leaves in its folder: the report, its page, the recommended file and what runs it."""
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lessons_lib.advise.brought import Brought
 from lessons_lib.advise.guards import Guard
 from lessons_lib.advise.report import DataFacts, End, ModelFacts, Report, Row, TaskFacts
 from lessons_lib.advise.trials import Tried
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import InputError, LessonError
 from lessons_lib.judge.measures import Task
 from lessons_lib.models.own_data import Data
 from lessons_lib.system import files, sandbox
@@ -19,6 +20,38 @@ from lessons_lib.tflite import samples, tables
 
 LOOKED_INTO = 8  # samples whose layers are compared
 RECOMMENDED = "recommended.tflite"
+
+
+_PAGE = "report.html"
+_REPORT = "report.json"
+_OWN = (_PAGE, _REPORT, RECOMMENDED, *bundle.NAMES, "files", "work")
+
+
+@contextlib.contextmanager
+def reserved(folder: Path, *sources: Any) -> Iterator[None]:
+    """Keep a folder for one run; what an earlier one wrote there may be replaced, nothing else.
+
+    Raises InputError where it has files of those names from somebody else, where another run is at
+    work in it, and where it lies inside one of the ``sources``, which it would change; StorageError
+    when it cannot be written.
+    """
+    for source in sources:
+        if isinstance(source, str | os.PathLike) and folder.is_relative_to(Path(source).absolute()):
+            raise InputError(f"{folder} lies inside {source}, which it would change: {_ELSEWHERE}")
+    mark = folder / "work" / "lessons-quantize.lock"
+    foreign = [name for name in _OWN if (folder / name).exists()]
+    if foreign and not mark.exists():
+        raise InputError(
+            f"{folder} has files that no run wrote: {', '.join(foreign)}. They would be replaced: "
+            f"{_ELSEWHERE}"
+        )
+    with files.locked(mark) as alone:
+        if not alone:
+            raise InputError(f"another run is at work in {folder}: wait for it, or {_ELSEWHERE}")
+        yield
+
+
+_ELSEWHERE = "give another folder, --out DIR"
 
 
 def gathered(
@@ -129,6 +162,6 @@ def write(found: Report, folder: Path, tried: Sequence[Tried], data: Data) -> Re
     if row is not None:
         files.write_atomic(folder / RECOMMENDED, (folder / row.file).read_bytes())
         bundle.write(found, folder, next(one for one in tried if one.trial.name == row.name), data)
-    files.write_atomic(folder / "report.html", page.html(found))
-    report.write(found, folder / "report.json")
+    files.write_atomic(folder / _PAGE, page.html(found))
+    report.write(found, folder / _REPORT)
     return found

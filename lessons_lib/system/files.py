@@ -192,6 +192,32 @@ def _cannot_write(path: str | os.PathLike, error: OSError) -> StorageError:
     )
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[bool]:
+    """Hold a file while the block runs; yields False where another process, or thread, holds it.
+
+    The system lets go of it when the process ends, however that comes about. On a file system
+    without locks nobody is kept out. Raises StorageError when the file cannot be written.
+    """
+    with _reported(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    with open(path, "ab") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            yield error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+        else:
+            yield True
+
+
 def content(source: str | os.PathLike | bytes) -> bytes:
     """Return the bytes of a model that is given as a path or as bytes.
 
