@@ -85,21 +85,22 @@ def build(
     ``quantize_model`` raises. Defined in lesson 08.
     """
     folder, dataset = Path(out_dir).absolute(), dataset or data.load("mnist")
-    given = brought.bring(source, folder / "work")
+    work = folder / "given"  # apart from what quantize_model writes
+    given = brought.bring(source, work)
     _require_fit(given, dataset, source)
     if value_range is None:
-        value_range = found_range(Model(trials.float_file(given, folder)), dataset)
+        value_range = found_range(Model(trials.float_file(given, work)), dataset)
     spec = given.signature.only_input
     images = _scaled(dataset.calibration, spec, value_range)
     chosen = calibration.representative_dataset(images, samples)
     digits = own_data.read(
-        None, given.signature, folder / "work",
+        None, given.signature, work,
         calibration=np.concatenate([image for (image,) in chosen()]),
         test=(_scaled(dataset.test, spec, value_range), dataset.test.labels),
     )  # fmt: skip
     digits = replace(digits, source=f"the course's {dataset.name}", classes=dataset.class_names)
     names = every_path.names_for(given.source)
-    report = quantize_model(source, digits, paths=names, tune=False, out=folder)
+    report = quantize_model(given.source, digits, paths=names, tune=False, out=folder)
     return measure(_made(report, folder), dataset, value_range)
 
 

@@ -5,6 +5,7 @@ is not kept. ``--part`` measures only some parts.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -424,7 +425,7 @@ def require_same_files(plain: dict[str, bytes], course: dict[str, bytes]) -> Non
         raise SystemExit(f"lessons quantize: the plain loops make other files: {names}")
 
 
-BLOCKS, SIDE, CHANNELS = 12, 64, 48
+BLOCKS, SIDE, CHANNELS = 12, 128, 48
 
 
 def save_blocks(folder: Path, count: int) -> Path:
@@ -482,13 +483,14 @@ def quantizing() -> list[Result]:
 # ---- whole commands
 
 
-def watched(command: list[str]) -> tuple[float, int]:
+def watched(command: list[str], **environment: str) -> tuple[float, int]:
     """Run a command; return its seconds and the highest resident memory of its kernels, bytes.
 
     The child processes in which lessons convert large models are not kernels and do not count.
     """
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=files.ROOT, stdout=subprocess.PIPE, text=True)
+    where = {"cwd": files.ROOT, "env": os.environ | environment}
+    process = subprocess.Popen(command, **where, stdout=subprocess.PIPE, text=True)
     peak, done = [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(process.pid, peak, done))
     watcher.start()
@@ -511,7 +513,9 @@ def _watch(pid: int, peak: list[int], done: threading.Event) -> None:
 
 
 def scoreboard_command() -> list[Result]:
-    seconds, _ = watched([sys.executable, "-m", "lessons_lib.cli", "scoreboard"])
+    command = [sys.executable, "-m", "lessons_lib.cli", "scoreboard"]
+    with tempfile.TemporaryDirectory() as folder:  # where nothing is kept of an earlier run
+        seconds, _ = watched(command, LESSONS_ARTIFACTS=folder)
     how = "lessons scoreboard, wall time of the whole process"
     return [Result("scoreboard of the reference model", seconds, "s", 60, False, how)]
 
