@@ -581,8 +581,11 @@ def test_tensor_values_are_those_of_the_default_signature():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("binary", r"no class in an output of shape \(N, 1\): predict\(x\) > 0\.5"),
-        ("mask", r"shape \(N, 8, 8, 3\): predict\(x\)\.argmax\(axis=-1\) gives one for each place"),
+        (
+            "binary",
+            r"no class in an output of shape \(N, 1\): one sigmoid gives yes or no by a thr",
+        ),
+        ("mask", r"shape \(N, 8, 8, 3\): with a class for each position take argmax\(axis=-1\)"),
         ("two_ends", r"2 outputs, kind, price: name the one you mean"),
         ("scalar", r"no class in an output of shape \(N, \)"),
         ("other_rows", r"no class in an output"),

@@ -57,10 +57,12 @@ def _blames_a_loop(one: Tried) -> bool:
 
 
 _WORDS = {
-    "batch_1": ("the batch is open, and the converter cannot lay out what a loop keeps",
+    "batch_1": ("the batch is open, and a loop, or answers that depend on the whole call, need it "
+                "fixed",
                 "the model was saved again with a batch of one"),
     "unrolled": ("a recurrent layer is a loop, and no range is recorded inside of it",
-                 "the recurrent layers were built with unroll=True, the weights copied"),
+                 "the recurrent layers were built with unroll=True and a batch of one, "
+                 "the weights copied"),
     "normalized_outside": ("one scale serves the features of all sizes that the model normalizes",
                            "the Normalization layer was taken out; run.py does it in front"),
 }  # fmt: skip
@@ -95,7 +97,9 @@ def _build(variant: str, file: Path, code: Path | None, folder: str) -> Outside:
     if variant == "normalized_outside":
         model, outside = variants.without_normalization(model)
     if not Path(folder, "saved_model.pb").is_file():
-        sources.save(model, folder, batch_size=1 if variant == "batch_1" else None)
+        # Of an open batch the first state's shape is computed: TFLite-Micro cannot do that.
+        one = variant in ("batch_1", "unrolled")
+        sources.save(model, folder, batch_size=1 if one else None)
     return outside
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lessons_lib.errors import InputError
+from lessons_lib.tflite import samples
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 _Z_80 = 0.8416212335729143  # its 80 % quantile: the chance to see what is there
@@ -232,34 +233,16 @@ def pareto(cost: np.ndarray, value: np.ndarray, tolerance: float = 0.0) -> np.nd
     return ~(no_dearer & no_worse & (cheaper | better)).any(axis=0)
 
 
-def advice(shape: tuple[int, ...]) -> str:
-    """Return what to measure of outputs of this shape, which are not class numbers (N,)."""
-    if len(shape) == 0:
-        return "one number is no list of samples"
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
-        column = "" if len(shape) == 1 else "[:, 0]"
-        return (
-            f"one sigmoid gives yes or no by a threshold, (outputs{column} > 0.5).astype(int); of "
-            "a quantity take the error in its unit (tasks: binary, regression)"
-        )
-    if len(shape) == 2:
-        return "take argmax(axis=1) of probabilities first"
-    return (
-        "with a class for each position take argmax(axis=-1), and compare position by position "
-        "(tasks: segmentation, tagging; regression for quantities)"
-    )
-
-
 def _classes(*arrays: np.ndarray) -> list[np.ndarray]:
     arrays = [np.asarray(array) for array in arrays]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) != 1 or arrays[0].ndim != 1 or arrays[0].size == 0:
         odd = next((shape for shape in shapes if len(shape) != 1), None)
-        what = f"; {advice(odd)}" if odd is not None else ""
+        what = f"; {samples.no_classes(odd)}" if odd is not None else ""
         raise InputError(f"expected class numbers of one shape (N,), got {shapes}{what}")
     if not all(np.issubdtype(array.dtype, np.integer) for array in arrays):
         raise InputError(
             f"class numbers are integers, got {[str(a.dtype) for a in arrays]}; "
-            f"{advice(arrays[0].shape)}"
+            f"{samples.no_classes(arrays[0].shape)}"
         )
     return arrays

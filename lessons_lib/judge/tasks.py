@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lessons_lib.errors import InputError
-from lessons_lib.judge import evaluate, measures
+from lessons_lib.judge import measures
 from lessons_lib.judge.measures import Arrays, Metric, Task, columns, squeezed
+from lessons_lib.tflite import samples
 
 KINDS = (
     "classification",
@@ -274,7 +275,7 @@ def _misfit(name, output, targets, kind: str | None = None) -> InputError:
     asked = f" as {kind}" if kind else ""
     reason = ""
     if kind == "classification" and (output.ndim != 2 or output.shape[1] < 2):
-        reason = f" Such an output has no classes: {evaluate.advice(output.shape)}."
+        reason = f" Such an output has no classes: {samples.no_classes(output.shape)}."
     return InputError(
         f"output {name!r}, {output.dtype} {output.shape}, and {given} do not fit{asked}.{reason} "
         f"What fits: {'; '.join(_fitting(output))}; or a measure of your own, metric="

@@ -183,7 +183,8 @@ class Model:
         """
         name, shape = self.signature.only_output.name, self.output_shape
         if len(shape) != 1 or shape[0] == 1 or not self.signature.in_batches:
-            raise InputError(f"no class in an output of shape (N, {_sizes(shape)}): {_cure(shape)}")
+            cure = samples.no_classes((0, *shape))
+            raise InputError(f"no class in an output of shape (N, {_sizes(shape)}): {cure}")
         output = self._in_calls(samples.rows(x, self._real), batch_size, self._encode)[name]
         samples.require_finite(output, name)
         return output.argmax(axis=1)
@@ -216,8 +217,9 @@ class Model:
             if all(map(_alike, *again, again[0])):
                 raise InputError(
                     f"the answer {name} to a sample depends on the other samples of its call, so "
-                    f"that calls of a part of the {count} mean little. To run all of them in one "
-                    f"call, say batch_size={count} (lesson 01)"
+                    f"that calls of a part of the {count} mean little. Save the model with the "
+                    "batch that it will get, sources.save(model, folder, batch_size=1); in Python "
+                    f"batch_size={count} runs all of them in one call (lesson 01)"
                 )
         self._apart = True
 
@@ -361,12 +363,6 @@ def _codes(array: np.ndarray, spec) -> np.ndarray:
 
 def _sizes(shape: tuple[int | None, ...]) -> str:
     return ", ".join("?" if size is None else str(size) for size in shape)
-
-
-def _cure(shape: tuple[int | None, ...]) -> str:
-    if len(shape) > 1:
-        return "predict(x).argmax(axis=-1) gives one for each place, such as a pixel (lesson 08)"
-    return "predict(x) > 0.5 decides between two, or the output is a quantity (lesson 08)"
 
 
 def trust(content: bytes, inputs: Rows, kernels: str = "xnnpack") -> None:

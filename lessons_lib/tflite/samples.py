@@ -372,3 +372,21 @@ def _numpy(value: Any) -> Any:
     if hasattr(value, "to_numpy"):  # of pandas
         return value.to_numpy()
     return value.numpy() if hasattr(value, "numpy") else value
+
+
+def no_classes(shape: tuple[int, ...]) -> str:
+    """Return what to measure of outputs of this shape, which are not class numbers (N,)."""
+    if len(shape) == 0:
+        return "one number is no list of samples"
+    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+        column = "" if len(shape) == 1 else "[:, 0]"
+        return (
+            f"one sigmoid gives yes or no by a threshold, (outputs{column} > 0.5).astype(int); of "
+            "a quantity take the error in its unit (tasks: binary, regression)"
+        )
+    if len(shape) == 2:
+        return "take argmax(axis=1) of probabilities first"
+    return (
+        "with a class for each position take argmax(axis=-1), and compare position by position "
+        "(tasks: segmentation, tagging; regression for quantities)"
+    )
