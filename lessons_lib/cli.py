@@ -220,8 +220,13 @@ def quantize_command(
     from lessons_lib.quantize import quantize_model
 
     with _refusals():
-        machine, column = _machine_and_column(target or [], column)
+        given = [part for part in (data, calibration, test) if part is not None]
+        if "" in (model, *given):
+            raise InputError("the name of the model or of the data is empty")
+        machine, column = _machine_and_column(target or [], column, given)
         before = None if check is None else reports.read(check)
+        if json_file is not None:
+            _require_writable(Path(json_file))
         with err.status("Starting ...") as status:
             found = quantize_model(
                 model,
@@ -244,6 +249,7 @@ def quantize_command(
                 jobs=jobs,
                 scheduler=scheduler,
                 out=folder or Path("quantized", Path(model).stem),
+                earlier=before,
                 command=shlex.join(["lessons", *sys.argv[1:]]),
                 on_progress=lambda words: status.update(f"{words} ..."),
             )
@@ -265,7 +271,15 @@ def _refusals() -> Iterator[None]:
         raise typer.Exit(1 if ours else 2) from error
 
 
-def _machine_and_column(words: list[str], column: str | None) -> tuple[str, str | None]:
+def _require_writable(file: Path) -> None:
+    """What is written at the end is asked for at the beginning; ``-`` lies in this folder, too."""
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InputError(f"--json {file}: expected a file that can be written, or - to print it")
+
+
+def _machine_and_column(
+    words: list[str], column: str | None, given: list[str]
+) -> tuple[str, str | None]:
     """``--target`` names a machine, or, as in other tools, the column of a table."""
     from lessons_lib.advise.recommendation import TARGETS
 
@@ -276,6 +290,8 @@ def _machine_and_column(words: list[str], column: str | None) -> tuple[str, str 
             f"--target {' '.join(words)}: one machine ({', '.join(TARGETS)}), and one column of a "
             ".csv, which is better said as --column"
         )
+    if columns and not column and not any(part.lower().endswith(".csv") for part in given):
+        raise InputError(f"--target {columns[0]}: expected {', '.join(TARGETS)}")
     return (machines or ["cpu"])[0], (columns or [None])[0]
 
 

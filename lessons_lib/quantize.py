@@ -27,9 +27,11 @@ from lessons_lib.advise import (
 )
 from lessons_lib.advise.report import Report
 from lessons_lib.advise.trials import Workplace
+from lessons_lib.errors import InputError
 from lessons_lib.judge import tasks
 from lessons_lib.judge.measures import Metric
 from lessons_lib.system import files
+from lessons_lib.tflite.signature import Signature
 
 
 def quantize_model(
@@ -55,6 +57,7 @@ def quantize_model(
     scale: str | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
+    earlier: Report | None = None,
     command: str | None = None,
     on_progress: Callable[[str], None] = lambda words: None,
 ) -> Report:
@@ -67,23 +70,27 @@ def quantize_model(
     ``recommendation.choose``. ``paths``: the names of those to try. ``tune``: mend what fails, for
     ``budget`` seconds at most. ``out``: the folder for all files, by default
     ``artifacts/quantized/NAME``; a second call goes on from what is there. ``jobs``: processes at
-    work; ``scheduler``: a Dask cluster's. ``command``: what was typed, for the report. Raises
-    InputError, ModelFileError and StorageError for what is wrong with an argument, before anything
-    runs, and Stopped where the float model answers no better than by guessing. Defined in lesson
-    15.
+    work; ``scheduler``: a Dask cluster's. ``earlier``: a report that this one will be compared
+    with. ``command``: what was typed, for the report. Raises InputError, ModelFileError and
+    StorageError for what is wrong with an argument, before anything runs, and Stopped where the
+    float model answers no better than by guessing. Defined in lesson 15.
     """
     begun = time.monotonic()
     wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, jobs)
     kind = None if task == "auto" else task
-    folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
+    tasks.require_kinds(kind)
+    folder = _folder(out) if out is not None else files.artifacts("quantized", _name(model))
 
     with outputs.reserved(folder, model, data, calibration, test):
         on_progress("reading the model")
         given = brought.bring(model, folder / "work", key=signature, code=code)
+        if earlier is not None:
+            _require_same_ends(earlier, given.signature)
         on_progress("reading the samples")
         data, said = evidence.read(
             given.signature, folder / "work", lambda: trials.float_file(given, folder), data=data,
-            calibration=calibration, test=test, task=kind, target=column, scale=scale, seed=seed,
+            calibration=calibration, test=test, task=kind, metric=metric, target=column,
+            scale=scale, seed=seed,
         )  # fmt: skip
         said += guards.of_samples(data.calibration, data.test)
         place = Workplace.of(folder, given, data, wanted, jobs, scheduler)
@@ -123,6 +130,29 @@ def quantize_model(
         typed = (command,) if command is not None else ()
         found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)
         return outputs.write(found, folder, tried, data)
+
+
+def _folder(out: str | os.PathLike) -> Path:
+    """The folder for all files, made; InputError where that cannot be."""
+    folder = Path(out).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it is read-only")
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"out={out}: no folder to write to ({reason}); name another") from error
+    return folder
+
+
+def _require_same_ends(earlier: Report, ends: Signature) -> None:
+    """A model that was trained again may be compared with its report, another one not."""
+    for side, known in ((ends.inputs, earlier.model.inputs), (ends.outputs, earlier.model.outputs)):
+        if side.keys() != {end.name for end in known}:
+            raise InputError(
+                f"the earlier report is of another model, {earlier.model.source}: it has "
+                f"{', '.join(end.name for end in known)} where this one has {', '.join(side)}"
+            )
 
 
 def _name(model: Any) -> str:

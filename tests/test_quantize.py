@@ -196,34 +196,6 @@ def test_the_command_recommends_and_says_so(float_file, tmp_path):
     assert "stay with float32" not in out and "more than 10" in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["nowhere.keras"], "does not exist"),
-        (["model.onnx"], "onnx2tf -i model.onnx"),
-        (["{model}", "--target", "toaster", "--target", "cpu", "--data", "x.csv"], "no such file"),
-        (["{model}", "--target", "cpu", "--target", "gpu"], "one machine"),
-        (["{model}", "--prefer", "luck"], "expected size, speed, fidelity"),
-        (["{model}", "--max-drop", "much"], "expected a share"),
-        (["{model}", "--max-drop", "2"], "expected a share"),
-        (["{model}", "--budget", "soon"], "expected seconds"),
-        (["{model}", "--paths", "int7"], "no path 'int7'"),
-        (["{model}", "--max-bytes", "0"], "at least 1"),
-        (["{model}", "--signature", "other"], "no signature 'other'"),
-        (["{model}", "--data", "nowhere.npz"], "no such file"),
-        (["{model}", "--check", "nowhere.json"], "nowhere.json"),
-        (["{model}", "--jobs", "0"], "jobs=0"),
-    ],
-)
-def test_what_is_wrong_is_said_before_anything_runs(arguments, words, float_file, tmp_path):
-    out = tmp_path / "out"
-    given = [str(part).format(model=float_file) for part in arguments]
-    code, _, err = lessons("quantize", *given, "--out", out, cwd=tmp_path)
-    assert code == 2, err
-    assert words in err and "Traceback" not in err
-    assert not (out / "report.json").exists()
-
-
 # ---- what it is given
 
 
