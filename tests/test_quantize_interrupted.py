@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 import any_models
-from lessons_lib import files, reader, runtime
+from lessons_lib import files, reader, runtime, sandbox
 from lessons_lib.advise import outputs
-from lessons_lib.errors import InputError, StorageError
+from lessons_lib.errors import InputError, ModelFileError, StorageError
+from lessons_lib.quantize import quantize_model
 from test_cli import LESSONS, _processes_with, _wait_for, lessons, needs_proc, posix
 
 pytestmark = [posix, needs_proc]
@@ -179,3 +180,20 @@ def test_a_folder_that_cannot_be_written_is_said_so(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(StorageError, match="cannot write"):
         outputs.reserved(tmp_path / "out").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("import os\ndef model():\n    os.abort()\n", "ended with signal SIGABRT"),
+        (
+            "def model():\n    while True:\n        pass\n",
+            "took more than 6 s and was ended",
+        ),
+    ],
+)
+def test_a_model_that_dies_or_hangs_ends_the_run_and_is_named(code, how, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "patience", lambda seconds: 6.0)
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(ModelFileError, match=f"^own.py: the process that loaded it {how}"):
+        quantize_model(tmp_path / "own.py", out=tmp_path / "out")

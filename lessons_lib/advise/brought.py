@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from lessons_lib.convert import by_litert
-from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.models import sources
 from lessons_lib.models.own_data import code as own_code
 from lessons_lib.system import files, sandbox
@@ -145,7 +145,11 @@ def _opened(path: Path, kept: Path, code: Path | None) -> tuple[Path, dict[str, 
     if (source / "saved_model.pb").is_file():
         with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError):
             return source, pickle.loads(record.read_bytes())
-    signatures = sandbox.call(f"{__name__}:_open", path, source, code)
+    try:
+        signatures = sandbox.call(f"{__name__}:_open", path, source, code)
+    except ChildDied as error:
+        how = str(error).partition(" ")[2]  # without the name of our function
+        raise ModelFileError(f"{path.name}: the process that loaded it {how}") from error
     files.write_atomic(record, pickle.dumps(signatures))
     return source, signatures
 
