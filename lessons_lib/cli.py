@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -216,10 +217,10 @@ def quantize_command(
     Exit status: 0 a quantized file passes, 3 none does, 2 a wrong argument, model or data, 1 a
     fault of ours or of the machine.
     """
-    from lessons_lib.advise import report as reports
-    from lessons_lib.quantize import quantize_model
+    with _refusals(), err.status("Starting ...") as status:
+        from lessons_lib.advise import report as reports
+        from lessons_lib.quantize import quantize_model
 
-    with _refusals():
         given = [part for part in (data, calibration, test) if part is not None]
         if "" in (model, *given):
             raise InputError("the name of the model or of the data is empty")
@@ -227,37 +228,44 @@ def quantize_command(
         before = None if check is None else reports.read(check)
         if json_file is not None:
             _require_writable(Path(json_file))
-        with err.status("Starting ...") as status:
-            found = quantize_model(
-                model,
-                data,
-                calibration=calibration,
-                test=test,
-                column=column,
-                scale=scale,
-                signature=signature,
-                code=code,
-                task=task,
-                target=machine,
-                prefer=prefer,
-                max_drop=None if max_drop is None else _share(max_drop),
-                max_bytes=max_bytes,
-                paths=None if paths is None else [name.strip() for name in paths.split(",")],
-                tune=tune,
-                budget=_seconds(budget),
-                seed=seed,
-                jobs=jobs,
-                scheduler=scheduler,
-                out=folder or Path("quantized", Path(model).stem),
-                earlier=before,
-                command=shlex.join(["lessons", *sys.argv[1:]]),
-                on_progress=lambda words: status.update(f"{words} ..."),
-            )
-        _print_report(found, folder or Path("quantized", Path(model).stem), json_file)
+        found = quantize_model(
+            model,
+            data,
+            calibration=calibration,
+            test=test,
+            column=column,
+            scale=scale,
+            signature=signature,
+            code=code,
+            task=task,
+            target=machine,
+            prefer=prefer,
+            max_drop=None if max_drop is None else _share(max_drop),
+            max_bytes=max_bytes,
+            paths=None if paths is None else [name.strip() for name in paths.split(",")],
+            tune=tune,
+            budget=_seconds(budget),
+            seed=seed,
+            jobs=jobs,
+            scheduler=scheduler,
+            out=folder or Path("quantized", Path(model).stem),
+            earlier=before,
+            command=shlex.join(["lessons", *sys.argv[1:]]),
+            on_progress=lambda words: _tell(status, words),
+        )
         worse = [] if before is None else reports.compare(before, found)
+    _print_report(found, folder or Path("quantized", Path(model).stem), json_file)
     for line in worse:
         err.print(f"[bold red]Worse:[/] {escape(line)}", soft_wrap=True)
     raise typer.Exit(3 if worse or not found.passes else 0)
+
+
+def _tell(status: Status, words: str) -> None:
+    """What is being done, beside the spinner; without a terminal, on a line of its own."""
+    words = f"{words[:1].upper()}{words[1:]} ..."
+    status.update(words)
+    if not err.is_terminal:
+        err.print(words)
 
 
 @contextlib.contextmanager

@@ -95,9 +95,10 @@ def quantize_model(
         said += guards.of_samples(data.calibration, data.test)
         place = Workplace.of(folder, given, data, wanted, jobs, scheduler)
 
-        on_progress("converting the float model")
+        on_progress("converting it to TensorFlow Lite")
         tried = trials.made(trials.by_converter(given, place), place)
-        if tune:
+        if tune and not all(one.ok for one in tried):
+            on_progress("building it otherwise, where a path failed")
             tried += repairs.of_the_source(tried, given, place)
         base = trials.base(tried)
         judged_by = tasks.recognise(
@@ -110,7 +111,7 @@ def quantize_model(
         on_progress("quantizing with LiteRT's quantizer")
         tried += trials.made(trials.by_litert(base, place), place)
         if tune:
-            on_progress("mending what failed")
+            on_progress(f"mending what failed, {budget:g} s at most")
             tried += repairs.of_the_files(
                 tried, base, judged_by, given, place, max_drop, budget, prefer
             )
@@ -125,7 +126,7 @@ def quantize_model(
             "target": target, "prefer": prefer, "max_drop": max_drop, "max_bytes": max_bytes,
             "paths": wanted, "tune": tune, "budget": budget, "task": task, "seed": seed,
         }  # fmt: skip
-        on_progress("writing the report")
+        on_progress("looking into one file, writing the report")
         found = outputs.gathered(given, data, tried, rows, base, judged_by, said, settings)
         typed = (command,) if command is not None else ()
         found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)

@@ -104,17 +104,6 @@ def test_a_second_run_makes_nothing_anew(done, float_file):
     assert again.rows == found.rows
 
 
-def test_a_keras_file_with_loops_is_unrolled(tmp_path):
-    """The converter dies on the loop; the same weights without it have all paths."""
-    file = any_models.keras_file(any_models.lstm(), tmp_path / "lstm.keras")
-    x = np.random.default_rng(0).normal(size=(150, 8, 3)).astype(np.float32)
-    found = quantize_model(file, {"x": x}, paths=["int8"], out=tmp_path / "out")
-    assert "unroll" in found.row("int8").failure
-    mended = found.row("int8_unrolled")
-    assert mended.failure is None and mended.integer_only
-    assert "unroll=True" in mended.repair.done and "int8" in mended.repair.seen
-
-
 def test_a_normalization_inside_stays_in_float_or_goes_outside(tmp_path):
     """Its scale serves features of 1 and of 10,000: no int8 of the whole model is of use."""
     model = any_models.uneven()
@@ -190,6 +179,12 @@ def test_the_command_recommends_and_says_so(float_file, tmp_path):
     assert (tmp_path / "copy.json").read_bytes() == (tmp_path / "out/report.json").read_bytes()
     code, out, err = lessons(*arguments, "--json", "-", "--check", tmp_path / "copy.json")
     assert code == 0 and json.loads(out)["schema"] == report.SCHEMA
+    told = [
+        "Reading the model ...",
+        "Quantizing with LiteRT's quantizer ...",
+        "Timing the files ...",
+    ]
+    assert [line for line in err.splitlines() if line in told] == told
     assert json.loads(out)["commands"][0].startswith("lessons quantize /")
     code, out, err = lessons(*arguments[:-4], "--max-bytes", 10, "--out", tmp_path / "out")
     assert code == 3, err
