@@ -2,7 +2,7 @@
 import { cssScaleOf } from "./colours.js";
 import { byId, radios } from "./dom.js";
 import { layoutOf } from "./layout.js";
-import { integer, short } from "./numbers.js";
+import { integer, real, short } from "./numbers.js";
 import { largestReal, paintTiles } from "./tiles.js";
 
 const ROOM_FOR_NUMBERS = 23; // pixels that a cell needs to hold one
@@ -43,6 +43,7 @@ export class MapView {
     Object.assign(this, { model, layer, output });
     if (fresh) this.layout = layoutOf(model.tensor(layer).shape);
     const { channels, columns, rows } = this.layout;
+    byId("units-floats").labels[0].textContent = model.hasFloat ? "the float model" : "unrounded";
     byId("channels").hidden = channels === 1;
     this.strip.hidden = channels === 1;
     byId("channel").max = channels - 1;
@@ -51,7 +52,19 @@ export class MapView {
     this.canvas.style.aspectRatio = `${columns} / ${rows}`;
     this.canvas.setAttribute("aria-label", `Map of ${layer.name}, channel ${this.channel}. Arrow `
       + "keys choose an output, Page Up and Page Down a channel.");
+    byId("here").textContent = this.said();
     this.draw();
+  }
+
+  /** The chosen output in a sentence. */
+  said() {
+    const { model, layer, output } = this;
+    const code = model.codes.get(layer.index).data[output];
+    const reference = model.byReference.get(layer.index).data[output];
+    const where = this.layout.coordinates(output).join(", ");
+    const other = code === reference ? "" : `; by the reference kernels ${integer(reference)}`;
+    return `[${where}]: code ${integer(code)}, stands for `
+      + `${real(model.real(model.tensor(layer), code))}${other}`;
   }
 
   get channel() {

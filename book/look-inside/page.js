@@ -233,15 +233,8 @@ class Page {
     byId("real").textContent = real(model.real(tensor, code));
     byId("beside-name").textContent = model.hasFloat ? "the float32 model has" : "without rounding";
     byId("beside").textContent = real(model.reals.get(layer.index).data[output]);
-    byId("here").textContent = `[${where}]: code ${integer(code)}, stands for `
-      + `${real(model.real(tensor, code))}${this.referenceCode(code)}`;
     this.sum.show(model.explain(layer, output), model);
     this.speakSoon();
-  }
-
-  referenceCode(code) {
-    const other = this.model.byReference.get(this.layer.index).data[this.output];
-    return other === code ? "" : `; by the reference kernels ${integer(other)}`;
   }
 
   speakSoon() {

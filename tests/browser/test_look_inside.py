@@ -8,7 +8,7 @@ from statistics import median
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from chromium import page_weight
 from lessons_lib import browser, data, integer_engine, reader, runtime, tables
@@ -366,6 +366,92 @@ def test_what_the_engine_lacks_is_refused_and_changes_nothing(look, path, messag
     assert look.locator("#look-chain strong").all_inner_texts() == NAMES
     go(look, "layer=conv1&digit=2")
     expect(look.locator("#look-failure")).to_be_empty()
+
+
+# ---- small views in other pages
+
+VIEWS = {
+    "index.html": "layer=conv2&output=7,9,22&rule=tflm&digit=7",
+    "notebooks/07_quantize_integers.html": "layer=dense1&output=55&rule=tflm&digit=7",
+    "notebooks/09_run_int8.html": "layer=conv2&output=1,5,5&rule=xnnpack&digit=7",
+    "notebooks/10_quantize_model.html": "layer=conv1&output=13,12,7&rule=tflm&digit=7",
+}
+
+
+def started(page: Page, address: str) -> Locator:
+    """The view of a page, computed."""
+    page.goto(address, wait_until="load")
+    view = page.locator(".look-view")
+    view.scroll_into_view_if_needed()
+    if view.get_attribute("data-wait") is not None:
+        view.get_by_role("button", name="Compute one here").click()
+    expect(view).to_have_attribute("data-state", "ready")
+    return view
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_shows_what_its_link_opens(page, site, name):
+    """The same code, by the same rules, for the same digit, with an output that is not clipped."""
+    view = started(page, site + name)
+    assert view.get_attribute("data-place") == VIEWS[name]
+    expect(view.locator("#look-more")).to_have_attribute(
+        "href", f"{site}look-inside/index.html#{VIEWS[name]}"
+    )
+    here, code = page.inner_text("#look-here"), view.locator(".ladder .last .whole").inner_text()
+    assert number(code) > -128
+    opened(page, site, f"#{VIEWS[name]}")
+    assert page.inner_text("#look-here") == here
+    assert page.inner_text("#look-code") == code
+
+
+def test_lesson_9_shows_a_code_that_the_runtimes_round_otherwise(page, site):
+    view = started(page, f"{site}notebooks/09_run_int8.html")
+    expect(view.locator("#look-here")).to_contain_text("by the reference kernels")
+    view.get_by_label("tflm").check()
+    expect(view.locator("#look-here")).not_to_contain_text("by the reference kernels")
+    expect(view.locator(".ladder")).to_contain_text("multiplier")
+
+
+def test_lesson_10_leads_to_a_range_that_is_spoiled(page, site):
+    page.goto(f"{site}notebooks/10_quantize_model.html")
+    page.get_by_role("link", name="a range of step 1 spoiled").click()
+    expect(page.locator("#look-spoil-says")).to_contain_text("conv1 is 4 times too narrow")
+
+
+def test_a_view_goes_up_the_graph_and_on_to_other_digits(page, site, models):
+    view = started(page, f"{site}notebooks/09_run_int8.html")
+    view.locator(".term").first.click()
+    expect(view.locator("#look-layer")).to_contain_text("pool1")
+    assert page.evaluate("document.activeElement.id") == "look-map"
+    view.get_by_role("button", name="Next test digit").click()
+    best = integer_engine.run(models["uint8"], codes(models["uint8"], 8)).argmax()
+    expect(view.locator("#look-digit")).to_have_text(f"digit 8: the model answers {best}")
+
+
+def test_without_scripts_a_text_and_a_link_stay(chromium, site):
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    for name in VIEWS:
+        page.goto(site + name)
+        expect(page.locator(".look-view a")).to_have_attribute("href", re.compile("look-inside/"))
+        assert page.locator(".look-view button").count() == 0
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_is_accessible_and_fits_a_phone(page, site, name):
+    started(page, site + name)
+    page.add_script_tag(path=AXE)
+    for scheme, width in itertools.product(("light", "dark"), (1280, 400)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 844})
+        expect(page.locator("html")).to_have_attribute("data-theme", scheme)
+        page.evaluate("Promise.allSettled(document.getAnimations().map((fade) => fade.finished))")
+        rules = page.evaluate(
+            "async () => (await axe.run('.look-view')).violations.map((v) => v.id)"
+        )
+        assert rules == [], (scheme, width)
+        root = "document.documentElement"
+        assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), width
 
 
 # ---- for everyone

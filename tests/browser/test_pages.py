@@ -139,6 +139,8 @@ def broken(pages: dict[str, Links], exists) -> list[str]:
             address, place = urldefrag(urljoin("/" + name, target))
             address = unquote(address).lstrip("/").partition("?")[0]
             known = pages[address].places if address in pages else {place}
+            if address == "look-inside/index.html" and "=" in place:
+                place = ""  # what to open there: test_look_inside follows it
             if not exists(address) or (place and place not in known):
                 found.append(f"{name}: {target}")
     return found
