@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import distributed
 import numpy as np
@@ -323,6 +325,21 @@ def test_a_scheduler_that_does_not_answer_is_a_clear_error_within_seconds(tmp_pa
             with pytest.raises(InputError, match=rf"no Dask scheduler answers at '{address}'"):
                 jobs.run(squares(), tmp_path, scheduler=address)
             assert time.monotonic() - start < 20
+
+
+def test_who_says_something_else_is_no_scheduler(tmp_path):
+    """An SSH server greets first: taken for a length, its words are more than any memory."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            with suppress(OSError):
+                while True:
+                    server.accept()[0].sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n" * 9)
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match=rf"no Dask scheduler answers at '{address}'"):
+            jobs.run(squares(), tmp_path, scheduler=address)
 
 
 def test_a_scheduler_that_goes_away_is_said_so_and_what_was_done_is_kept(tmp_path):

@@ -304,7 +304,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
         with ThreadPoolExecutor(1) as pool:  # in a thread: Jupyter's has a loop already
             pool.submit(asyncio.run, _answer(scheduler)).result()
         client = distributed.Client(scheduler, timeout=_ANSWER, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever the words of somebody else are taken for
         reason = str(error) or f"nothing within {_ANSWER} s"
         raise InputError(
             f"no Dask scheduler answers at {scheduler!r} ({reason}). Start one with "
