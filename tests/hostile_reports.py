@@ -38,11 +38,15 @@ def hostile(found: report.Report, payload: str) -> report.Report:
         return value
 
     repair = report.Repair("seen", "cause", "done")
-    rows = (*found.rows, replace(found.rows[-1], name="mended", repair=repair, remarks=("remark",)))
+    refused = report.Micro(refusal="it has no such operator")
+    rows = (*found.rows, replace(found.rows[-1], name="mended", repair=repair, remarks=("remark",),
+                                 micro=refused))  # fmt: skip
     rows += (replace(rows[-1], name="failed", failure="a reason", file=None),)
     data = found.data and replace(found.data, notes=("a note",), split="a split")
     model = replace(found.model, not_counted=("GATHER",))
     found = replace(found, rows=rows, data=data, model=model, next_step="do this")
+    if found.layers is None:
+        found = replace(found, layers=report.Layers("mended", (), "they do not pair"))
     spoilt = spoiled(found)
     # Flip.path is an answer in words, unlike a row's path.
     if spoilt.flipped:

@@ -14,6 +14,7 @@ import reports
 from hostile_reports import PAYLOADS, hostile
 from lessons_lib import page, paths, report
 from lessons_lib.advise.guards import Guard
+from lessons_lib.judge.verdict import UNDECIDED
 
 CASES = ("classifier", "two_outputs", "without_data", "nothing_passes")
 LOOSE = {"wbr", "line", "text", "polyline"}
@@ -102,13 +103,41 @@ def test_every_row_stands_in_its_place(any_report, read):
 
 def test_the_decision_stands_first(any_report, read):
     row = any_report.recommended
-    wanted = "Stay with float32" if row.path == "float32" else f"Take {row.name}"
+    take = "Try" if row.decision == UNDECIDED else "Take"
+    wanted = "Stay with float32" if row.path == "float32" else f"{take} {row.name}"
     start = read.text.find(wanted)
     assert 0 <= start < 200
     for pick in any_report.picks.values():
         assert squeezed(pick.why)[1:].rstrip(". ") in read.text
     if any_report.next_step:
         assert any_report.next_step.rstrip(". ") in read.text
+
+
+def test_the_first_screen_answers_the_owners_questions():
+    found = reports.classifier()
+    row = found.recommended
+    text = Read(page.html(found)).text.partition("files made")[0]
+    (finding,) = row.findings
+    for words in (
+        f"Size {row.bytes:,} bytes {row.smaller:.2f} times smaller than float32",
+        f"Time for one sample {row.latency_ratio:.2f} of float32's, on this computer",
+        f"Accuracy {100 * finding.value:.1f} % float32: {100 * finding.float32:.1f} %",
+        "How to run it python run.py",
+        "Is the drop real? ✓ passes",
+    ):
+        assert words.replace(" ", "") in text.replace(" ", "")
+    rows = tuple(
+        replace(one, decision=UNDECIDED, micro=report.Micro(arena=12_345)) if one is row else one
+        for one in found.rows
+    )
+    text = Read(page.html(replace(found, rows=rows))).text.partition("files made")[0]
+    assert f"Try {row.name}" in text and "not proven yet" in text and "? undecided" in text
+    assert "12,345 bytes of RAM, in TFLite-Micro" in text and "Time for" not in text
+
+
+def test_layers_that_cannot_be_compared_have_their_reason():
+    found = replace(reports.classifier(), tensor=None, layers=report.Layers("int8", (), "loops"))
+    assert "cannot be compared with float32's: loops." in Read(page.html(found)).text
 
 
 def test_guards_come_before_the_table(any_report):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lessons_lib.advise.recommendation import TARGETS, choose, next_step, why_not
-from lessons_lib.advise.report import Finding, Row
+from lessons_lib.advise.report import Finding, Micro, Row
 from lessons_lib.errors import InputError
 from lessons_lib.judge import verdict
 from lessons_lib.judge.tasks import recognise
@@ -139,6 +139,38 @@ def test_a_machine_refuses_what_it_cannot_run(target, taken):
     rows = [row("dynamic_range", 100, 0.5), row("float16", 500, 0.9)]
     rows += [row("int16x8", 200, 9.0, **wide), row("uint8", 300, 0.6, **bytes_)]
     assert recommended(*rows, target=target) == taken
+
+
+REFUSED = Micro(refusal="it has no operator WHILE. In its words: x")
+NEAR, FAR = (
+    Micro(arena=5_000, samples=8, differing=0.5, largest=9.0, sqnr_db=decibels)
+    for decibels in (21.0, 19.0)
+)
+
+
+@pytest.mark.parametrize(("micro", "runs"), [(None, 1), (REFUSED, 0), (NEAR, 1), (FAR, 0)])
+def test_a_microcontroller_takes_only_what_its_runtime_runs(micro, runs):
+    """And answers as LiteRT does: its answers were judged."""
+    rows = [row("int8", 200, 0.5, micro=micro, **INT8), row("uint8", 300, 0.5, **INT8)]
+    assert recommended(*rows, target="microcontroller") == ("int8" if runs else "uint8")
+    assert recommended(*rows, target="ethos-u") == "int8"
+    picks = choose([FLOAT, rows[0]], target="microcontroller")
+    assert (picks["recommended"].row is None) == (not runs)
+    if not runs:
+        assert "TFLite-Micro" in picks["recommended"].why
+        assert "words" not in picks["recommended"].why
+        assert "choose another machine" in next_step([FLOAT, rows[0]], picks)
+
+
+def test_noise_of_the_runtime_below_that_of_the_file_is_no_matter():
+    rough = row("int8", 200, 0.5, micro=FAR, **INT8 | {"sqnr_db": {"y": 15.0}})
+    assert recommended(rough, target="microcontroller") == "int8"
+
+
+def test_the_arena_stands_in_the_reason():
+    one = row("int8", 200, 0.5, micro=NEAR, **INT8)
+    why = choose([FLOAT, one], target="microcontroller")["recommended"].why
+    assert why.endswith("an arena of 5,000 bytes of RAM") and "float32's time" not in why
 
 
 def test_times_of_this_cpu_decide_nothing_elsewhere():

@@ -1,8 +1,10 @@
 """report: kept as JSON and read again, explained, compared with an older one; of real runs."""
 
+import copy
 import json
 import math
 import os
+import random
 from dataclasses import fields, replace
 from importlib import metadata
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import reports
-from lessons_lib import report
+from lessons_lib import page, report
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from lessons_lib.judge.verdict import FAILS, PASSES, UNDECIDED
 
@@ -165,6 +167,8 @@ def test_every_missing_field_is_named(tmp_path, written):
     for path, kind in list(records(written, report.Report)):
         seen.add(kind)
         for field in fields(kind):
+            if field.metadata:
+                continue
             damaged = json.loads(json.dumps(written))
             place = damaged
             for step in path:
@@ -174,6 +178,86 @@ def test_every_missing_field_is_named(tmp_path, written):
             with pytest.raises(ModelFileError, match=missing):
                 read(tmp_path, damaged)
     assert seen == {report.Report, *INSIDE.values()}
+
+
+def test_a_report_from_before_a_field_was_added_is_read(tmp_path, written):
+    for row in written["rows"]:
+        assert row.pop("micro") is None
+    assert written["layers"].pop("remark") == ""
+    again = read(tmp_path, written)
+    assert again.rows[1].micro is None and again.layers.remark == ""
+    assert report.compare(again, reports.classifier()) == []
+
+
+def at(content, place, value):
+    """A plain report with one value changed."""
+    *path, last = place
+    inside = content
+    for step in path:
+        inside = inside[step]
+    inside[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (
+            ("tasks",),
+            [],
+            r"rows\[0\]\.findings\[0\]\.output is 'output_0'; expected an output",
+        ),
+        (
+            ("rows", 2, "findings", 0, "output"),
+            "y",
+            r"output is 'y'; expected an output of tasks",
+        ),
+        (("rows", 2, "findings", 0, "decision"), "maybe", "decision is 'maybe'; expected a decis"),
+        (("rows", 2, "bytes"), None, r"rows\[2\]\.bytes is null; expected a size, or a failure"),
+        (("rows", 2, "bytes"), 0, r"rows\[2\]\.bytes is 0; expected a size"),
+        (("rows", 2, "bytes"), 10**30, "expected a number of 64 bits"),
+        (("rows", 2, "smaller"), math.inf, "expected a finite number, or null"),
+        (("rows", 2, "micro"), {"refusal": 3}, r"\.micro: arena is missing"),
+        (("picks",), {}, "expected a pick called recommended"),
+        (
+            ("picks", "smallest", "row"),
+            "int3",
+            r"row is 'int3'; expected a row \(float32",
+        ),
+        (("tensor", "edges"), [], r"tensor\.edges is 0; expected 49 numbers"),
+        (("tensor", "counts", 3), -1, r"tensor\.counts is -1"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(tmp_path, written, place, value, words):
+    with pytest.raises(ModelFileError, match=words):
+        read(tmp_path, at(written, place, value))
+
+
+WORDS = (None, "", -1, 0, 1, 0.5, 1e308, -1e308, 5e-324, 2**62, True, [], {}, "fails", math.inf)
+
+
+def leaves(value, path=()):
+    """The way to each value of a plain report."""
+    if not isinstance(value, dict | list):
+        return
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        yield (*path, key)
+        yield from leaves(part, (*path, key))
+
+
+def test_what_is_changed_by_hand_is_refused_or_shown(tmp_path, written):
+    """Never an error of Python's: neither on reading it nor on the page."""
+    draw, places, old, shown = random.Random(0), list(leaves(written)), reports.classifier(), 0
+    for _ in range(250):
+        content = at(copy.deepcopy(written), draw.choice(places), draw.choice(WORDS))
+        try:
+            found = read(tmp_path, content)
+        except (ModelFileError, InputError):
+            continue
+        shown += 1
+        page.html(found), found.headline, report.compare(old, found), report.compare(found, old)
+        assert all(row.explain() for row in found.rows)
+    assert shown > 20
 
 
 @pytest.mark.parametrize(
@@ -190,13 +274,8 @@ def test_every_missing_field_is_named(tmp_path, written):
     ],
 )
 def test_a_field_of_another_kind_is_named(tmp_path, written, place, value, words):
-    *path, last = place
-    inside = written
-    for step in path:
-        inside = inside[step]
-    inside[last] = value
     with pytest.raises(ModelFileError, match=words):
-        read(tmp_path, written)
+        read(tmp_path, at(written, place, value))
 
 
 def test_a_whole_number_may_stand_for_a_real_one(tmp_path, written):
@@ -219,6 +298,37 @@ def test_the_recommended_row_and_any_other():
     assert none.headline.startswith("No file can be recommended: no file that was made runs")
 
 
+def test_what_passes_on_another_machine_does_not_count():
+    found = reports.classifier()
+    nothing = dict.fromkeys(report.PICKS, report.Pick(None, "no file is one for an Edge TPU"))
+    assert any(row.decision == PASSES for row in found.rows[1:])
+    assert not replace(found, picks=nothing).passes
+
+
+MICRO = report.Micro(arena=10_816, samples=8, differing=0.275, largest=3.0, sqnr_db=50.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "an arena of 10,816 bytes of RAM, and gives LiteRT's answers to 8 samples but for "
+         "27.5 % of the numbers, by 3 at most"),
+        ({"differing": 0.0, "sqnr_db": None}, "answers to 8 samples, to the last bit"),
+        ({"largest": 1.2e-7, "sqnr_db": 140.0}, "answers to 8 samples, but for 1.2e-07 at most"),
+        ({"largest": None}, "with an arena of 10,816 bytes of RAM"),
+        ({"refusal": "it has no operator WHILE"}, "does not run it: it has no operator WHILE"),
+    ],
+)  # fmt: skip
+def test_what_tflite_micro_did_in_words(changes, words, tmp_path):
+    micro = replace(MICRO, **changes)
+    assert micro.words.endswith(words)
+    found = changed(reports.classifier(), "int8", micro=micro)
+    assert words in found.row("int8").explain()
+    assert report.read(report.write(found, tmp_path / "r.json")).row("int8").micro == micro
+    text = " ".join(page.html(found).split()).replace("&#39;", "'")
+    assert words in text and (" of RAM</span>" in text) and "<dt>Arena</dt>" in text
+
+
 def test_the_headline_is_the_decision():
     found = reports.classifier()
     row = found.recommended
@@ -227,6 +337,8 @@ def test_the_headline_is_the_decision():
         f"Take {row.name}: {row.bytes:,} bytes, {row.smaller:.1f} times"
     )
     assert row.verdict in found.headline
+    unsure = changed(found, row.name, decision=UNDECIDED)
+    assert unsure.headline.startswith(f"Try {row.name}: ")
     assert reports.nothing_passes().headline.startswith("Stay with float32: no quantized file")
 
 
@@ -321,6 +433,17 @@ def test_a_larger_recommended_file_is_worse():
     (said,) = report.compare(old, changed(old, name, bytes=int(1.2 * size)))
     assert f"and had {size:,} ({name}): 20% more" in said
     assert report.compare(changed(old, name, bytes=2 * size), old) == []
+
+
+def test_a_slower_recommended_file_is_worse_on_the_same_machine():
+    old = reports.classifier()
+    name, time = old.recommended.name, old.recommended.latency_ratio
+    assert report.compare(old, changed(old, name, latency_ratio=1.9 * time)) == []
+    new = changed(old, name, latency_ratio=2.1 * time)
+    (said,) = report.compare(old, new)
+    assert said == f"{name} takes {2.1 * time:.2f} of float32's time, and took {time:.2f}"
+    elsewhere = replace(old.machine, processor="another")
+    assert report.compare(old, replace(new, machine=elsewhere)) == []
 
 
 def test_no_recommended_file_where_there_was_one_is_worse():

@@ -47,7 +47,7 @@ def write(found: Report, folder: Path, chosen: Tried, data: Data) -> None:
     recipe = _recipe(chosen)
     files.write_atomic(folder / "recipe.json", json.dumps(recipe, indent=1) + "\n")
     files.write_atomic(folder / "reproduce.py", _reproduce_file(folder, chosen, data))
-    if found.layers is not None:
+    if found.layers is not None and found.layers.errors:
         named = node_data(found.layers, folder / found.row(found.layers.row).file)
         files.write_atomic(folder / "layers.json", json.dumps(named, indent=1) + "\n")
     _execute(folder)

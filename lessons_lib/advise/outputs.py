@@ -9,8 +9,8 @@ from typing import Any
 
 from lessons_lib.advise import bundle, close_up, page, recommendation, report
 from lessons_lib.advise.brought import Brought
-from lessons_lib.advise.guards import Guard
-from lessons_lib.advise.report import DataFacts, End, ModelFacts, Report, Row, TaskFacts
+from lessons_lib.advise.guards import NOTE, Guard
+from lessons_lib.advise.report import DataFacts, End, Layers, ModelFacts, Report, Row, TaskFacts
 from lessons_lib.advise.trials import Tried
 from lessons_lib.errors import InputError, LessonError
 from lessons_lib.judge.measures import Task
@@ -70,6 +70,8 @@ def gathered(
     shown = _looked_into(rows, picks)
     by_name = {one.trial.name: one for one in tried}
     layers, tensor = _layers(shown, base, by_name, data)
+    if recommendation.target_named(settings["target"]).micro:
+        said = [*said, *_of_micro(rows)]
     looked = by_name.get(shown)
     return Report(
         versions=report.versions(),
@@ -87,6 +89,22 @@ def gathered(
         bytes=tuple(close_up.budget(n, by_name[n].outcome) for n in _budgeted(base, looked)),
         flipped=_flipped(shown, tasks, base, looked, data),
     )
+
+
+def _of_micro(rows: Sequence[Row]) -> list[Guard]:
+    """What a reader must know of a microcontroller's numbers."""
+    if any(row.micro for row in rows):
+        words = (
+            "the arena is the RAM that TFLite-Micro takes for one call, measured on this computer, "
+            "whose pointers are longer than the chip's; the file itself lies in flash, as do the "
+            "kernels (lesson 09)"
+        )
+    else:
+        words = (
+            "TFLite-Micro was not tried: its package is built for Linux on x86-64 only. Integers "
+            "alone do not prove that the chip's runtime has all operators of a file (lesson 09)"
+        )
+    return [Guard(NOTE, words)]
 
 
 def _looked_into(rows: Sequence[Row], picks) -> str | None:
@@ -111,8 +129,8 @@ def _layers(shown: str | None, base: Tried, tried: Mapping[str, Tried], data: Da
     arguments = shown, os.fspath(base.outcome), os.fspath(tried[shown].outcome), inputs
     try:
         return sandbox.call("lessons_lib.advise.close_up:layers", *arguments)
-    except LessonError:  # files whose operators do not pair, or too large ones
-        return None, None
+    except LessonError as error:  # files whose operators do not pair, loops, or too large ones
+        return Layers(shown, (), str(error)), None
 
 
 def _flipped(shown, tasks, base: Tried, looked: Tried | None, data: Data):

@@ -168,7 +168,8 @@ def _stopped(text: str) -> str:
 
 
 def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    """Whether it can be drawn: of larger ones a difference may be endless."""
+    return value is not None and abs(value) < 1e150
 
 
 # ---- size against quality

@@ -5,6 +5,7 @@ good enough on the owner's own samples; only then do bytes and time decide. Micr
 measured on this computer's CPU: for another machine they are shown, and decide nothing.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,22 +16,36 @@ from lessons_lib.judge.verdict import PASSES, UNDECIDED
 
 AS_FAST = 1.10  # times: nobody notices less, and one measurement hardly shows it
 ALIKE = 1.05  # times: two files as large and as fast as each other
+LIKE_LITERT = 20.0  # dB: what was judged by LiteRT's answers does not hold for others
 WORTH = 1.10  # times smaller or faster than float32, or float32 may stay
 PREFERENCES = ("size", "speed", "fidelity")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of machine. ``refuses`` gives the reason why a row's file cannot run there, or ""."""
+    """A kind of machine. ``refuses`` gives the reason why a row's file cannot run there, or "".
+
+    ``micro``: TFLite-Micro runs the file there, or what an accelerator leaves of it.
+    """
 
     name: str
     title: str
     refuses: Callable[[Row], str]
     timed_here: bool = False
+    micro: bool = False
 
 
 def _needs_integers(row: Row) -> str:
     return "" if row.integer_only else "it has float operators, and the chip has none"
+
+
+def _needs_micro(row: Row) -> str:
+    refused = _needs_integers(row)
+    if refused or row.micro is None:
+        return refused
+    noise, own = row.micro.sqnr_db, row.lowest_db
+    wrong = noise is not None and noise < min(LIKE_LITERT, math.inf if own is None else own)
+    return row.micro.words if row.micro.refusal is not None or wrong else ""
 
 
 def _needs_bytes(row: Row) -> str:
@@ -56,8 +71,9 @@ TARGETS = {
     for target in (
         Target("cpu", "a CPU like this one", lambda row: "", timed_here=True),
         Target("gpu", "a GPU", _needs_floats),
-        Target("microcontroller", "a microcontroller", _needs_integers),
-        Target("ethos-u", "an Arm Ethos-U", _needs_integers),
+        Target("microcontroller", "a microcontroller", _needs_micro, micro=True),
+        # Arm's compiler takes most operators out of the file before TFLite-Micro sees it.
+        Target("ethos-u", "an Arm Ethos-U", _needs_integers, micro=True),
         Target("edgetpu", "an Edge TPU", _needs_bytes),
         Target("browser", "a browser, with LiteRT.js", _needs_browser),
     )
@@ -218,7 +234,9 @@ def _described(row: Row) -> str:
     larger = row.smaller < 1
     times = f"{1 / row.smaller if larger else row.smaller:.2f} times"
     parts = [f"{row.bytes:,} bytes, {times} {'larger' if larger else 'smaller'}"]
-    if row.latency_ratio is not None:
+    if row.micro is not None and row.micro.arena is not None:
+        parts.append(f"an arena of {row.micro.arena:,} bytes of RAM")
+    elif row.latency_ratio is not None:
         parts.append(f"{row.latency_ratio:.2f} of float32's time here")
     return ", ".join(parts)
 
@@ -232,8 +250,10 @@ def _nothing(
         why = f"no quantized file passes, and {best.name} is the nearest to float32"
         second, words = best.name, f"{_described(best)}, {best.verdict}"
     else:
-        refused = next((row for row in rows if row.path != "float32" and not row.failure), None)
+        made = [row for row in rows if row.path != "float32" and not row.failure]
+        refused = max(made, key=lambda row: row.integer_only, default=None)
         words = f"{refused.name}: {why_not(refused, machine, max_bytes)}" if refused else ""
+        words = words.partition(". ")[0]  # a runtime's own words stand in the table
         why, second = f"no file that was made is one for {machine.title}", refused and refused.name
         why += f" ({words})" if words else ""
     if base is not None:
@@ -247,7 +267,12 @@ def next_step(rows: Sequence[Row], picks: dict[str, Pick]) -> str | None:
     if chosen is not None and next(row for row in rows if row.name == chosen).path != "float32":
         return None
     if any(row.decision == PASSES and row.path != "float32" for row in rows if not row.failure):
-        return None
+        if picks["smallest"].row not in (None, "float32"):
+            return None
+        return (
+            "Some files pass, but none that this machine and this limit of bytes allow: the pick "
+            "names what the nearest one lacks. Mend that, or choose another machine."
+        )
     made = [row for row in rows if not row.failure and row.path != "float32"]
     if not made:
         return "Read the reasons in the table: each names what stopped its path, and a cure."

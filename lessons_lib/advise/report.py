@@ -30,7 +30,10 @@ from lessons_lib.system import files
 from lessons_lib.tflite.signature import TensorSpec
 
 SCHEMA = 1
+_ADDED = {"added": True}  # a field that reports of this schema, but an older version, do not have
+_ROUNDED = 100.0  # dB: floats that were added up in another order
 LARGER = 1.05  # times: what a recommended file may grow before it is said
+SLOWER = 2.0  # times: the same of its time
 PICKS = {"recommended": "Recommended", "smallest": "Smallest", "most_faithful": "Most faithful"}
 _PACKAGES = (
     *("quantization-lessons", "tensorflow", "keras", "ai-edge-litert", "litert-quantizer"),
@@ -194,6 +197,43 @@ class Repair:
 
 
 @dataclass(frozen=True)
+class Micro:
+    """What TFLite-Micro, the runtime of microcontrollers, made of a row's file, on this computer.
+
+    ``refusal``: why it does not run it, and then there is no more. ``arena``: bytes of RAM for one
+    call, see ``micro.arena``. ``samples``: how many were compared with LiteRT. ``differing``: the
+    share of output values that are not the same, and ``largest``: their largest difference, in
+    codes, or in the output's unit where that is a float. ``sqnr_db``: how near the real outputs are
+    to LiteRT's, of the output that is farthest; None where they are the same.
+    """
+
+    refusal: str | None = None
+    arena: int | None = None
+    samples: int | None = None
+    differing: float | None = None
+    largest: float | None = None
+    sqnr_db: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What was found, in a sentence."""
+        if self.refusal is not None:
+            return f"TFLite-Micro does not run it: {self.refusal}"
+        said = f"TFLite-Micro runs it with an arena of {self.arena or 0:,} bytes of RAM"
+        if not _is_number(self.differing) or not _is_number(self.largest):
+            return said
+        said += f", and gives LiteRT's answers to {self.samples} samples"
+        if not self.differing:
+            return f"{said}, to the last bit"
+        if self.sqnr_db is not None and self.sqnr_db >= _ROUNDED:
+            return f"{said}, but for {self.largest:.2g} at most"
+        return (
+            f"{said} but for {100 * self.differing:.1f} % of the numbers, by {self.largest:.3g} at "
+            "most"
+        )
+
+
+@dataclass(frozen=True)
 class Row:
     """One file that was made, or the reason why there is none.
 
@@ -201,7 +241,8 @@ class Row:
     ``paths.ALL``; ``calibrate``: extremes or moving_average, None without calibration. ``bytes``
     and ``smaller`` (float32's bytes divided by these), ``latency_us`` for one sample on one thread
     and ``latency_ratio`` (of float32's) are None where nothing was measured. ``sqnr_db``: centred,
-    by output. ``decision``: passes, undecided, fails; "" where nothing was judged.
+    by output. ``decision``: passes, undecided, fails; "" where nothing was judged. ``micro``: None
+    where it was not tried.
     """
 
     name: str
@@ -224,6 +265,7 @@ class Row:
     verdict: str = ""
     remarks: tuple[str, ...] = ()
     failure: str | None = None
+    micro: Micro | None = field(default=None, metadata=_ADDED)
 
     @property
     def worst(self) -> Finding | None:
@@ -258,7 +300,7 @@ class Row:
         said += [self._size(), *map(_measured, self.findings)]
         if self.decision:
             said.append(f"It {_DECIDED.get(self.decision, self.decision)}: {self.verdict}")
-        return _sentences([*said, *self.remarks])
+        return _sentences([*said, *([self.micro.words] if self.micro else []), *self.remarks])
 
     def _mended(self) -> list[str]:
         if self.repair is None:
@@ -306,10 +348,14 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Layers:
-    """The operators of one row's file, in the order of execution."""
+    """The operators of one row's file, in the order of execution.
+
+    ``remark``: why there are none, where they cannot be compared.
+    """
 
     row: str
     errors: tuple[LayerError, ...]
+    remark: str = field(default="", metadata=_ADDED)
 
 
 @dataclass(frozen=True)
@@ -414,8 +460,10 @@ class Report:
 
     @property
     def passes(self) -> bool:
-        """Whether a quantized file passes."""
-        return any(row.decision == PASSES and row.path != "float32" for row in self.rows)
+        """Whether a quantized file passes, of those that the machine takes."""
+        pick = self.picks.get("smallest")
+        row = self.row(pick.row) if pick is not None and pick.row is not None else None
+        return row is not None and row.path != "float32" and row.decision == PASSES
 
     @property
     def headline(self) -> str:
@@ -430,7 +478,8 @@ class Report:
         if _is_number(row.smaller):
             parts.append(f"{row.smaller:.1f} times smaller than float32")
         parts.append(row.verdict or "not judged, because no data was given")
-        return f"Take {row.name}: " + ", ".join(parts)
+        take = "Try" if row.decision == UNDECIDED else "Take"
+        return f"{take} {row.name}: " + ", ".join(parts)
 
     def frame(self) -> pd.DataFrame:
         """Return one line for each row, indexed by its name; of several outputs the worst."""
@@ -514,8 +563,9 @@ def _plain(value: Any) -> Any:
 def read(file: str | os.PathLike) -> Report:
     """Return the report that ``write`` wrote.
 
-    Raises ModelFileError, with the place, for a file that cannot be read, is no JSON, or lacks a
-    field or has one of another kind; InputError for a report of another schema.
+    Raises ModelFileError, with the place, for a file that cannot be read, is no JSON, lacks a field
+    or has one of another kind, or has names that do not meet, such as a finding of an output that
+    is none of the tasks; InputError for a report of another schema.
     """
     content = files.content(file)
     try:
@@ -533,7 +583,32 @@ def read(file: str | os.PathLike) -> Report:
             f"{file} has the schema {given!r}, and this version reads {SCHEMA}: make the report "
             "anew with `lessons quantize`"
         )
-    return _made(Report, found, str(file))
+    made = _made(Report, found, str(file))
+    _require_sense(made, str(file))
+    return made
+
+
+def _require_sense(found: Report, where: str) -> None:
+    """What a page and a comparison lean on: names that meet, words that are known."""
+    outputs, rows = [task.output for task in found.tasks], [row.name for row in found.rows]
+    recommended = "recommended" in found.picks
+    _require(recommended, "a pick called recommended", [*found.picks], f"{where}.picks")
+    for key, pick in found.picks.items():
+        known = pick.row is None or pick.row in rows
+        _require(known, f"a row ({', '.join(rows)})", pick.row, f"{where}.picks.{key}.row")
+    for n, row in enumerate(found.rows):
+        here = f"{where}.rows[{n}]"
+        sized = (row.bytes or 0) > 0 or row.failure is not None
+        _require(sized, "a size, or a failure", row.bytes, f"{here}.bytes")
+        for m, one in enumerate(row.findings):
+            inside, wanted = f"{here}.findings[{m}]", f"an output of tasks ({', '.join(outputs)})"
+            _require(one.output in outputs, wanted, one.output, f"{inside}.output")
+            _require(one.decision in _DECIDED, "a decision", one.decision, f"{inside}.decision")
+    if found.tensor is not None:
+        edges, counts = len(found.tensor.edges), len(found.tensor.counts)
+        _require(edges == counts + 1, f"{counts + 1} numbers", edges, f"{where}.tensor.edges")
+        least = min(found.tensor.counts, default=0)
+        _require(least >= 0, "counts from 0 on", least, f"{where}.tensor.counts")
 
 
 def _made(kind: Any, value: Any, where: str) -> Any:
@@ -549,8 +624,11 @@ def _made(kind: Any, value: Any, where: str) -> Any:
     if origin is dict:
         _require(isinstance(value, dict), "names with values", value, where)
         return {key: _made(parts[1], one, f"{where}.{key}") for key, one in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
+    if type(value) is int and kind in (int, float):
+        _require(abs(value) < 2**63, "a number of 64 bits", value, where)
+        return kind(value)
+    finite = type(value) is not float or math.isfinite(value)
+    _require(finite or kind is Any, "a finite number, or null", value, where)
     _require(kind is Any or type(value) is kind, f"{getattr(kind, '__name__', '')}", value, where)
     return value
 
@@ -558,13 +636,15 @@ def _made(kind: Any, value: Any, where: str) -> Any:
 def _record(kind: type, value: Any, where: str) -> Any:
     _require(isinstance(value, dict), "names with values", value, where)
     kinds, names = typing.get_type_hints(kind), [one.name for one in fields(kind)]
-    missing = [name for name in names if name not in value]
+    added = {one.name for one in fields(kind) if one.metadata and one.name not in value}
+    missing = [name for name in names if name not in value and name not in added]
     if missing:
         raise ModelFileError(
             f"{where}: {missing[0]} is missing. It is no whole report; make it anew with "
             "`lessons quantize`"
         )
-    return kind(**{name: _made(kinds[name], value[name], f"{where}.{name}") for name in names})
+    given = [name for name in names if name not in added]
+    return kind(**{name: _made(kinds[name], value[name], f"{where}.{name}") for name in given})
 
 
 def _require(fits: bool, wanted: str, value: Any, where: str) -> None:
@@ -584,11 +664,15 @@ def compare(old: Report, new: Report) -> list[str]:
 
     A row that passed and does not pass now, or is not there; no recommended file where there was
     one, or one that is more than 5 % larger; a measure whose 95 % interval lies wholly on the worse
-    side of the older one's. Times are left out: they are another machine's, or another day's.
+    side of the older one's. Times only where both were taken on one machine, and the recommended
+    file of before takes twice as much of float32's time as it did: less is chance (under another
+    load it was seen to change by 1.9).
     """
     rows = {row.name: row for row in new.rows}
     worse = [_lost(row, rows.get(row.name)) for row in old.rows if row.decision == PASSES]
     worse.append(_grown(old.recommended, new.recommended, new.picks))
+    if old.machine == new.machine and old.recommended is not None:
+        worse.append(_slower(old.recommended, rows.get(old.recommended.name)))
     for before in old.rows:
         worse += _measured_worse(before, rows.get(before.name), new.tasks)
     return [words for words in worse if words]
@@ -617,6 +701,13 @@ def _grown(before: Row | None, now: Row | None, picks: Mapping[str, Pick]) -> st
             f"({before.name}): {now.bytes / before.bytes - 1:.0%} more"
         )
     return ""
+
+
+def _slower(before: Row, now: Row | None) -> str:
+    times = before.latency_ratio, now and now.latency_ratio
+    if not all(map(_is_number, times)) or times[1] <= SLOWER * times[0]:
+        return ""
+    return f"{before.name} takes {times[1]:.2f} of float32's time, and took {times[0]:.2f}"
 
 
 def _measured_worse(before: Row, now: Row | None, tasks: Iterable[TaskFacts]) -> list[str]:

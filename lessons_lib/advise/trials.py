@@ -15,20 +15,21 @@ import numpy as np
 
 from lessons_lib.advise import jobs
 from lessons_lib.advise.brought import Brought
-from lessons_lib.advise.report import Finding, Repair, Row
+from lessons_lib.advise.report import Finding, Micro, Repair, Row
 from lessons_lib.convert import every_path, outcome, paths
 from lessons_lib.convert.every_path import Step
 from lessons_lib.convert.outcome import Outcome
-from lessons_lib.errors import LessonError
+from lessons_lib.errors import ChildDied, LessonError, ModelFileError
 from lessons_lib.judge import benchmark, verdict
 from lessons_lib.judge.measures import Arrays, Task
 from lessons_lib.judge.verdict import Judgement
 from lessons_lib.models.own_data import Data
 from lessons_lib.models.variants import Outside
 from lessons_lib.numbers.noise import signal_to_noise
+from lessons_lib.run import micro
 from lessons_lib.run.runtime import Model
 from lessons_lib.system import files, sandbox
-from lessons_lib.tflite import samples, tables
+from lessons_lib.tflite import edit, samples, tables
 from lessons_lib.tflite.samples import Rows
 
 CONVERTER, LITERT = "converter", "litert"
@@ -37,6 +38,7 @@ AVERAGED = ("int8_float_fallback", "int8", "int16x8")
 _PIECE = 2**25  # bytes of samples that are answered at once
 _TIMED = 2.0  # seconds that all timed rounds may take
 _ROUNDS = (15, 200)
+_ON_MICRO = 8  # samples that TFLite-Micro answers
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Tried:
     outcome: Outcome
     answers: Arrays | None = None
     latency_us: float | None = None
+    micro: Micro | None = None
 
     @property
     def ok(self) -> bool:
@@ -249,6 +252,62 @@ def latencies(names: Sequence[str], *paths_of: Path) -> list[float]:
     return table["median_us"].tolist()
 
 
+def on_micro(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
+    """Run each file in TFLite-Micro on some test samples, each in a child process."""
+    if not micro.installed():
+        return list(tried)
+    ready = [one for one in tried if one.answers is not None]
+    work = [
+        jobs.Job(one.trial.name, f"{__name__}:micro_run",
+                 (Path(one.outcome), tuple(place.test), *_test_files(one.trial, place)))
+        for one in ready
+    ]  # fmt: skip
+    found = jobs.run(work, place.jobs, place.workers)
+    known = {one.trial.name: _as_micro(one, found[one.trial.name]) for one in ready}
+    return [replace(one, micro=known.get(one.trial.name)) for one in tried]
+
+
+def _test_files(trial: Trial, place: Workplace) -> list[Path]:
+    """Where a trial's test samples lie: some models take them normalized."""
+    given = [Path(array.filename) for array in place.test.values()]
+    normalized = place.folder / "work" / "normalized" / "test"
+    return [normalized / file.name for file in given] if trial.outside else given
+
+
+def _as_micro(one: Tried, found) -> Micro:
+    if isinstance(found, ChildDied):
+        return Micro(refusal=str(found).replace(one.trial.name, "there the file", 1))
+    return Micro(refusal=str(found)) if isinstance(found, LessonError) else found
+
+
+def micro_run(file: Path, names: Sequence[str], *arrays: Path) -> Micro:
+    """In a child: what TFLite-Micro makes of a file, beside LiteRT."""
+    for content, use in ((file, "xnnpack"), (edit.only_signature(file), "tflm")):
+        sandbox.trust(content, use)  # this process is the child in which it may crash
+    model = Model(file)
+    some = {
+        n: np.array(np.load(a, mmap_mode="r")[:_ON_MICRO])
+        for n, a in zip(names, arrays, strict=True)
+    }
+    codes = model.quantize_input(some)
+    try:
+        arena, there = micro.arena(file), micro.run(file, codes)
+    except ModelFileError as error:
+        return Micro(refusal=str(error).removeprefix(micro.REFUSAL).partition(micro.RAW)[0])
+    here, there = (outcome.named(side, model.signature) for side in (model.run(codes), there))
+    differing = np.concatenate([(there[name] != array).ravel() for name, array in here.items()])
+    most = max(np.abs(there[n].astype(np.float64) - a).max(initial=0) for n, a in here.items())
+    real = [outcome.named(model.dequantize_output(side), model.signature) for side in (here, there)]
+    decibels = min(signal_to_noise(array, real[1][name]) for name, array in real[0].items())
+    return Micro(
+        arena=arena,
+        samples=samples.count(some),
+        differing=float(differing.mean()),
+        largest=float(most),
+        sqnr_db=decibels,
+    )
+
+
 def judge(
     tried: Sequence[Tried], base: Tried, tasks: Sequence[Task], max_drop: float | None
 ) -> dict[str, Judgement]:
@@ -290,6 +349,7 @@ def row(one: Tried, base: Tried, judgements: Mapping[str, Judgement], folder: Pa
         decision=decided[0],
         verdict=decided[1],
         remarks=one.outcome.remarks,
+        micro=one.micro,
     )
 
 

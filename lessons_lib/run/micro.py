@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from lessons_lib.system.quiet import Log, quiet
 from lessons_lib.tflite import edit, reader, samples, tables
 from lessons_lib.tflite.samples import Rows
 from lessons_lib.tflite.signature import Signature, all_of_model, choose
+
+# Around what is said of a model that is not run: its meaning lies between.
+REFUSAL, RAW = "TFLite-Micro does not run this model: ", ". In its words: "
 
 
 def installed() -> bool:
@@ -41,13 +45,7 @@ def opened(
 
     Raises what ``run`` raises.
     """
-    if not installed():
-        raise LessonError(
-            "TFLite-Micro is not installed: the package tflite-micro is built for Linux on x86-64 "
-            'only; elsewhere compare with kernels="reference" (lesson 09)'
-        )
-    content = edit.only_signature(source)
-    sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_run_once")
+    content = _survived(source)
     model = reader.read(content)
     signature, graph = choose(all_of_model(model)), model.subgraphs[0]
     for side, ends in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):
@@ -80,16 +78,66 @@ def opened(
     return signature, invoke, lambda index: np.array(interpreter.GetTensor(index, 0)["tensor_data"])
 
 
-def _run_once(content: bytes) -> None:
-    """Run a model on zeros; raise ModelFileError if TFLite-Micro refuses it."""
-    interpreter = _interpreter(content)
+def arena(source: str | os.PathLike | bytes) -> int:
+    """Return how many bytes of RAM TFLite-Micro took for one call of a model: its arena.
+
+    The smallest arena with which it runs, to the byte: activations, and what describes the
+    operators. Here pointers have 8 bytes; with the 4 of a microcontroller it is a little less. The
+    stack and the code of the kernels come on top. Raises what ``run`` raises. Source:
+    ``tflite::RecordingMicroAllocator``.
+    """
+    interpreter = _run_once(_survived(source), keep=False)
+    with quiet() as log:
+        interpreter.print_allocations()
+    return int(re.search(r"Arena allocation total (\d+) bytes", log.text)[1])
+
+
+def _survived(source: str | os.PathLike | bytes) -> bytes:
+    """The content of a file that TFLite-Micro has run once, in a child process."""
+    if not installed():
+        raise LessonError(
+            "TFLite-Micro is not installed: the package tflite-micro is built for Linux on x86-64 "
+            'only; elsewhere compare with kernels="reference" (lesson 09)'
+        )
+    content = edit.only_signature(source)
+    sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_probe")
+    return content
+
+
+def _probe(content: bytes) -> None:
+    """In a child: raise ModelFileError if TFLite-Micro refuses a model."""
+    _run_once(content)
+
+
+def _run_once(content: bytes, keep: bool = True):
+    """The interpreter, after a call with zeros."""
+    interpreter = _interpreter(content, keep)
     for place in range(len(reader.read(content).subgraphs[0].inputs)):
         detail = interpreter.get_input_details(place)
         interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), place)
     interpreter.invoke()
+    return interpreter
 
 
-def _interpreter(content: bytes):
+# What TFLite-Micro's words mean.
+_MEANINGS = (
+    (r"Hybrid models|FLOAT32 with filter type", "its weights are integers and its activations "
+     "floats. Take int8 or int16x8"),
+    (r"Node DEQUANTIZE", "its weights are float16 or have 4 bits. Take int8 or int16x8"),
+    (r"filter->type != kTfLiteInt4", "its weights have 4 bits. Take int8 or int16x8"),
+    (r"Non-constant", "it computes shapes while it runs. Save the model with a batch of one"),
+    (r"Didn't find op for builtin opcode '(\w+)'", "it has no operator {}"),
+)  # fmt: skip
+
+
+def _meaning(reason: str) -> str:
+    for pattern, words in _MEANINGS:
+        if found := re.search(pattern, reason):
+            return f"{words.format(*found.groups())}{RAW}{reason}"
+    return reason
+
+
+def _interpreter(content: bytes, keep: bool = True):
     """TFLite-Micro says on stderr, not in its errors, what it does not like."""
     elements = sum(math.prod(shape) for shape in tables.tensors(content)["shape"])
     arena_size = 2**20 + 10 * len(content) + 8 * elements
@@ -98,12 +146,11 @@ def _interpreter(content: bytes):
         with quiet() as log:
             from tflite_micro import runtime as micro
 
-            keep = micro.InterpreterConfig.kPreserveAllTensors
+            kinds = micro.InterpreterConfig
+            kind = kinds.kPreserveAllTensors if keep else kinds.kAllocationRecording
             return micro.Interpreter.from_bytes(
-                content, arena_size=arena_size, intrepreter_config=keep
+                content, arena_size=arena_size, intrepreter_config=kind
             )
     except RuntimeError as error:
         reason = " ".join(f"{log.text} {error}".split())
-        raise ModelFileError(
-            f"TFLite-Micro does not run this model: {reason} (lesson 09)"
-        ) from error
+        raise ModelFileError(f"{REFUSAL}{_meaning(reason)} (lesson 09)") from error
