@@ -117,6 +117,9 @@ def quantize_model(
             )
         on_progress("timing the files")
         tried = trials.timed(tried, place)
+        if recommendation.target_named(target).micro:
+            on_progress("running the files in TFLite-Micro")
+            tried = trials.on_micro(tried, place)
         base = trials.base(tried)
 
         judgements = trials.judge(tried, base, judged_by, max_drop)
