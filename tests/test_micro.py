@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import any_models
+import tiny_models
 from lessons_lib import every_path, files, micro, outputs, page, report, runtime, trials
 from lessons_lib.convert.every_path import Step
 from lessons_lib.convert.outcome import Outcome
@@ -44,6 +45,16 @@ def test_the_arena_is_the_smallest_that_is_enough(path, capfd):
 def test_a_refusal_has_its_meaning_and_its_own_words(path, meaning):
     with pytest.raises(ModelFileError, match=rf"{meaning}.* In its words: .*failed to prepare"):
         micro.arena(converted("ds_cnn")[path])
+
+
+def test_a_refusal_that_comes_only_when_it_runs_has_its_words_too(capfd):
+    """A lookup of words by their numbers has a SELECT_V2 of integers in front."""
+    ends = [tiny_models.tensor("which", "BOOL", (1, 4))]
+    ends += [tiny_models.tensor(name, "INT32", (1, 4)) for name in "abc"]
+    content = tiny_models.assemble(ends, [("SELECT_V2", None, [0, 1, 2], [3])], [0, 1, 2], [3])
+    with pytest.raises(ModelFileError, match=r"got INT32 Node SELECT_V2 .* failed to invoke"):
+        micro.arena(content)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_operator_that_it_lacks_is_named():
@@ -136,5 +147,11 @@ def test_where_the_package_is_missing_it_is_said(place, monkeypatch):
     monkeypatch.setattr(micro, "installed", lambda: False)
     one = tried(converted("ds_cnn")["int8"], "int8", place)
     assert trials.on_micro([one], place) == [one]
-    (guard,) = outputs._of_micro([report.Row("int8", "converter", "int8")])
+    (guard,) = outputs._of_micro([report.Row("int8", "converter", "int8")], "microcontroller")
     assert "TFLite-Micro was not tried" in guard.text
+
+
+def test_of_an_accelerator_it_is_said_that_its_compiler_comes_first():
+    rows = [report.Row("int8", "converter", "int8", micro=report.Micro(arena=1000))]
+    (chip,), (npu,) = (outputs._of_micro(rows, name) for name in ("microcontroller", "ethos-u"))
+    assert "Vela" in npu.text and npu.text.startswith(chip.text) and "Vela" not in chip.text

@@ -71,7 +71,7 @@ def gathered(
     by_name = {one.trial.name: one for one in tried}
     layers, tensor = _layers(shown, base, by_name, data)
     if recommendation.target_named(settings["target"]).micro:
-        said = [*said, *_of_micro(rows)]
+        said = [*said, *_of_micro(rows, settings["target"])]
     looked = by_name.get(shown)
     return Report(
         versions=report.versions(),
@@ -91,7 +91,7 @@ def gathered(
     )
 
 
-def _of_micro(rows: Sequence[Row]) -> list[Guard]:
+def _of_micro(rows: Sequence[Row], target: str) -> list[Guard]:
     """What a reader must know of a microcontroller's numbers."""
     if any(row.micro for row in rows):
         words = (
@@ -99,6 +99,11 @@ def _of_micro(rows: Sequence[Row]) -> list[Guard]:
             "whose pointers are longer than the chip's; the file itself lies in flash, as do the "
             "kernels (lesson 09)"
         )
+        if target == "ethos-u":
+            words += (
+                ". Arm's compiler, Vela, takes most operators out of a file first: arenas and "
+                "refusals are those of the file before it"
+            )
     else:
         words = (
             "TFLite-Micro was not tried: its package is built for Linux on x86-64 only. Integers "

@@ -1,10 +1,11 @@
 """TFLite-Micro, the runtime of microcontrollers, built for this computer."""
 
+import contextlib
 import importlib.util
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def _run_once(content: bytes, keep: bool = True):
     for place in range(len(reader.read(content).subgraphs[0].inputs)):
         detail = interpreter.get_input_details(place)
         interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), place)
-    interpreter.invoke()
+    with _refusal():
+        interpreter.invoke()
     return interpreter
 
 
@@ -138,19 +140,23 @@ def _meaning(reason: str) -> str:
 
 
 def _interpreter(content: bytes, keep: bool = True):
-    """TFLite-Micro says on stderr, not in its errors, what it does not like."""
     elements = sum(math.prod(shape) for shape in tables.tensors(content)["shape"])
     arena_size = 2**20 + 10 * len(content) + 8 * elements
+    with _refusal():
+        from tflite_micro import runtime as micro
+
+        kinds = micro.InterpreterConfig
+        kind = kinds.kPreserveAllTensors if keep else kinds.kAllocationRecording
+        return micro.Interpreter.from_bytes(content, arena_size=arena_size, intrepreter_config=kind)
+
+
+@contextlib.contextmanager
+def _refusal() -> Iterator[None]:
+    """TFLite-Micro says on stderr, not in its errors, what it does not like."""
     log = Log()
     try:
         with quiet() as log:
-            from tflite_micro import runtime as micro
-
-            kinds = micro.InterpreterConfig
-            kind = kinds.kPreserveAllTensors if keep else kinds.kAllocationRecording
-            return micro.Interpreter.from_bytes(
-                content, arena_size=arena_size, intrepreter_config=kind
-            )
+            yield
     except RuntimeError as error:
         reason = " ".join(f"{log.text} {error}".split())
         raise ModelFileError(f"{REFUSAL}{_meaning(reason)} (lesson 09)") from error
