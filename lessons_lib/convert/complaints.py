@@ -9,6 +9,7 @@ import re
 from lessons_lib.errors import first_line
 
 _LAYER = re.compile(r'fused\["[\w]+:?", "[^"/@]+/([^"/@]+)/[^"]*@')
+_LONG = 240  # characters
 _CURES = (
     (
         r"TensorList|element_shape",
@@ -56,15 +57,21 @@ def explain(error: Exception) -> str:
     lines = [line for line in text.splitlines() if "error:" in line]
     cure = next((f": {cure}" for pattern, cure in _CURES if re.search(pattern, text)), "")
     if not lines:
-        return first_line(error) + cure
+        return _short(first_line(error)) + cure
     named = [line for line in lines if re.search(r"'tfl?\.\w+'", line)]
     chosen = (named or lines)[0]
-    message = _without_places(chosen.partition("error:")[2]).strip()
+    message = _short(_without_places(chosen.partition("error:")[2]))
     layers = dict.fromkeys(
         _ADDED.sub("", found[1]) for line in named if (found := _LAYER.search(line))
     )
     where = f", in the layer {', '.join(list(layers)[:3])}" if layers else ""
     return f"{message}{where}{cure}"
+
+
+def _short(text: str) -> str:
+    """MLIR may print a whole operation on one line, with its types: the beginning says enough."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONG else f"{text[:_LONG].rpartition(' ')[0]} ..."
 
 
 _ADDED = re.compile(r"_\d+$")  # what exporting adds to a layer's name
