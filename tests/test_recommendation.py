@@ -152,8 +152,9 @@ NEAR, FAR = (
 def test_a_microcontroller_takes_only_what_its_runtime_runs(micro, runs):
     """And answers as LiteRT does: its answers were judged."""
     rows = [row("int8", 200, 0.5, micro=micro, **INT8), row("uint8", 300, 0.5, **INT8)]
-    assert recommended(*rows, target="microcontroller") == ("int8" if runs else "uint8")
-    assert recommended(*rows, target="ethos-u") == "int8"
+    for target in ("microcontroller", "ethos-u"):
+        assert recommended(*rows, target=target) == ("int8" if runs else "uint8")
+    assert recommended(*rows, target="edgetpu") == "int8"
     picks = choose([FLOAT, rows[0]], target="microcontroller")
     assert (picks["recommended"].row is None) == (not runs)
     if not runs:

@@ -101,8 +101,9 @@ def _of_micro(rows: Sequence[Row], target: str) -> list[Guard]:
         )
         if target == "ethos-u":
             words += (
-                ". Arm's compiler, Vela, takes most operators out of a file first: arenas and "
-                "refusals are those of the file before it"
+                ". Arm's compiler, Vela, takes most operators out of a file first: the arenas are "
+                "those of the file before it, and what TFLite-Micro refuses is not recommended, "
+                "though Vela may take the operator at fault"
             )
     else:
         words = (

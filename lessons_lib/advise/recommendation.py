@@ -72,8 +72,8 @@ TARGETS = {
         Target("cpu", "a CPU like this one", lambda row: "", timed_here=True),
         Target("gpu", "a GPU", _needs_floats),
         Target("microcontroller", "a microcontroller", _needs_micro, micro=True),
-        # Arm's compiler takes most operators out of the file before TFLite-Micro sees it.
-        Target("ethos-u", "an Arm Ethos-U", _needs_integers, micro=True),
+        # What Arm's compiler leaves to the processor beside it, TFLite-Micro runs.
+        Target("ethos-u", "an Arm Ethos-U", _needs_micro, micro=True),
         Target("edgetpu", "an Edge TPU", _needs_bytes),
         Target("browser", "a browser, with LiteRT.js", _needs_browser),
     )
@@ -252,10 +252,10 @@ def _nothing(
     else:
         made = [row for row in rows if row.path != "float32" and not row.failure]
         refused = max(made, key=lambda row: row.integer_only, default=None)
-        words = f"{refused.name}: {why_not(refused, machine, max_bytes)}" if refused else ""
-        words = words.partition(". ")[0]  # a runtime's own words stand in the table
-        why, second = f"no file that was made is one for {machine.title}", refused and refused.name
-        why += f" ({words})" if words else ""
+        why, second, words = f"no file that was made is one for {machine.title}", None, ""
+        if refused:  # of a runtime's words the first sentence; all stand in the table
+            reason = why_not(refused, machine, max_bytes).partition(". ")[0]
+            why, second = f"{why} ({refused.name}: {reason})", refused.name
     if base is not None:
         return Pick(base.name, f"stay with float32: {why}", second, words)
     return Pick(None, why, second, words)

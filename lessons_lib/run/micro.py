@@ -158,5 +158,6 @@ def _refusal() -> Iterator[None]:
         with quiet() as log:
             yield
     except RuntimeError as error:
-        reason = " ".join(f"{log.text} {error}".split())
+        lines = [line.strip() for line in f"{log.text}\n{error}".splitlines()]
+        reason = re.sub(r" with status 1;.*", "", "; ".join(filter(None, lines)))
         raise ModelFileError(f"{REFUSAL}{_meaning(reason)} (lesson 09)") from error
