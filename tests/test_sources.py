@@ -381,6 +381,20 @@ def test_inputs_by_name_have_no_order(tmp_path):
         samples.rows((np.ones((2, 4), np.float32),) * 2, ends)
 
 
+def test_what_the_float_model_itself_complains_of_is_told(tmp_path):
+    """A loaded graph has lost the traces of its layers, and says so first."""
+    tf = tensorflow()
+
+    def strict(x):
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_max(x) < 1, ["too large"])]):
+            return {"y": tf.identity(x)}
+
+    folder = any_models.save(any_models._module(strict, x=[4, 3]), tmp_path)
+    run = sources.runner(folder, "serving_default")
+    with pytest.raises(ConversionError, match=r"on the samples: assertion failed: .too large"):
+        run({"x": np.full((4, 3), 5, np.float32)})
+
+
 def test_a_runner_answers_by_name(tmp_path):
     model = any_models.two_ends()
     folder = sources.save(model, tmp_path / "m")

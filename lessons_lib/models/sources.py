@@ -9,7 +9,6 @@ import importlib.util
 import os
 import re
 import sys
-import tempfile
 import types
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from lessons_lib.errors import ConversionError, InputError, ModelFileError, first_line
 from lessons_lib.system.files import atomic_directory, display_path
 from lessons_lib.system.quiet import quiet, tensorflow
+from lessons_lib.system.sandbox import temporary_folder
 from lessons_lib.tflite.layer_names import layer_name
 from lessons_lib.tflite.signature import DEFAULT, Signature, TensorSpec, choose
 
@@ -145,7 +145,7 @@ def opened(source: Any) -> Iterator[Path]:
             "SavedModel's folder (`tf.saved_model.save(module, folder, signatures=...)` makes one "
             "of a tf.Module), or a .keras or .h5 file (lesson 01)"
         )
-    with tempfile.TemporaryDirectory(prefix="lessons-") as folder:
+    with temporary_folder() as folder:
         yield save(model, Path(folder) / "saved_model")
 
 
@@ -386,7 +386,8 @@ def _failed(error: Exception) -> str:
             "the words of its vocabulary (lesson 06)"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [line for line in lines if not line.startswith(("Graph execution", "Detected", "File"))]
+    around = "Graph execution", "Detected", "File", "<stack"
+    named = [line for line in lines if not line.startswith(around)]
     return f"{(named or lines)[0][:300]} (lesson 06)"
 
 
