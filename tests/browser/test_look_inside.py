@@ -73,6 +73,18 @@ def number(text: str) -> float:
     return float(text.replace("−", "-").replace(",", ""))
 
 
+def violations(page: Page, part: str) -> list[str]:
+    """The rules that axe finds broken in a part of the page, when its colours have faded."""
+    return page.evaluate(
+        """async (part) => {
+          const fades = document.querySelector(part).getAnimations({ subtree: true });
+          await Promise.allSettled(fades.map((fade) => fade.finished));
+          return (await axe.run(part)).violations.map((rule) => rule.id);
+        }""",
+        part,
+    )
+
+
 # ---- starting
 
 
@@ -445,11 +457,7 @@ def test_a_view_is_accessible_and_fits_a_phone(page, site, name):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 844})
         expect(page.locator("html")).to_have_attribute("data-theme", scheme)
-        page.evaluate("Promise.allSettled(document.getAnimations().map((fade) => fade.finished))")
-        rules = page.evaluate(
-            "async () => (await axe.run('.look-view')).violations.map((v) => v.id)"
-        )
-        assert rules == [], (scheme, width)
+        assert violations(page, ".look-view") == [], (scheme, width)
         root = "document.documentElement"
         assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), width
 
@@ -467,9 +475,7 @@ def test_with_all_that_can_appear_it_is_accessible_and_fits_a_phone(look):
         look.emulate_media(color_scheme=scheme)
         look.set_viewport_size({"width": width, "height": 844})
         expect(look.locator("html")).to_have_attribute("data-theme", scheme)
-        look.evaluate("Promise.allSettled(document.getAnimations().map((fade) => fade.finished))")
-        found = look.evaluate("async () => (await axe.run('.look')).violations.map((v) => v.id)")
-        assert found == [], (place, scheme, width)
+        assert violations(look, ".look") == [], (place, scheme, width)
         root = "document.documentElement"
         assert look.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), (place, width)
 
