@@ -38,7 +38,7 @@ def _said(row: Row, rows: Sequence[Row], odd: list[str], embeds: bool) -> list[s
     if embeds and row.lane == LITERT and row.path != "float32" and row.smaller < _UNCHANGED:
         found.append(
             "LiteRT's recipe leaves the embedding in float, which is nearly all of this model: "
-            f"TFLiteConverter's {row.path} quantizes it, where it has that path"
+            "TFLiteConverter's dynamic_range and int8 quantize it"
         )
     if row.path == "int8" and not row.may_pass:
         finer = next((r for r in rows if r.name == row.name.replace("int8", "int16x8")), None)
