@@ -169,7 +169,7 @@ def test_the_landing_page_is_light(chromium, site):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_runtime_is_loaded_on_its_page_only(site_folder, name):
     text = (site_folder / name).read_text("utf-8")
-    assert ("@litertjs" in text) == (name == "try-it/index.html")
+    assert ('<script type="importmap">' in text) == (name == "try-it/index.html")
 
 
 def test_the_runtime_is_seen_where_it_is_loaded(chromium, site):
