@@ -108,6 +108,28 @@ def test_a_float32_that_guesses_is_a_stop_and_the_warnings_are_said_with_it():
     assert guards.require(kept) == kept
 
 
+@pytest.mark.parametrize(("right", "warned"), [(0.39, True), (0.60, True), (0.75, False)])
+def test_a_float32_nearer_to_a_constant_than_to_all_right_is_asked_about(right, warned):
+    """Fed with mA instead of A, a classifier of 92 % still beats the constant answer."""
+    classes = np.arange(400) % 4
+    shown = np.where(np.arange(400) < 400 * right, classes, (classes + 1) % 4)
+    outputs = {"kind": np.eye(4, dtype=np.float32)[shown]}
+    found = guards.of_float(tasks.recognise(outputs, classes), outputs)
+    assert [guard.level for guard in found] == [WARNING] * warned
+    said = f"float32 itself answers {right:.1%} of the samples right (always the same class: 25.0%)"
+    assert all(guard.text.startswith(said) and "units" in guard.text for guard in found)
+
+
+@pytest.mark.parametrize(("r_squared", "warned"), [(0.2, True), (0.8, False)])
+def test_a_regression_that_explains_little_is_asked_about(r_squared, warned):
+    targets = np.random.default_rng(0).normal(size=2000)
+    error = np.random.default_rng(1).normal(0, (1 - r_squared) ** 0.5, 2000)
+    outputs = {"cost": (targets + error).astype(np.float32)[:, None]}
+    found = guards.of_float(tasks.recognise(outputs, targets), outputs)
+    assert [guard.level for guard in found] == [WARNING] * warned
+    assert all("has the MAE 0.7" in g.text and "same number: 0.8" in g.text for g in found)
+
+
 def test_an_output_that_is_always_the_same_is_named(tmp_path):
     model = any_models.regression()
     model.layers[-1].kernel.assign(0 * model.layers[-1].kernel)

@@ -59,9 +59,17 @@ def judged(lost, gained, count=1000, **options):
             r"real drop, within the limit of 1 point \(95 %: from 0.0\d+ points to 0.29",
         ),
         ((0, 0), 100, "too few test samples", "undecided", r"about 785 needed .* \(100 given"),
-        ((5, 0), 100, "too few test samples", "undecided", "lost 5, gained 0, p = 0.062"),
+        ((5, 0), 100, "real drop", "fails", "lost 5, gained 0, p = 0.062"),
+        ((4, 0), 100, "too few test samples", "undecided", "lost 4, gained 0, p = 0.12"),
         ((9, 0), 100, "real drop", "fails", "lost 9, gained 0, p = 0.0039"),
         ((31, 19), 1000, "too few test samples", "undecided", "about 3,925 needed"),
+        (
+            (60, 10),
+            4000,
+            "real drop",
+            "undecided",  # the limit lies inside, though the drop seen is above it
+            r"from 0.8\d points to 1.7 points, .*\); undecided: about 9,\d{3} samples would tell",
+        ),
         ((55, 50), 10_000, "change within noise", "passes", "can be ruled out"),
     ],
 )
@@ -143,6 +151,25 @@ def test_a_quantity_is_compared_by_the_paired_bootstrap():
     assert judgements["worse"].verdict.startswith("real drop (95 %: from 4e+03 to 4e+03")
     assert judgements["same"].verdict == "no change seen (in any sample)"
     assert judgements["same"].decision == "passes"
+
+
+@pytest.mark.parametrize(("limit", "decision"), [(0.02, "fails"), (0.035, "passes")])
+def test_a_mean_too_says_about_how_many_samples_would_decide(limit, decision):
+    price, output = regression(8000)
+    noisy = output + np.random.default_rng(1).normal(0, 1100, output.shape)
+
+    def found(count):
+        one = tasks.recognise(output[:count], price[:count])
+        return verdict.judge(one, output[:count], {"int8": noisy[:count]}, max_drop=limit)["int8"]
+
+    few, many = found(2000), found(8000)
+    (finding,) = few.findings
+    assert (few.kind, few.decision) == ("real drop", "undecided")
+    asked = re.search("; undecided: about ([0-9,]+) samples would tell", few.verdict)
+    end = finding.drop.high if decision == "passes" else finding.drop.low
+    reach = (end - finding.drop.value) / (finding.limit - finding.drop.value)
+    assert int(asked[1].replace(",", "")) == math.ceil(2000 * reach**2) < 8000
+    assert many.decision == decision and "undecided" not in many.verdict
 
 
 def test_a_small_real_drop_stays_one_among_many_paths():

@@ -92,12 +92,15 @@ def of_float(tasks: Sequence[Task], outputs: Arrays) -> list[Guard]:
     """Return what is to be said of float32's own answers.
 
     ``outputs``: by name, (N, ...), for the samples that ``tasks`` were made for. A ``stop`` where
-    no output is better than guessing.
+    no output is better than guessing; a warning where one is nearer to that than to all right.
     """
     judged = [task for task in tasks if task.labelled and task.guess() is not None]
     said = [no_better_than_guessing(task, task.value(task.pick(outputs))) for task in judged]
     level = STOP if said and all(said) else WARNING
     found = [Guard(level, words) for words in said if words]
+    better = [task for task, words in zip(judged, said, strict=True) if not words]
+    poor = (_poor(task, task.value(task.pick(outputs))) for task in better)
+    found += [Guard(WARNING, words) for words in poor if words]
     for name, output in outputs.items():
         columns = output.T if output.ndim == 2 else ()
         dead = [n for n, column in enumerate(columns) if measures.is_constant(column)]
@@ -111,6 +114,30 @@ def of_float(tasks: Sequence[Task], outputs: Arrays) -> list[Guard]:
                 )
             )
     return found
+
+
+def _poor(task: Task, value: float) -> str:
+    """What is said of a float32 that is nearer to a constant answer than to all right; else "".
+
+    Fed with mA instead of A it still beats the constant, and only its owner knows what it reached
+    in training: so he is asked, from half way down. For an error the half way is R² = 0.5; errors
+    of one shape are in the ratio of the root of 1 - R².
+    """
+    guess = task.guess()
+    if isinstance(task, measures.Classification | measures.Binary):
+        if value >= (1 + guess) / 2:
+            return ""
+        seen = f"answers {value:.1%} of the samples right (always the same class: {guess:.1%})"
+    elif isinstance(task, measures.Regression):
+        if value <= 0.5**0.5 * guess:
+            return ""
+        seen = f"has the MAE {value:.3g} (always the same number: {guess:.3g})"
+    else:
+        return ""
+    return (
+        f"float32 itself {seen} at {task.output}: if that is worse than you know it for, the "
+        "scaling or units of its inputs, or the targets, are wrong; mend that first"
+    )
 
 
 def _count(rows: Rows) -> int:

@@ -8,7 +8,7 @@ Source: lesson 08.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import erfc, sqrt
+from math import ceil, erfc, sqrt
 
 import numpy as np
 import pandas as pd
@@ -76,10 +76,9 @@ class Finding:
 
     @property
     def decision(self) -> str:
-        """PASSES when every drop above the limit is ruled out, FAILS when the one seen is above.
+        """PASSES when the whole interval is within the limit, FAILS when the whole is above it.
 
-        Neither is said beside a float32 that guesses, nor of a drop that so few samples may well
-        show by chance.
+        Neither is said where the limit lies inside, nor beside a float32 that guesses.
         """
         if self.fault or self._unsaid:
             return FAILS if self.fault else UNDECIDED
@@ -87,7 +86,7 @@ class Finding:
             return _decision_by_likeness(self)
         if self._within:
             return PASSES
-        return FAILS if self.drop.value > self.limit and not self._too_few else UNDECIDED
+        return FAILS if self.drop.low > self.limit else UNDECIDED
 
     @property
     def kind(self) -> str:
@@ -96,7 +95,7 @@ class Finding:
             return "broken" if self.fault else "no statement"
         if not self.task.labelled:
             return "no targets"
-        if self.real:
+        if self.real or self.decision == FAILS:
             return "real drop" if self.drop.value > 0 else "real gain"
         if self._too_few:
             return "too few test samples"
@@ -125,6 +124,12 @@ class Finding:
             return f"broken: {self.fault}" if self.fault else f"no statement: {self._unsaid}"
         if not self.task.labelled:
             return _words_of_likeness(self)
+        asked = self.decision == UNDECIDED and self.kind != "too few test samples"
+        return self._seen + f"; undecided: {self._to_decide} would tell" * asked
+
+    @property
+    def _seen(self) -> str:
+        """What was seen, by its kind."""
         amount, drop = self._amount, self.drop
         if self.kind == "real drop":
             within = f", within the limit of {amount(self.limit)}" * self._within
@@ -149,6 +154,19 @@ class Finding:
     @property
     def _too_few(self) -> bool:
         return not self._within and not self.real and self.task.count < self.needed
+
+    @property
+    def _to_decide(self) -> str:
+        """How many samples would decide, were the drop that was seen the true one: an estimate.
+
+        An interval narrows with the root of the samples; its end must come from beyond the limit.
+        """
+        drop, room = self.drop, abs(self.limit - self.drop.value)
+        reach = drop.high - drop.value if drop.value <= self.limit else drop.value - drop.low
+        if room * 10 < reach:  # above a hundred times as many; at the limit, no number decides
+            return "many more samples"
+        needed = ceil(self.task.count * (reach / room) ** 2)
+        return f"about {max(self.task.count + 1, needed):,} samples"
 
     @property
     def _unsaid(self) -> str:
