@@ -17,6 +17,7 @@ export LESSONS_REPOSITORY LESSONS_BRANCH
 .DELETE_ON_ERROR:
 
 help:
+	@echo "make setup      make .venv, once; every target below does it by itself"
 	@echo "make lab        open JupyterLab at the first lesson"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"

@@ -24,6 +24,12 @@ def whole_lines(readings):
     return readings[(readings >= 0).all(axis=1)]
 
 
+def moving_average():
+    good = whole_lines(bearing_log(210, 2, "calibration")[0])
+    ready = by_litert.prepared(made()["bearing"])
+    return by_litert.quantized(ready, "int8", good, calibrate="moving_average")[0]
+
+
 def by_numpy(x, scale, zero_point):
     return np.clip(np.round(x / scale) + zero_point, -128, 127).astype(np.int8)
 
@@ -55,6 +61,27 @@ def unsigned(x, scale, zero_point):
 
 def multiplied(x, scale, zero_point):
     return np.clip(np.round(x * scale) + zero_point, -128, 127).astype(np.int8)
+
+
+def narrow(x, scale, zero_point):
+    return np.clip(np.round(x / scale) + zero_point, -127, 127).astype(np.int8)
+
+
+def wide(x, scale, zero_point):
+    return np.clip(np.round(x / scale) + zero_point, -128, 126).astype(np.int8)
+
+
+def clipped_first(x, scale, zero_point):
+    codes = np.clip(np.round(x / scale), -128, 127) + zero_point
+    return codes.astype(np.int64).astype(np.int8)
+
+
+def subtracted(x, scale, zero_point):
+    return np.clip(np.round(x / scale) - zero_point, -128, 127).astype(np.int8)
+
+
+def divided_too(x, scale, zero_point):
+    return np.clip(np.round((x + zero_point) / scale), -128, 127).astype(np.int8)
 
 
 def one_by_one(arrays):
@@ -92,6 +119,14 @@ def called(arrays):
 def swapped(arrays):
     turned = dict(zip(arrays, [*list(arrays.values())[1:], arrays["speed"]], strict=True))
     return one_by_one(turned | {"speed": arrays["pressure"]})
+
+
+def shuffled(arrays):
+    return one_by_one({name: array[[3, 0, 4, 1, 2]] for name, array in arrays.items()})
+
+
+def torn(arrays):
+    return one_by_one(arrays | {"speed": arrays["speed"][::-1]})
 
 
 def only_the_first(arrays):
@@ -142,15 +177,26 @@ ANSWERS = {
             "not clipped": (not_clipped, "wraps around: clip before the cast"),
             "no zero point": (no_zero_point, "The zero point is missing"),
             "unsigned": (unsigned, "What comes back is uint8"),
-            "multiplied": (multiplied, "asked is"),
+            "multiplied": (multiplied, "multiplied by the scale: divide"),
+            "from -127": (narrow, "Only beyond the ends it is wrong"),
+            "to 126": (wide, "Only beyond the ends it is wrong"),
+            "clipped too early": (clipped_first, "added after the clip"),
+            "subtracted": (subtracted, "The zero point is subtracted"),
+            "divided too": (divided_too, "The zero point is divided as well"),
             "floats": (lambda x, scale, zero: np.round(x / scale) + zero, "is float"),
             "flat": (lambda x, scale, zero: by_numpy(x, scale, zero).ravel(), "have the shape"),
             "no return": (lambda x, scale, zero: None, "`return` missing"),
         },
     ),
     checks.check_samples_by_name: Answers(
-        right={"by a slice": one_by_one, "with an axis": with_an_axis, "by tf.data": by_tf_data},
+        right={
+            "by a slice": one_by_one,
+            "with an axis": with_an_axis,
+            "by tf.data": by_tf_data,
+            "in another order": shuffled,
+        },
         wrong={
+            "rows of different samples": (torn, "rows of different samples"),
             "a list": (in_a_list, "a list of 3: right or wrong by luck"),
             "one row without its axis": (without_the_axis, "arrays of shape (4,)"),
             "all at once": (lambda arrays: lambda: iter([arrays]), "arrays of shape (5, 4)"),
@@ -192,6 +238,7 @@ ANSWERS = {
                 bearing_file(mend=lambda r: np.r_[whole_lines(r), r[(r < 0).any(axis=1)][:1]]),
                 "the readings go from 0 to 1",
             ),
+            "cut off": (moving_average(), "The most that the file can say is"),
             "in 16 bits": (bearing_file("int16x8", mend=whole_lines), "are int16 and int16"),
             "float": (made()["bearing"], "is float32 at both ends"),
             "another model": (reference.converted()["int8"], "does not take five readings"),

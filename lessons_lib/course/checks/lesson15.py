@@ -89,12 +89,15 @@ def check_decision(answer: object) -> bool | str:
         return f"{name} does not pass: {row.verdict or row.failure}."
     if not row.integer_only:
         return f"{name} has floats inside, and this chip takes none."
-    return name == picked or f"{name} passes, and is not what the report recommends: read why."
+    return name == picked or (
+        f"{name} passes, but the report recommends {report.picks['recommended'].why}."
+    )
 
 
 @exercise(
     "`report.rows` holds them all: keep those with a file whose `decision` is 'passes' and that "
-    "are `integer_only`; then the least `bytes`. `min(..., default=None)` knows no row.",
+    "are `integer_only`; then the least `bytes` (None without a file). `min(..., default=None)` "
+    "knows no row.",
     "A smaller file that fails, or that nobody could judge, is no bargain.",
 )
 def check_smallest_for_chip(smallest: object) -> bool | str:
@@ -104,16 +107,19 @@ def check_smallest_for_chip(smallest: object) -> bool | str:
         if name == expected or (isinstance(name, Row) and name.name == expected):
             continue
         if expected is None:
-            return f"Of {_listed(rows)} it chooses {_said(name)}; none will do: return None."
+            return f"It chooses {_said(name)}; none will do: return None. {_listed(rows)}"
         if name is None:
-            return f"Of {_listed(rows)} it chooses nothing; {expected} will do."
-        return f"Of {_listed(rows)} it chooses {_said(name)}, not {expected}."
+            return f"It chooses nothing; {expected} will do. {_listed(rows)}"
+        lacks = _LACKS.get(name) if isinstance(name, str) else None
+        return (
+            f"It chooses {_said(name)}, not {expected}{f': {lacks}' * bool(lacks)}. {_listed(rows)}"
+        )
     return True
 
 
 @exercise(
-    "your model's file and your data, as the list above the cell names them. What is wrong with "
-    "one of them is said before anything runs.",
+    "your model's file and your data, as the list above the cell names them. A name or a shape "
+    "that does not fit is said before anything is converted.",
     "The report is yours to defend: keep report.json, and let --check compare the next one.",
 )
 def check_own(report: object) -> bool | str:
@@ -195,6 +201,7 @@ def _limit(report: Report) -> float:
     return 0.01 if limit is None else limit
 
 
+_LACKS = {"open": "it is undecided, and only what passes will do", "tiny": "it fails"}
 # Rows by name: bytes (None: no file), decision, integers only. The name of the right one.
 _REPORTS = (
     (
@@ -226,7 +233,7 @@ def _made(rows: dict[str, tuple]) -> Report:
 
 
 def _listed(rows: dict[str, tuple]) -> str:
-    return ", ".join(
+    return "The rows: " + "; ".join(
         f"{name} ({'no file' if size is None else f'{size} bytes'}{', ' * bool(word)}{word}"
         f"{', integers only' * integers})"
         for name, (size, word, integers) in rows.items()
@@ -234,4 +241,4 @@ def _listed(rows: dict[str, tuple]) -> str:
 
 
 def _said(name: object) -> str:
-    return name if isinstance(name, str) else describe(name)
+    return name or "''" if isinstance(name, str) else describe(name)

@@ -4,6 +4,7 @@
 """
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def check_to_codes(to_codes: object) -> bool | str:
         wrong = np.abs(codes - np.clip(exact, -128, 127)) > 0.5 + 1e-4
         if wrong.any():
             place = tuple(np.argwhere(wrong)[0])
-            said = _slip_of_codes(codes.astype(int), exact, zero_point)
+            said = _slip_of_codes(codes.astype(int), exact, scale, zero_point)
             return (
                 f"{x[place]:.4g} with scale {scale} and zero point {zero_point} gets "
                 f"{codes[place]}, asked is {np.clip(np.rint(exact[place]), -128, 127):g}. {said}"
@@ -85,21 +86,33 @@ def check_to_codes(to_codes: object) -> bool | str:
     return True
 
 
-def _slip_of_codes(codes: np.ndarray, exact: np.ndarray, zero_point: int) -> str:
+def _slip_of_codes(codes: np.ndarray, exact: np.ndarray, scale: float, zero_point: int) -> str:
     """What was forgotten, where only that explains the codes; "" if nobody knows."""
-    rounded, fits = np.rint(exact), np.abs(exact) < 120
-    plain = np.rint(exact - zero_point)
+    steps, fits = exact - zero_point, np.abs(exact) < 120  # those need no clipping
+    if (codes == np.rint(exact))[fits].all():
+        if (codes == _wrapped(np.rint(exact))).all():
+            return "What lies beyond an int8 wraps around: clip before the cast."
+        return "Only beyond the ends it is wrong: an int8 goes from -128 to 127."
     slips = (
-        (np.trunc(exact), fits, "A cast cuts off: round first."),
-        (np.trunc(exact - zero_point) + zero_point, fits, "A cast cuts off: round first."),
-        (np.floor(exact), fits, "Round to the nearest, not down."),
-        (np.clip(plain, -128, 127), np.full(fits.shape, True), "The zero point is missing."),
-        (rounded, fits, "What lies beyond an int8 wraps around: clip before the cast."),
+        (np.trunc(exact), "A cast cuts off: round first."),
+        (np.trunc(steps) + zero_point, "A cast cuts off: round first."),
+        (np.floor(exact), "Round to the nearest, not down."),
+        (steps, "The zero point is missing."),
+        (np.rint(steps).clip(-128, 127) + zero_point, "The zero point is added after the clip."),
+        (steps - zero_point, "The zero point is subtracted: add it."),
+        (steps * scale**2 + zero_point, "It is multiplied by the scale: divide."),
+        (steps + zero_point / scale, "The zero point is divided as well: add it afterwards."),
     )
-    for expected, where, remark in slips:
-        if (codes == expected)[where].all():
+    for reals, remark in slips:
+        expected = np.rint(reals)
+        if any((codes == ends).all() for ends in (expected.clip(-128, 127), _wrapped(expected))):
             return remark
     return ""
+
+
+def _wrapped(codes: np.ndarray) -> np.ndarray:
+    """What a cast to int8 makes of whole numbers."""
+    return (codes + 128) % 256 - 128
 
 
 # Inputs of one shape, so that nothing but their names tells them apart.
@@ -133,9 +146,17 @@ def check_samples_by_name(make: object) -> bool | str:
         if shapes != {(1, 4)}:
             return f"A sample holds arrays of shape {max(shapes)}; one row is asked, (1, 4)."
     for name, array in given.items():
-        if not np.array_equal(np.concatenate([item[name] for item in items]), array):
+        if _in_order([item[name][0] for item in items]) != _in_order(array):
             return f"Under {name} come other numbers than its own five rows, each once."
+    rows = [np.concatenate([item[name][0] for name in given]) for item in items]
+    if _in_order(rows) != _in_order(np.concatenate([*given.values()], axis=1)):
+        return "A sample holds rows of different samples: take the same row of each array."
     return True
+
+
+def _in_order(rows: Iterable[np.ndarray]) -> list[list[float]]:
+    """Rows sorted: the order of the samples is free, as ranges know none."""
+    return sorted(np.asarray(row).tolist() for row in rows)
 
 
 @exercise(
@@ -166,6 +187,7 @@ def _wear(readings: np.ndarray) -> np.ndarray:
     return (10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e)[:, None]
 
 
+_COARSE = 0.02  # a step of readings from 0 to 1: five times what 8 bits need
 _NO_READING = -9999.0  # what this logger writes where a sensor did not answer
 
 
@@ -185,8 +207,8 @@ def bearing_log(count: int, seed: int, part: str = "training") -> tuple[np.ndarr
 
 
 @exercise(
-    "int16x8 is bad and int8 is worse: resolution, a range that is far too wide. Whose? Look at "
-    "the scale of the input, then at what the calibration holds, column by column.",
+    "int16x8 is far better than int8, and still bad: resolution, a range that is far too wide. "
+    "Whose? Look at the scale of the input, then at what the calibration holds, column by column.",
     "It predicts the wear of bearings that neither you nor the file has seen.",
 )
 def check_wear(answer: object) -> bool | str:
@@ -201,9 +223,14 @@ def check_wear(answer: object) -> bool | str:
         return "This file does not take five readings and give one number."
     explained = 1 - np.sum((found - wear) ** 2) / np.sum((wear - wear.mean()) ** 2)
     if explained < _ENOUGH:
-        step = Model(content).input_scale
-        return (
-            f"On bearings of the check's own R² is {explained:.2f}. One step of the input's int8 "
-            f"stands for {step:.3g}, and the readings go from 0 to 1."
+        model = Model(content)
+        most = model.dequantize_output(np.int8([127]))[0]
+        where = (
+            f"One step of the input's int8 stands for {model.input_scale:.3g}, and the readings go "
+            "from 0 to 1."
+            if model.input_scale > _COARSE
+            else f"The input's steps are fine. The most that the file can say is {most:.3g}, and "
+            f"the wear goes up to {wear.max():.3g}."
         )
+        return f"On bearings of the check's own R² is {explained:.2f}. {where}"
     return True
