@@ -226,7 +226,7 @@ def quantize_command(
             raise InputError("the name of the model or of the data is empty")
         machine, column = _machine_and_column(target or [], column, given)
         before = None if check is None else reports.read(check)
-        if json_file is not None:
+        if json_file not in (None, "-"):
             _require_writable(Path(json_file))
         found = quantize_model(
             model,
@@ -280,7 +280,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _require_writable(file: Path) -> None:
-    """What is written at the end is asked for at the beginning; ``-`` lies in this folder, too."""
+    """What is written at the end is asked for at the beginning."""
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise InputError(f"--json {file}: expected a file that can be written, or - to print it")
 

@@ -140,6 +140,11 @@ def test_atomic_directory_takes_the_old_ones_place_only_when_all_is_well(tmp_pat
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_a_lock_where_no_file_can_be_is_reported(tmp_path):
+    with pytest.raises(StorageError, match=tmp_path.name), files.locked(tmp_path):
+        pytest.fail("a folder was locked")
+
+
 def test_an_error_of_the_block_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"), files.atomic_directory(tmp_path / "d"):
         (tmp_path / "missing").read_bytes()

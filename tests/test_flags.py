@@ -46,6 +46,7 @@ def place(tmp_path_factory):
     }.items():
         (folder / f"{name}.py").write_text(code + "\n")
     (folder / "folder").mkdir()
+    (folder / "-").mkdir()  # so that a file of this name cannot be written
     (folder / "none.json").write_text('{"a": 1}')
     (folder / "other.json").write_text('{"schema": 99}')
     (folder / "text.json").write_text("nope")
@@ -57,6 +58,7 @@ WRONG = [
     # what is no model
     (["nowhere.keras"], "does not exist"),
     (["nowhere"], "does not exist"),
+    (["nowhere", "--json", "-"], "does not exist"),
     (["nowhere.tflite"], "No such file"),
     ([""], "is empty"),
     (["folder"], ".keras, .h5 and float .tflite files are read"),

@@ -201,8 +201,8 @@ def locked(path: str | os.PathLike) -> Iterator[bool]:
     """
     with _reported(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
-    with open(path, "ab") as file:
+        file = open(path, "ab")  # noqa: SIM115, the next line closes it
+    with file:
         try:
             if os.name == "nt":
                 import msvcrt
