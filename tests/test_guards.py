@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import any_models
-from lessons_lib import every_path, outcome
+from lessons_lib import by_tensorflow, outcome
 from lessons_lib.advise import brought, guards
 from lessons_lib.advise.guards import NOTE, STOP, WARNING, Guard, Stopped
+from lessons_lib.convert.outcome import Outcome
 from lessons_lib.judge import tasks
 from lessons_lib.system.quiet import tensorflow
 from reference import converted
@@ -15,9 +16,12 @@ from reference import converted
 def of(model, folder, key=None):
     """What is said of a model as its owner brings it."""
     given = brought.bring(model, folder / "work", key=key)
-    made = every_path.convert(given.source, None, folder / "files", names=["float32"],
-                              signature=given.signature.key)  # fmt: skip
-    return guards.of_model(given, made["float32"])
+    if given.is_tflite:
+        content, noise = given.source.read_bytes(), {}
+    else:  # in this process: a child would load TensorFlow anew
+        content, noise = by_tensorflow.converted(given.source, "float32", None, None, None)
+    remarks = outcome.remarks("float32", content, noise)
+    return guards.of_model(given, Outcome("float32", given.source, snr_db=noise, remarks=remarks))
 
 
 # ---- the samples
@@ -128,6 +132,19 @@ def test_a_regression_that_explains_little_is_asked_about(r_squared, warned):
     found = guards.of_float(tasks.recognise(outputs, targets), outputs)
     assert [guard.level for guard in found] == [WARNING] * warned
     assert all("has the MAE 0.7" in g.text and "same number: 0.8" in g.text for g in found)
+
+
+def test_texts_as_targets_are_spoken_of_where_float32_is_poor():
+    classes = np.arange(400) % 4
+    outputs = {"kind": np.eye(4, dtype=np.float32)[(classes + 1) % 4]}
+    found = tasks.recognise(outputs, classes)
+    (guard,) = guards.of_float(found, outputs, ("fan", "kettle", "lamp", "oven"))
+    assert guard.level == STOP
+    assert "Your targets are texts, numbered in sorted order (0 = fan, 1 = kettle" in guard.text
+    (guard,) = guards.of_float(found, outputs)
+    assert "texts" not in guard.text
+    right = {"kind": np.eye(4, dtype=np.float32)[classes]}
+    assert guards.of_float(tasks.recognise(right, classes), right, ("fan", "kettle")) == []
 
 
 def test_an_output_that_is_always_the_same_is_named(tmp_path):

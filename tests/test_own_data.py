@@ -193,6 +193,30 @@ def test_an_array_that_nobody_needs_is_left_out_and_named(tmp_path, out):
     assert data.notes == ("not used: ids",)
 
 
+def test_the_cure_of_wrong_names_is_for_what_was_given(tmp_path, out):
+    """A file is written again, a dictionary not; several outputs have their own targets."""
+    signature = model(PARTS, image=((None, 4, 6, 3), F), sensor=((None, 2), F))
+    arrays = {"image": X, "sensors": SENSOR}
+    with pytest.raises(InputError, match=r": np.savez\(file, image=..., .*label=..., box=...\) g"):
+        own_data.read(npz(tmp_path, **arrays), signature, out)
+    with pytest.raises(InputError, match=r": \{'image': ..., .*'label': ..., 'box': ...\} gives"):
+        own_data.read(arrays, signature, out)
+
+
+def test_targets_under_a_misspelt_name_are_refused(out):
+    with pytest.raises(InputError, match=r"lable, which is no input.* output label has no targets"):
+        own_data.read({"image": X, "box": SENSOR, "lable": Y}, TWO_OUT, out)
+    data = own_data.read({"image": X, "box": SENSOR, "weather": Y}, TWO_OUT, out)
+    assert data.notes == ("not used: weather",)
+
+
+def test_an_only_input_of_another_name_is_noted(out):
+    assert own_data.read({"picture": X, "y": Y}, IMAGE, out).notes == (
+        "picture is taken as the input image",
+    )
+    assert own_data.read({"image": X, "y": Y}, IMAGE, out).notes == ()
+
+
 def test_an_npy_has_one_input_and_no_targets(tmp_path, out):
     np.save(tmp_path / "own.npy", X)
     data = own_data.read(str(tmp_path / "own.npy"), IMAGE, out)
@@ -408,9 +432,17 @@ def test_a_zip_of_something_else_is_no_npz(tmp_path, out):
 @pytest.mark.parametrize(
     ("arrays", "signature", "words"),
     [
-        ({"a": X, "b": X}, IMAGE, r"it has a, b; the model's inputs are called image: np.savez\(f"),
+        (
+            {"a": X, "b": X},
+            IMAGE,
+            r"it has a, b; the model's inputs are called image: .*image.*\.\.\., '?y",
+        ),
         ({"y": Y}, IMAGE, "it has y; the model's inputs are called image"),
-        ({"image": X, "sensors": SENSOR}, TWO, "inputs are called image, sensor: .*sensor=..., y"),
+        (
+            {"image": X, "sensors": SENSOR},
+            TWO,
+            r"inputs are called image, sensor: .*sensor.*\.\.\., '?y",
+        ),
         ({"image": X, "sensor": SENSOR[:9]}, TWO, "expected as many of each: 20 of image, 9 of s"),
         ({"image": X[:0], "y": Y[:0]}, IMAGE, "no samples: give two at least"),
         ({"image": X[:1], "y": Y[:1]}, IMAGE, "own.npz: one sample: one must calibrate"),
@@ -492,14 +524,18 @@ def test_a_column_of_row_numbers_is_left_out(tmp_path, out):
     ("text", "options", "words"),
     [
         (ROWS, {"target": "price"}, "no column 'price' for the target; it has a, b, kind, c"),
-        (ROWS, {}, "the column 'kind' holds text, such as 'x': leave it out, encode .*target=COL"),
+        (
+            ROWS,
+            {},
+            "the column 'kind' holds text, such as 'x': leave it out, encode .*name it: --column",
+        ),
         (ROWS, {"target": "a"}, "the column 'kind' holds text"),
         ("a,b,c\n1,,3\n4,5,6\n", {}, r"the column 'b' is empty in row 0 \(line 2 of the file\)"),
         ("a,b,c,y\n1,2,3,0\n4,5,6,\n", {"target": "y"}, r"'y' is empty in row 1 \(line 3"),
         (
             "a,b,c,y\n1,2,3,0\n4,5,6,1\n",
             {},
-            r"4 columns .*\(a, b, c, y\), the model takes 3\. Is o",
+            r"4 columns .*\(a, b, c, y\), the model takes 3\. Is o.*it: --column N.*column=",
         ),
         ("a,b,y\n1,2,0\n4,5,1\n", {"target": "y"}, r"2 columns .*\(a, b\), the model takes 3$"),
         ("a,b,c\n1,inf,3\n4,5,6\n", {}, "sample 0: features holds inf"),
@@ -901,6 +937,19 @@ def get_calibration_data():
     assert data.test["image"][:, 0, 0, 0].tolist() == data.test_ids.tolist()
 
 
+def test_a_script_without_the_functions_is_not_run(tmp_path, out):
+    trace = tmp_path / "ran"
+    text = f"open({str(trace)!r}, 'w')\n"
+    with pytest.raises(InputError, match=r"it has no calibration\(\) and no test\(\)"):
+        own_data.read(code(tmp_path, text), TABLE, out)
+    assert not trace.exists()
+    (tmp_path / "mine.py").write_text("def test():\n    return [[n, n, n] for n in range(8.0)]\n")
+    for line in ("from mine import test", "from mine import *", "import mine\ntest = mine.test"):
+        with pytest.raises(InputError, match=r"test\(\) failed with TypeError"):
+            own_data.read(code(tmp_path, f"{text}{line}\n"), TABLE, out)
+        assert trace.exists()
+
+
 def test_one_function_alone_is_split(tmp_path, out):
     text = "def test():\n    return [(np.full(3, n, 'float32'), n % 3) for n in range(8)]\n"
     data = own_data.read(code(tmp_path, text), TABLE, out)
@@ -913,8 +962,14 @@ def test_one_function_alone_is_split(tmp_path, out):
         ("x = 1", r"data.py: it has no calibration\(\) and no test\(\): define both"),
         ("calibration = 3", r"it has no calibration\(\) and no test\(\)"),
         ("def calibration(:\n  pass", r"importing it failed with SyntaxError: .*\(line 2\)"),
-        ("import nothing_such", r"importing it failed with ModuleNotFoundError: .*\(line 2\)"),
-        ("raise SystemExit(3)", r"importing it failed with SystemExit: 3 \(line 2\)"),
+        (
+            "import nothing_such\ndef test(): pass",
+            r"importing it failed with ModuleNotFoundError: .*\(line 2\)",
+        ),
+        (
+            "raise SystemExit(3)\ndef test(): pass",
+            r"importing it failed with SystemExit: 3 \(line 2\)",
+        ),
         (
             "def test():\n  return 1 / 0",
             r"test\(\): test\(\) failed with ZeroDivisionError.*\(line 3",
@@ -953,8 +1008,14 @@ def test_one_function_alone_is_split(tmp_path, out):
             "def test():\n  return [np.zeros(3, 'f4')] * 4\nmetric = 0.5",
             r"its metric is no function: def metric\(outputs, targets\)",
         ),
-        ("import os\nos._exit(7)", "data.py: the process that read it failed with exit code 7"),
-        ("import os\nos.abort()", "data.py: the process that read it ended with signal SIGABRT"),
+        (
+            "import os\nos._exit(7)\ndef test(): pass",
+            "data.py: the process that read it failed with exit code 7",
+        ),
+        (
+            "import os\nos.abort()\ndef test(): pass",
+            "data.py: the process that read it ended with signal SIGABRT",
+        ),
     ],
 )
 def test_code_that_cannot_be_read(tmp_path, out, text, words):
@@ -966,7 +1027,7 @@ def test_code_that_cannot_be_read(tmp_path, out, text, words):
 def test_code_that_never_answers_is_ended(tmp_path, out, monkeypatch):
     monkeypatch.setattr(own_data, "SECONDS", 3.0)
     with pytest.raises(InputError, match=r"data.py: the process that read it took more than 3 s"):
-        own_data.read(code(tmp_path, "import time\ntime.sleep(99)"), TABLE, out)
+        own_data.read(code(tmp_path, "import time\ntime.sleep(99)\ntest = 0"), TABLE, out)
 
 
 def test_a_generator_that_never_ends_is_ended(out, monkeypatch):

@@ -88,19 +88,23 @@ def require(found: list[Guard]) -> list[Guard]:
     return found
 
 
-def of_float(tasks: Sequence[Task], outputs: Arrays) -> list[Guard]:
+def of_float(tasks: Sequence[Task], outputs: Arrays, classes: Sequence[str] = ()) -> list[Guard]:
     """Return what is to be said of float32's own answers.
 
-    ``outputs``: by name, (N, ...), for the samples that ``tasks`` were made for. A ``stop`` where
+    ``outputs``: by name, (N, ...), for the samples that ``tasks`` were made for. ``classes``: the
+    names that the targets had, in the order in which they were numbered. A ``stop`` where
     no output is better than guessing; a warning where one is nearer to that than to all right.
     """
     judged = [task for task in tasks if task.labelled and task.guess() is not None]
     said = [no_better_than_guessing(task, task.value(task.pick(outputs))) for task in judged]
     level = STOP if said and all(said) else WARNING
-    found = [Guard(level, words) for words in said if words]
+    order = ", ".join(f"{number} = {name}" for number, name in enumerate(classes[:10]))
+    texts = f". Your targets are texts, numbered in sorted order ({order}" if classes else ""
+    texts += f"{', ...' * (len(classes) > 10)}): is that the model's order?" if classes else ""
+    found = [Guard(level, words + texts) for words in said if words]
     better = [task for task, words in zip(judged, said, strict=True) if not words]
     poor = (_poor(task, task.value(task.pick(outputs))) for task in better)
-    found += [Guard(WARNING, words) for words in poor if words]
+    found += [Guard(WARNING, words + texts) for words in poor if words]
     for name, output in outputs.items():
         columns = output.T if output.ndim == 2 else ()
         dead = [n for n, column in enumerate(columns) if measures.is_constant(column)]

@@ -1,5 +1,6 @@
 """Whole arrays that have names: ``.npz``, ``.npy``, dictionaries, pairs."""
 
+import difflib
 import errno
 import shutil
 import zipfile
@@ -98,14 +99,15 @@ def _sides(columns: Mapping[str, Any], signature: Signature):
         if name not in inputs and (name == Y or name in signature.outputs)
     }
     rest = [name for name in columns if name not in inputs and name not in targets]
+    notes: tuple[str, ...] = ()
     if not inputs and len(signature.inputs) == len(rest) == 1:
-        inputs = {next(iter(signature.inputs)): columns[rest.pop()]}
+        (wanted,), given = signature.inputs, rest.pop()
+        inputs, notes = {wanted: columns[given]}, (f"{given} is taken as the input {wanted}",)
     if len(inputs) < len(signature.inputs):
-        wanted = ", ".join(f"{name}=..." for name in signature.inputs)
         raise InputError(
             f"it has {', '.join(map(str, columns)) or 'nothing'}; the model's inputs are called "
-            f"{', '.join(signature.inputs)}: np.savez(file, {wanted}, y=...) gives the arrays "
-            "their names (lesson 15)"
+            f"{', '.join(signature.inputs)}: {_written(columns, signature)} gives the arrays their "
+            "names (lesson 15)"
         )
     if rest and not targets:
         names = ", ".join(map(str, rest))
@@ -118,7 +120,30 @@ def _sides(columns: Mapping[str, Any], signature: Signature):
             f"it has targets as {', '.join(targets)}: give them either as y or by the outputs' "
             "names"
         )
-    return inputs, targets, (f"not used: {', '.join(map(str, rest))}",) if rest else ()
+    _require_no_slip(rest, targets, signature)
+    if rest:
+        notes += (f"not used: {', '.join(map(str, rest))}",)
+    return inputs, targets, notes
+
+
+def _written(columns: Mapping[str, Any], signature: Signature) -> str:
+    """The code that gives arrays their names: in a file, where they came from one."""
+    targets = (Y,) if len(signature.outputs) == 1 else tuple(signature.outputs)
+    names = (*signature.inputs, *targets)
+    if any(isinstance(column, Stored) for column in columns.values()):
+        return f"np.savez(file, {', '.join(f'{name}=...' for name in names)})"
+    return f"{{{', '.join(f'{name!r}: ...' for name in names)}}}"
+
+
+def _require_no_slip(rest: list[str], targets: Mapping[str, Any], signature: Signature) -> None:
+    """An array that nobody needs may be the targets of an output, misspelt."""
+    missing = [name for name in signature.outputs if name not in targets and Y not in targets]
+    for name in map(str, rest):
+        if near := difflib.get_close_matches(name, missing, 1, 0.75):
+            raise InputError(
+                f"it has {name}, which is no input and no output; the output {near[0]} has no "
+                f"targets: is {name} meant for it? Call it so, or leave it out (lesson 15)"
+            )
 
 
 def _require_samples(name: str, shape: tuple[int, ...], signature: Signature) -> None:

@@ -1,5 +1,6 @@
 """The user's own code: a ``.py`` file, an object, or whatever yields samples."""
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -19,12 +20,30 @@ from lessons_lib.tflite.signature import Signature
 ROLES = ("calibration", "test")
 _LITERT = "get_calibration_data"
 FUNCTIONS = (*ROLES, _LITERT)
+_NONE = (
+    "it has no calibration() and no test(): define both, each yielding samples x or pairs (x, y) "
+    "(lesson 15)"
+)
 
 
 def of_file(file: Path, options: Options, folder: Path) -> Found:
     """Gather what a ``.py`` file yields, in a child; ``metric`` is True or None, as it has one."""
+    _require_functions(file)
     found = of_code(loaded(file), options, folder, file)
     return replace(found, metric=None if found.metric is None else True)
+
+
+def _require_functions(file: Path) -> None:
+    """Refuse a file without them before it runs: it may be a training script, of an hour."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):
+        return  # importing it says where
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    names |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    if not names & {*FUNCTIONS, "*"}:
+        raise InputError(_NONE)
 
 
 def loaded(file: Path) -> ModuleType:
@@ -51,10 +70,7 @@ def of_code(code: Any, options: Options, folder: Path, file: Path | None = None)
     if not functions and callable(getattr(code, _LITERT, None)):
         functions = {_LITERT: getattr(code, _LITERT)}
     if not functions:
-        raise InputError(
-            "it has no calibration() and no test(): define both, each yielding samples x or pairs "
-            "(x, y) (lesson 15)"
-        )
+        raise InputError(_NONE)
     parts = {}
     for role, function in functions.items():
         pairs = _pairs(f"{role}()", function, code, options.signature, file)

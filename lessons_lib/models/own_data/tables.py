@@ -12,6 +12,8 @@ from lessons_lib.models.own_data.given import Options
 from lessons_lib.models.sample_files import Gathered, Y
 from lessons_lib.tflite.signature import Signature
 
+_COLUMN = '--column NAME; in Python column="NAME"'
+
 
 def of_csv(file: Path, options: Options, folder: Path) -> Gathered:
     """Gather a file of comma-separated values with a line of names above."""
@@ -68,7 +70,7 @@ def _inputs_of(table: pd.DataFrame, target: str | None, signature: Signature):
         columns, notes = columns[1:], ("not used: the first column, which has no name",)
     numbers = [_numbers(table, column) for column in columns]
     if width not in (None, len(columns)):
-        ask = "" if target else ". Is one of them the target? Name it: target=COLUMN"
+        ask = "" if target else f". Is one of them the target? Name it: {_COLUMN}"
         listed = f"{', '.join(columns[:10])}{', ...' if len(columns) > 10 else ''}"
         raise InputError(
             f"it has {len(columns)} columns beside the target ({listed}), the model takes {width}"
@@ -82,7 +84,7 @@ def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     if values.dtype.kind not in "fiub":
         raise InputError(
             f"the column {column!r} holds text, such as {str(values[0])!r}: leave it out, encode "
-            "it as in training, or, if it is the target, name it: target=COLUMN"
+            f"it as in training, or, if it is the target, name it: {_COLUMN}"
         )
     return values
 
