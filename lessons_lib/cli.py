@@ -240,7 +240,7 @@ def quantize_command(
             task=task,
             target=machine,
             prefer=prefer,
-            max_drop=None if max_drop is None else _share(max_drop),
+            max_drop=max_drop,
             max_bytes=max_bytes,
             paths=None if paths is None else [name.strip() for name in paths.split(",")],
             tune=tune,
@@ -301,14 +301,6 @@ def _machine_and_column(
     if columns and not column and not any(part.lower().endswith(".csv") for part in given):
         raise InputError(f"--target {columns[0]}: expected {', '.join(TARGETS)}")
     return (machines or ["cpu"])[0], (columns or [None])[0]
-
-
-def _share(text: str) -> float:
-    """1% and 0.01 are the same."""
-    try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise InputError(f"--max-drop {text}: expected a share such as 0.01, or 1%") from None
 
 
 def _seconds(text: str) -> float:

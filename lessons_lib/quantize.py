@@ -28,7 +28,7 @@ from lessons_lib.advise import (
 from lessons_lib.advise.report import Report
 from lessons_lib.advise.trials import Workplace
 from lessons_lib.errors import InputError
-from lessons_lib.judge import tasks
+from lessons_lib.judge import tasks, verdict
 from lessons_lib.judge.measures import Metric
 from lessons_lib.system import files
 from lessons_lib.tflite.signature import Signature
@@ -40,7 +40,7 @@ def quantize_model(
     *,
     task: str | dict[str, str] = "auto",
     metric: Metric | None = None,
-    max_drop: float | None = None,
+    max_drop: float | str | None = None,
     target: str = "cpu",
     prefer: str = "size",
     max_bytes: int | None = None,
@@ -76,6 +76,7 @@ def quantize_model(
     float model answers no better than by guessing. Defined in lesson 15.
     """
     begun = time.monotonic()
+    max_drop = verdict.share(max_drop)
     wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, jobs)
     kind = None if task == "auto" else task
     tasks.require_kinds(kind)
@@ -106,7 +107,7 @@ def quantize_model(
             lower_is_better=data.lower_is_better,
         )  # fmt: skip
         about = guards.of_model(given, base.outcome)
-        said += guards.require(about + guards.of_float(judged_by, base.answers))
+        said += guards.require(about + guards.of_float(judged_by, base.answers, data.classes))
 
         on_progress("quantizing with LiteRT's quantizer")
         tried += trials.made(trials.by_litert(base, place), place)

@@ -95,6 +95,15 @@ def test_the_largest_drop_is_the_callers():
             judged(1, 0, max_drop=nonsense)
 
 
+def test_a_share_is_a_number_or_per_cent():
+    assert [verdict.share(given) for given in (None, 0.06, "0.06", "6%", " 6 % ")] == (
+        [None] + [pytest.approx(0.06)] * 4
+    )
+    for nonsense in ("much", "%", "6%1 %", ""):
+        with pytest.raises(InputError, match="expected a share such as"):
+            verdict.share(nonsense)
+
+
 def test_seven_paths_are_corrected_together():
     """One path of seven with p = 0.03 is what chance gives; alone it is a finding."""
     probabilities, classes = classifier()

@@ -255,6 +255,20 @@ def judge(
     }
 
 
+def share(given: float | str | None) -> float | None:
+    """Return a share as a number: of ``0.06``, ``"0.06"`` or ``"6%"`` it is 0.06; None stays.
+
+    Raises InputError for other words. Defined in lesson 15.
+    """
+    if not isinstance(given, str):
+        return given
+    text = given.strip()
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"max_drop={given!r}: expected a share such as 0.01, or 1%") from None
+
+
 def frame(judgements: Mapping[str, Judgement]) -> pd.DataFrame:
     """Return a row for each path and output: measure, interval, drop, p, decision, verdict."""
     rows = [
