@@ -25,6 +25,7 @@ from lessons_lib.advise import (
     repairs,
     trials,
 )
+from lessons_lib.advise import jobs as workers
 from lessons_lib.advise.report import Report
 from lessons_lib.advise.trials import Workplace
 from lessons_lib.errors import InputError
@@ -67,20 +68,22 @@ def quantize_model(
     ``test``: see ``own_data.read`` (``column`` of targets, ``scale`` of pixels, ``seed``); without
     any, the paths that need no samples. ``task`` and ``metric``: see ``tasks.recognise``.
     ``max_drop``: see ``verdict.judge``. ``target``, ``prefer``, ``max_bytes``: see
-    ``recommendation.choose``. ``paths``: the names of those to try. ``tune``: mend what fails, for
-    ``budget`` seconds at most. ``out``: the folder for all files, by default
-    ``artifacts/quantized/NAME``; a second call goes on from what is there. ``jobs``: processes at
-    work; ``scheduler``: a Dask cluster's. ``earlier``: a report that this one will be compared
-    with. ``command``: what was typed, for the report. Raises InputError, ModelFileError and
-    StorageError for what is wrong with an argument, before anything runs, and Stopped where the
+    ``recommendation.choose``. ``paths``: the names of those to try. ``tune``: mend what fails; of
+    the files nothing is mended that would begin after ``budget`` seconds, 0 is nothing. ``out``:
+    the folder for all files, by default ``artifacts/quantized/NAME``; a second call goes on from
+    what is there, but for a ``FILE.py`` or an object, which are another model each time. ``jobs``:
+    processes at work; ``scheduler``: a Dask cluster's. ``earlier``: a report that this one will be
+    compared with. ``command``: what was typed, for the report. Raises InputError, ModelFileError
+    and StorageError for what is wrong with an argument, before anything runs, and Stopped where the
     float model answers no better than by guessing. Defined in lesson 15.
     """
     begun = time.monotonic()
     max_drop = verdict.share(max_drop)
-    wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, jobs)
+    wanted = recommendation.require(target, prefer, max_bytes, max_drop, paths, budget)
+    workers.require(jobs, scheduler)
     kind = None if task == "auto" else task
     tasks.require_kinds(kind)
-    folder = _folder(out) if out is not None else files.artifacts("quantized", _name(model))
+    folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
 
     with outputs.reserved(folder, model, data, calibration, test):
         on_progress("reading the model")
@@ -135,19 +138,6 @@ def quantize_model(
         typed = (command,) if command is not None else ()
         found = dataclasses.replace(found, commands=typed, seconds=time.monotonic() - begun)
         return outputs.write(found, folder, tried, data)
-
-
-def _folder(out: str | os.PathLike) -> Path:
-    """The folder for all files, made; InputError where that cannot be."""
-    folder = Path(out).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("it is read-only")
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"out={out}: no folder to write to ({reason}); name another") from error
-    return folder
 
 
 def _require_same_ends(earlier: Report, ends: Signature) -> None:

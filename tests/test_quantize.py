@@ -1,8 +1,10 @@
 """``lessons quantize``: any model and the owner's data, to a decision, a file and what runs it."""
 
 import json
+import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +98,28 @@ def test_what_runs_it_notices_another_file(done, tmp_path):
     assert run.returncode != 0
 
 
+def test_what_runs_it_does_not_take_nan_for_an_answer(done):
+    _, out = done
+    ours = runpy.run_path(str(out / "run.py"))
+    ours["self_test"]()
+    answers = ours["predict"](np.load(out / "self_test.npz")["input:image"])
+    wrong = {name: np.full_like(array, np.nan, np.float32) for name, array in answers.items()}
+    ours["self_test"].__globals__["predict"] = lambda inputs: wrong
+    with pytest.raises(SystemExit, match=r"failed: .* is \[nan"):
+        ours["self_test"]()
+
+
 def test_a_second_run_makes_nothing_anew(done, float_file):
     found, out = done
     before = {file: file.stat().st_mtime_ns for file in (out / "files").iterdir()}
     again = quantize_model(float_file, **samples(), paths=FEW, out=out, max_drop=0.05)
     assert {file: file.stat().st_mtime_ns for file in (out / "files").iterdir()} == before
-    assert again.rows == found.rows
+    # But for the times: those of another hour, or another machine, are not this run's.
+    times = [[row.latency_us for row in one.rows] for one in (found, again)]
+    assert times[0] != times[1] and min(times[1]) > 0
+    bare = [[replace(row, latency_us=None, latency_ratio=None) for row in one.rows]
+            for one in (found, again)]  # fmt: skip
+    assert bare[0] == bare[1]
 
 
 def test_a_normalization_inside_stays_in_float_or_goes_outside(tmp_path):
@@ -197,6 +215,20 @@ def test_the_command_recommends_and_says_so(float_file, tmp_path):
 def test_an_object_that_is_no_model_is_refused(tmp_path):
     with pytest.raises((InputError, ValueError), match="is no model"):
         quantize_model(3, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"budget": "120s"}, "budget='120s'; expected seconds"),
+        ({"budget": float("nan")}, "budget=nan"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "no Dask scheduler answers"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_folder_is_made(wrong, words, float_file, tmp_path):
+    with pytest.raises(InputError, match=words):
+        quantize_model(float_file, **samples(60), paths=FEW, out=tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_reference_is_a_model(tmp_path):

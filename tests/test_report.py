@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import reports
-from lessons_lib import page, report
+from lessons_lib import jobs, page, report
 from lessons_lib.errors import InputError, ModelFileError, StorageError
 from lessons_lib.judge.verdict import FAILS, PASSES, UNDECIDED
 
@@ -487,10 +487,13 @@ def test_versions_are_the_installed_ones():
     assert found["numpy"] == np.__version__
     assert found["quantization-lessons"] == metadata.version("quantization-lessons")
     assert list(found)[-1] == "python"
+    # A result of another version is not taken for this one's, whichever package it is.
+    assert found == jobs.versions() | {"python": found["python"]}
+    assert {"keras", "tensorflow", "litert-quantizer"} <= set(jobs.versions())
 
 
 def test_a_package_that_is_not_there_is_left_out(monkeypatch):
-    monkeypatch.setattr(report, "_PACKAGES", ("numpy", "no-such-package"))
+    monkeypatch.setattr(jobs, "PACKAGES", ("numpy", "no-such-package"))
     assert list(report.versions()) == ["numpy", "python"]
 
 

@@ -1,7 +1,7 @@
 """The model as its owner brings it, made into what can be converted: a SavedModel, or a .tflite.
 
 A file, a folder, code that builds it, or the object itself. Whatever needs TensorFlow, or runs code
-of the owner's, happens in a child process, once: what came of it stays in the work folder.
+of the owner's, happens in a child process; what came of a file stays in the work folder.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lessons_lib.advise import jobs
 from lessons_lib.convert import by_litert
 from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.models import sources
@@ -74,7 +75,9 @@ def bring(
     elif not path.is_file():
         raise ModelFileError(f"{files.display_path(path)} does not exist, or is not a file")
     sha256 = _checksum(path, code)
-    source, signatures = _opened(path, work / "models" / sha256[:16], code)
+    source, signatures = _opened(path, work / "models" / jobs.named(sha256), code)
+    if path.suffix == ".py":  # what else it read is in the model that it made
+        sha256 = _checksum(source, None)
     keras = path if path.suffix in sources.KERAS_FILES else None
     ends = signature.choose(signatures, key)
     return Brought(path.name, sha256, source, ends, tuple(signatures), keras, code)
@@ -119,7 +122,10 @@ def _kept_as_keras(model: Any, folder: Path) -> bool:
 
 
 def _saved_module(module: Any, folder: Path) -> Path:
-    """Save a ``tf.Module``: the signatures are the functions that have one input signature."""
+    """Save a ``tf.Module``: the signatures are the functions that have one input signature.
+
+    ``__call__`` is the default one, as is a function that is alone.
+    """
     tf = tensorflow()
     functions = {
         name: function
@@ -132,18 +138,25 @@ def _saved_module(module: Any, folder: Path) -> Path:
             f"the {type(module).__name__} has no tf.function with an input_signature, which says "
             "what it takes: decorate one, @tf.function(input_signature=[tf.TensorSpec(...)])"
         )
-    default = functions.get("__call__") or next(iter(functions.values()))
+    default = "__call__" if "__call__" in functions or len(functions) > 1 else next(iter(functions))
     with files.atomic_directory(folder) as temporary, quiet():
-        tf.saved_model.save(module, str(temporary), signatures=default.get_concrete_function())
+        made = {
+            signature.DEFAULT if name == default else name: function.get_concrete_function()
+            for name, function in functions.items()
+        }
+        tf.saved_model.save(module, str(temporary), signatures=made)
     return folder
 
 
 def _opened(path: Path, kept: Path, code: Path | None) -> tuple[Path, dict[str, Signature]]:
-    """The SavedModel of a file, and its signatures; from ``kept`` where they are there already."""
+    """The SavedModel of a file, and its signatures; from ``kept`` where they are there already.
+
+    Code is run each time: what it reads, such as weights, may be another than before.
+    """
     record = kept / "signatures"
     source = path if path.is_dir() else kept / "saved_model"
-    if (source / "saved_model.pb").is_file():
-        with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError):
+    if path.suffix != ".py" and (source / "saved_model.pb").is_file():
+        with contextlib.suppress(Exception):  # whatever unpickling a damaged file comes upon
             return source, pickle.loads(record.read_bytes())
     try:
         signatures = sandbox.call(f"{__name__}:_open", path, source, code)

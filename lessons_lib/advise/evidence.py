@@ -53,7 +53,7 @@ def read(
     if data is None and calibration is None and test is None:
         if given := [n for n in ("target", "scale") if options.get(n) is not None]:
             raise InputError(f"{given[0]}={options[given[0]]!r} is said of data, and none is given")
-        return _random(ends, work)
+        return _random(ends, work, task, metric)
     found = own_data.read(data, ends, work, calibration=calibration, test=test, **options)
     if metric is None and found.metric is None:
         _require_fit(found, ends, task)
@@ -73,7 +73,7 @@ def read(
     return found, said
 
 
-def _random(ends: Signature, work: Path) -> tuple[Data, list[Guard]]:
+def _random(ends: Signature, work: Path, task: Any, metric: Any) -> tuple[Data, list[Guard]]:
     for spec in ends.inputs.values():
         if spec.open_sizes:
             raise InputError(
@@ -81,6 +81,8 @@ def _random(ends: Signature, work: Path) -> tuple[Data, list[Guard]]:
                 "data (lesson 15)"
             )
     rows = samples.drawn(ends, DRAWN)
+    if metric is None:
+        _require_fit(Data(None, rows), ends, task)
     written = sample_files.written([rows], work / "drawn")
     said = Guard(
         WARNING,

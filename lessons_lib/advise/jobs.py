@@ -26,14 +26,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import lessons_lib
 from lessons_lib.errors import ChildDied, InputError, LessonError, StorageError, first_line
 from lessons_lib.system import files, sandbox
 
 _LOOK = 0.1  # seconds between two looks at what has come
 _ANSWER = 5  # seconds that a scheduler may take to answer,
 _WORKER = 60  # and a cluster that grows with its tasks to start its first worker
-_DECIDING = ("litert-quantizer", "ai-edge-litert", "tensorflow", "numpy")
+PACKAGES = (
+    *("quantization-lessons", "tensorflow", "keras", "ai-edge-litert", "litert-quantizer"),
+    *("tflite-micro", "numpy"),
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,26 @@ def _all(jobs, folder, workers, scheduler, until, timeout) -> Iterator[tuple[str
 
 
 def versions() -> dict[str, str]:
-    """Return the version of each package that a result may depend on."""
-    return {"lessons": lessons_lib.__version__} | {n: metadata.version(n) for n in _DECIDING}
+    """Return the version of each package that a file or a result may depend on, by its name."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # some systems have no wheel of TFLite-Micro
+            found[package] = metadata.version(package)
+    return found
+
+
+def named(*parts: Any) -> str:
+    """Return a name, 16 characters, for what packages of these versions make of ``parts``."""
+    return files.sha256(repr((parts, versions())).encode())[:16]
+
+
+def require(workers: int, scheduler: str | None) -> None:
+    """See, before anything runs, that there is who works; errors as in ``run``."""
+    if workers < 1:
+        raise InputError(f"jobs={workers}; expected at least 1")
+    if scheduler is not None:
+        with _connected(scheduler) as client:
+            _require_workers(client, scheduler)
 
 
 def _by_digest(jobs: Iterable[Job]) -> tuple[dict[str, Job], dict[str, str]]:
@@ -358,8 +378,12 @@ def _submitted(client, jobs: dict[str, Job], timeout: float) -> dict[str, Any]:
 
 def _far(expected: dict[str, str], key, function, names: dict[int, str], timeout, *given) -> Any:
     """On a worker: the job in a child process, its files beside it."""
-    if expected != (own := versions()):
-        differing = [f"{n} {own[n]} instead of {expected[n]}" for n in own if own[n] != expected[n]]
+    if expected.items() - (own := versions()).items():
+        differing = [
+            f"{n} {own.get(n, 'missing')} instead of {version}"
+            for n, version in expected.items()
+            if own.get(n) != version
+        ]
         raise InputError(f"a worker has {', '.join(differing)}: install the same versions there")
     given = list(given)
     with sandbox.temporary_folder() as folder:

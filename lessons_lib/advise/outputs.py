@@ -4,12 +4,13 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lessons_lib.advise import bundle, close_up, page, recommendation, report
 from lessons_lib.advise.brought import Brought
-from lessons_lib.advise.guards import NOTE, Guard
+from lessons_lib.advise.guards import NOTE, WARNING, Guard
 from lessons_lib.advise.report import DataFacts, End, Layers, ModelFacts, Report, Row, TaskFacts
 from lessons_lib.advise.trials import Tried
 from lessons_lib.errors import InputError, LessonError
@@ -32,19 +33,21 @@ def reserved(folder: Path, *sources: Any) -> Iterator[None]:
     """Keep a folder for one run; what an earlier one wrote there may be replaced, nothing else.
 
     Raises InputError where it has files of those names from somebody else, where another run is at
-    work in it, and where it lies inside one of the ``sources``, which it would change; StorageError
-    when it cannot be written.
+    work in it, where it lies inside one of the ``sources``, which it would change, and where no
+    folder can be made; StorageError when ``work`` cannot be written.
     """
     for source in sources:
-        if isinstance(source, str | os.PathLike) and folder.is_relative_to(Path(source).absolute()):
+        inside = isinstance(source, str | os.PathLike) and Path(source).resolve()
+        if inside and folder.resolve().is_relative_to(inside):
             raise InputError(f"{folder} lies inside {source}, which it would change: {_ELSEWHERE}")
     mark = folder / "work" / "lessons-quantize.lock"
     foreign = [name for name in _OWN if (folder / name).exists()]
-    if foreign and not mark.exists():
+    if foreign and not mark.exists() and not _has_report(folder):
         raise InputError(
             f"{folder} has files that no run wrote: {', '.join(foreign)}. They would be replaced: "
             f"{_ELSEWHERE}"
         )
+    _require_writable(folder)
     with files.locked(mark) as alone:
         if not alone:
             raise InputError(f"another run is at work in {folder}: wait for it, or {_ELSEWHERE}")
@@ -52,6 +55,25 @@ def reserved(folder: Path, *sources: Any) -> Iterator[None]:
 
 
 _ELSEWHERE = "give another folder, --out DIR"
+
+
+def _has_report(folder: Path) -> bool:
+    """Whether a run wrote here, though its work folder is gone."""
+    try:
+        report.read(folder / _REPORT)
+    except LessonError:
+        return False
+    return True
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it is read-only")
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"out={folder}: no folder to write to ({reason}); name another") from error
 
 
 def gathered(
@@ -181,11 +203,25 @@ def _data_facts(data: Data, seed: int) -> DataFacts | None:
 
 
 def write(found: Report, folder: Path, tried: Sequence[Tried], data: Data) -> Report:
-    """Write everything; the report comes last, so that where it is all else is too."""
+    """Write everything, the report last, so that where it is all else is too; return the report.
+
+    Of an earlier run's first the report goes, then what else it left. Files in ``files`` stay,
+    also those that no row names: another run may take them up.
+    """
+    for name in (_REPORT, _PAGE, RECOMMENDED, *bundle.NAMES):
+        (folder / name).unlink(missing_ok=True)
     row = found.recommended
     if row is not None:
         files.write_atomic(folder / RECOMMENDED, (folder / row.file).read_bytes())
         bundle.write(found, folder, next(one for one in tried if one.trial.name == row.name), data)
+    _write_report(found, folder)
+    # What the test says, or how long it takes, costs nobody the report.
+    if row is not None and (said := bundle.fault(folder)):
+        found = replace(found, guards=(*found.guards, Guard(WARNING, said)))
+        _write_report(found, folder)
+    return found
+
+
+def _write_report(found: Report, folder: Path) -> None:
     files.write_atomic(folder / _PAGE, page.html(found))
     report.write(found, folder / _REPORT)
-    return found

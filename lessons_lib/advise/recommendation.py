@@ -93,15 +93,15 @@ def require(
     max_bytes: int | None,
     max_drop: float | None,
     wanted: Iterable[str] | None,
-    jobs: int = 1,
+    budget: float = 0.0,
 ) -> tuple[str, ...] | None:
     """See that all the words are known, before anything runs; return the names of paths.
 
-    Raises InputError for an unknown target, preference or path, ``max_bytes`` and ``jobs`` below 1,
-    and a ``max_drop`` that is no share between 0 and 1.
+    Raises InputError for an unknown target, preference or path, ``max_bytes`` below 1, a
+    ``max_drop`` that is no share between 0 and 1, and a ``budget`` that is no number of seconds.
     """
-    if jobs < 1:
-        raise InputError(f"jobs={jobs}; expected at least 1")
+    if not isinstance(budget, int | float) or not budget >= 0:
+        raise InputError(f"budget={budget!r}; expected seconds, 0 or more")
     target_named(target)
     if prefer not in PREFERENCES:
         raise InputError(f"prefer={prefer!r}; expected {', '.join(PREFERENCES)}")

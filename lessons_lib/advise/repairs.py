@@ -5,6 +5,7 @@ looks at what was tried, and either has nothing to say or gives further trials.
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,7 @@ _WORDS = {
 
 def _built(variant: str, seen: str, given: Brought, place: Workplace) -> list[Tried]:
     """All paths of another build; nothing where it cannot be built."""
-    folder = place.folder / "work" / "models" / f"{given.sha256[:16]}_{variant}"
+    folder = place.folder / "work" / "models" / f"{jobs.named(given.sha256)}_{variant}"
     work = (variant, given.keras, given.code, os.fspath(folder))
     outside = jobs.run([jobs.Job(variant, f"{__name__}:_build", work)], place.jobs)[variant]
     if isinstance(outside, LessonError):
@@ -136,14 +137,15 @@ def of_the_files(
     budget: float,
     prefer: str = "size",
 ) -> list[Tried]:
-    """Return what mends files that fail: for ``budget`` seconds at most, see ``mixed_precision``.
+    """Return what mends files that fail; nothing is begun after ``budget`` seconds, 0 is nothing.
 
     Where no file with int8 inside passes, the normalization is taken out of the model, and some
     blocks stay in float. Where one does, and its like with four-bit weights does not, and size is
     preferred, some blocks get four bits. Where int16x8 has no file, some operators stay in float.
     """
-    if place.calibration is None:
+    if place.calibration is None or not budget:
         return []
+    until = time.monotonic() + budget
     found = _int16_with_floats(tried, base, place)
     judged = trials.judge(tried, base, tasks, max_drop)
     litert = {one.trial.step.path: one for one in tried if one.trial.lane == LITERT}
@@ -153,12 +155,11 @@ def of_the_files(
         for one in tried
         if one.trial.name in judged and judged[one.trial.name].decision == PASSES
     }
-    where = {"budget": budget, "workers": place.workers, "scheduler": place.scheduler}
     folder = place.folder / "work" / "mixed" / place.kept
-    settings = (place, base, tasks, max_drop, folder, where)
+    settings = (place, base, tasks, max_drop, folder, until)
     if "int8_float_fallback" in litert and not any(path.startswith("int8") for path in passing):
         seen = f"no file with int8 inside passes; {_worst(sound, judged)}"
-        if given.keras is not None:
+        if given.keras is not None and time.monotonic() < until:
             found += _built("normalized_outside", seen, given, place)
         search = mixed_precision.keep_in_float
         found += _searched(search, "int8_float_fallback", seen, settings)
@@ -187,7 +188,7 @@ def _worst(sound: Mapping[str, str], judged: Mapping[str, Judgement]) -> str:
 
 def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[Tried]:
     """The best file of a search, or a row that says why there is none."""
-    place, base, tasks, max_drop, folder, where = settings
+    place, base, tasks, max_drop, folder, until = settings
     source = Path(base.outcome)
 
     def passes(file: Path) -> bool:
@@ -195,7 +196,11 @@ def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[T
         judged = trials.judge([one], base, tasks, max_drop)
         return one.ok and judged[one.trial.name].decision == PASSES
 
+    where = {"workers": place.workers, "scheduler": place.scheduler}
     try:
+        if (left := until - time.monotonic()) <= 0:
+            raise ConversionError("the budget was used up before mixed precision was tried")
+        where["budget"] = round(left, 1)
         found = search(source, path, place.calibration, passes, folder / path, **where)
         best = found.found or next((one for one in reversed(found.steps) if one.file), None)
         reason = ConversionError(f"mixed precision was tried: {found.why} (lesson 13)")

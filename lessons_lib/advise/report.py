@@ -15,12 +15,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lessons_lib.advise import jobs
 from lessons_lib.advise.guards import Guard
 from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.judge import verdict
@@ -35,10 +35,6 @@ _ROUNDED = 100.0  # dB: floats that were added up in another order
 LARGER = 1.05  # times: what a recommended file may grow before it is said
 SLOWER = 2.0  # times: the same of its time
 PICKS = {"recommended": "Recommended", "smallest": "Smallest", "most_faithful": "Most faithful"}
-_PACKAGES = (
-    *("quantization-lessons", "tensorflow", "keras", "ai-edge-litert", "litert-quantizer"),
-    *("tflite-micro", "numpy"),
-)
 
 
 @dataclass(frozen=True)
@@ -736,13 +732,7 @@ def _measured_worse(before: Row, now: Row | None, tasks: Iterable[TaskFacts]) ->
 
 def versions() -> dict[str, str]:
     """Return the version of each package that a file may depend on, and Python's, by name."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # TFLite-Micro has no wheel for some systems
-    return found | {"python": platform.python_version()}
+    return jobs.versions() | {"python": platform.python_version()}
 
 
 # Of what a processor can do, what decides how fast integers are.

@@ -108,8 +108,7 @@ class Workplace:
         """The place for a model and its samples."""
         key = given.signature.key
         # Another version of the converter may write another file.
-        what = f"{given.sha256} {key} {data.sha256} {jobs.versions()}"
-        kept = files.sha256(what.encode())[:16]
+        kept = jobs.named(given.sha256, key, data.sha256)
         chosen = key if len(given.keys) > 1 else None
         rows = data.calibration, data.test
         wanted = tuple(paths.ALL if wanted is None else wanted)
@@ -149,8 +148,7 @@ def by_litert(base: Tried, place: Workplace) -> list[Trial]:
 
 def float_file(given: Brought, folder: Path) -> Path:
     """The float32 ``.tflite`` of a model, before there are any samples."""
-    place = Workplace(folder, None, None, None, given.sha256[:16])
-    place = replace(place, signature=given.signature.key if len(given.keys) > 1 else None)
+    place = Workplace.of(folder, given, Data(None, None))
     (one,) = convert([Trial("float32", given.source, Step("float32"))], place)
     return Path(one.outcome)
 
@@ -220,7 +218,10 @@ def answers(file: Path, names: Sequence[str], *arrays: Path) -> Rows:
 
 
 def timed(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
-    """Time all files in turns, in one process, on the first test sample; microseconds."""
+    """Time all files in turns, in one process, on the first test sample; microseconds.
+
+    Each run measures anew: what was kept may be of another machine, or of a busy one.
+    """
     ready = [one for one in tried if one.answers is not None]
     if not ready:
         return list(tried)
@@ -230,7 +231,8 @@ def timed(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
         f"{__name__}:latencies",
         (tuple(place.test), *arrays, *(Path(one.outcome) for one in ready)),
     )
-    found = jobs.run([job], place.jobs)["latency"]
+    with sandbox.temporary_folder() as folder:
+        found = jobs.run([job], folder)["latency"]
     if isinstance(found, LessonError):
         return list(tried)
     known = dict(zip((one.trial.name for one in ready), found, strict=True))
