@@ -283,7 +283,7 @@ def next_step(rows: Sequence[Row], picks: dict[str, Pick]) -> str | None:
             "be judged (lesson 08)."
         )
     if best.decision == UNDECIDED:
-        return "Give more test samples: the verdicts say how many show a drop of the limit."
+        return "Give more test samples: the verdicts say about how many."
     return (
         "Look at the layer errors, which name the layer at fault; train with quantization in mind "
         "(lesson 12), or allow a larger drop."

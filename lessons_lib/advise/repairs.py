@@ -139,9 +139,10 @@ def of_the_files(
 ) -> list[Tried]:
     """Return what mends files that fail; nothing is begun after ``budget`` seconds, 0 is nothing.
 
-    Where no file with int8 inside passes, the normalization is taken out of the model, and some
-    blocks stay in float. Where one does, and its like with four-bit weights does not, and size is
-    preferred, some blocks get four bits. Where int16x8 has no file, some operators stay in float.
+    Where no file with int8 inside passes (of int16x8, if no other was asked for), the normalization
+    is taken out of the model, and some blocks of ``int8_float_fallback`` stay in float. Where one
+    does, and its like with four-bit weights does not, and size is preferred, some blocks get four
+    bits. Where int16x8 has no file, some operators stay in float.
     """
     if place.calibration is None or not budget:
         return []
@@ -157,12 +158,17 @@ def of_the_files(
     }
     folder = place.folder / "work" / "mixed" / place.kept
     settings = (place, base, tasks, max_drop, folder, until)
-    if "int8_float_fallback" in litert and not any(path.startswith("int8") for path in passing):
-        seen = f"no file with int8 inside passes; {_worst(sound, judged)}"
+    asked = [name for name in place.wanted if paths.get(name).needs_calibration]
+    narrow = [name for name in asked if name != "int16x8"] or asked
+    if narrow and passing.isdisjoint(narrow):
+        known = [one.trial.name for one in tried if one.trial.step.path in narrow]
+        inside = "int16x8" if narrow == ["int16x8"] else "int8"
+        seen = f"no file with {inside} inside passes; {_nearest(known, judged)}"
         if given.keras is not None and time.monotonic() < until:
             found += _built("normalized_outside", seen, given, place)
-        search = mixed_precision.keep_in_float
-        found += _searched(search, "int8_float_fallback", seen, settings)
+        if "int8_float_fallback" in litert:
+            search = mixed_precision.keep_in_float
+            found += _searched(search, "int8_float_fallback", seen, settings)
     elif prefer == "size" and "int8" in passing and "int8x4" in {*sound} - passing:
         seen = f"{sound['int8x4']}: {judged[sound['int8x4']].verdict}"
         found += _searched(mixed_precision.to_four_bits, "int8", seen, settings)
@@ -181,9 +187,11 @@ def _int16_with_floats(tried: Sequence[Tried], base: Tried, place: Workplace) ->
     return trials.made([Trial(name, Path(base.outcome), step, repair)], place)
 
 
-def _worst(sound: Mapping[str, str], judged: Mapping[str, Judgement]) -> str:
-    known = [name for path, name in sound.items() if path.startswith("int8")]
-    return f"{known[0]}: {judged[known[0]].verdict}" if known else "each of them fails altogether"
+def _nearest(names: Sequence[str], judged: Mapping[str, Judgement]) -> str:
+    """The one that lost the least, and how much."""
+    known = [name for name in names if name in judged]
+    best = min(known, key=lambda name: judged[name].worst.badness, default=None)
+    return f"{best}: {judged[best].verdict}" if known else "each of them fails altogether"
 
 
 def _searched(search: Callable, path: str, seen: str, settings: tuple) -> list[Tried]:
