@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import any_models
-from lessons_lib import by_tensorflow, outcome
+from lessons_lib import by_tensorflow, every_path, outcome
 from lessons_lib.advise import brought, guards
 from lessons_lib.advise.guards import NOTE, STOP, WARNING, Guard, Stopped
 from lessons_lib.convert.outcome import Outcome
@@ -92,7 +92,10 @@ def test_a_conversion_that_changes_the_answers_is_named_with_its_decibels(tmp_pa
         lambda x: {"y": x + 0.01 * tf.random.uniform(tf.shape(x))}, x=(None, 8)
     )
     folder = any_models.save(module, tmp_path / "model")
-    (guard,) = of(folder, tmp_path)
+    given = brought.bring(folder, tmp_path / "work")
+    made = every_path.convert(given.source, None, tmp_path / "files", names=["float32"],
+                              signature=given.signature.key)  # fmt: skip
+    (guard,) = guards.of_model(given, made["float32"])
     assert guard.level == WARNING and "the conversion itself changed it" in guard.text
     assert guard.text.startswith("y of the float file is ") and " dB from the model" in guard.text
 
