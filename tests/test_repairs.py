@@ -56,7 +56,7 @@ def test_nothing_is_mended_without_a_budget_or_after_it(tmp_path):
 def test_the_normalization_goes_out_for_whichever_integers_were_asked_for(
     monkeypatch, tmp_path, path, lost
 ):
-    """Each sample but one of a lost file has another class; a good one's are float32's."""
+    """Every sample of a lost file has another class; a good one's answers are float32's."""
     right = np.eye(2, dtype=np.float32)[np.arange(400) % 2]
     answers = np.roll(right, 1, axis=0) if lost else right
     source = tmp_path / "saved_model"
