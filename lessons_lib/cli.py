@@ -42,12 +42,21 @@ class _Lessons(TyperGroup):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except LessonError as error:
-            err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            err.print("Interrupted.")
-            raise typer.Exit(130) from error
+        except BaseException as error:
+            if _is_interrupt(error):
+                err.print("Interrupted.")
+                raise typer.Exit(130) from error
+            if isinstance(error, LessonError):
+                err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+                raise typer.Exit(1) from error
+            raise
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Ctrl-C, also in the middle of a C++ module's import, which makes an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 app = typer.Typer(

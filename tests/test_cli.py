@@ -75,6 +75,22 @@ def _interrupt(*arguments, when):
     _wait_for(lambda: not _processes_with(mark))
 
 
+def test_ctrl_c_in_the_middle_of_an_import_is_ctrl_c(monkeypatch, capsys):
+    """pybind11 says ``initialization failed`` then, and names what was raised as the cause."""
+
+    def importing(*_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(notebooks, "find", importing)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["run"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
 # lessons run
 
 
