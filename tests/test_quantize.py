@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -160,6 +161,19 @@ def test_the_plain_converters_code_makes_the_same_file(tmp_path):
     assert done.returncode == 0, done.stderr
     made = [tmp_path / "out" / f"{name}.tflite" for name in ("reproduced", "recommended")]
     assert made[0].read_bytes() == made[1].read_bytes()
+    assert "reproduced.tflite has the bytes of recommended.tflite" in done.stdout
+
+
+def test_the_code_says_whether_it_made_the_same_file(done, tmp_path):
+    """LiteRT's quantizer lets SHAPE read floats, and the course lets it read integers."""
+    folder = shutil.copytree(done[1], tmp_path / "copy")
+    for expected in ("other bytes than", "the bytes of"):
+        run = subprocess.run(
+            [sys.executable, folder / "reproduce.py"], capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        assert f"reproduced.tflite has {expected} recommended.tflite" in run.stdout
+        shutil.copy(folder / "reproduced.tflite", folder / "recommended.tflite")
 
 
 def _shape_of(folder):

@@ -118,7 +118,8 @@ def test_what_is_interrupted_goes_on(brought, undisturbed, tmp_path):
         else:
             command.send_signal(how)
         _, said = command.communicate(timeout=60)
-        assert command.returncode == (130 if how == signal.SIGINT else -how)
+        # Ctrl-C inside of an exec(), as dataclasses do, is remembered: Python then ends by SIGINT.
+        assert command.returncode in ({130, -how} if how == signal.SIGINT else {-how}), said
         if how == signal.SIGINT:
             assert without_progress(said) == ["Interrupted."]
             assert not set(temporary.iterdir()) - before

@@ -44,4 +44,7 @@ if SUPPORTED_OPS:
 converter.target_spec.supported_types = [getattr(tf, name) for name in SUPPORTED_TYPES]
 converter.inference_input_type = getattr(tf, INPUT_TYPE)
 converter.inference_output_type = getattr(tf, OUTPUT_TYPE)
-(HERE / "reproduced.tflite").write_bytes(converter.convert())
+made = converter.convert()
+(HERE / "reproduced.tflite").write_bytes(made)
+same = made == (HERE / "recommended.tflite").read_bytes()
+print("reproduced.tflite has", "the bytes of" if same else "other bytes than", "recommended.tflite")

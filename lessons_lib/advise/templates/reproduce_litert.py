@@ -48,4 +48,7 @@ if engine.need_calibration:
     for sample in representative_dataset():
         ranges_of.calibrate({SIGNATURE: [sample]}, None)
     ranges = ranges_of.get_model_qsvs()
-(HERE / "reproduced.tflite").write_bytes(engine.quantize(ranges).quantized_model)
+made = bytes(engine.quantize(ranges).quantized_model)
+(HERE / "reproduced.tflite").write_bytes(made)
+same = made == (HERE / "recommended.tflite").read_bytes()
+print("reproduced.tflite has", "the bytes of" if same else "other bytes than", "recommended.tflite")
