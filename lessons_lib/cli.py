@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -27,7 +28,7 @@ from lessons_lib.errors import ChildDied, InputError, LessonError, StorageError
 from lessons_lib.system import files
 
 if TYPE_CHECKING:
-    from lessons_lib.advise.report import Report
+    from lessons_lib.advise.report import Finding, Report
     from lessons_lib.course.notebooks import Run
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for the tables
@@ -337,6 +338,8 @@ def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
     for guard in found.guards:
         out.print(f"[yellow]{guard.level.capitalize()}:[/] {escape(guard.text)}", soft_wrap=True)
     out.print(_report_table(found))
+    for reason, names in _failures(found).items():
+        out.print(f"[red]No file:[/] {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True)
     for key, title in PICKS.items():
         pick = found.picks[key]
         out.print(f"[bold]{title}: {escape(pick.row or 'none')}[/], {escape(pick.why)}",
@@ -347,22 +350,40 @@ def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
 
 
 def _report_table(found: "Report") -> Table:
-    table = Table()
+    """A line for each file, the best decision and the smallest file first, float32 on top."""
+    made = [row for row in found.rows if row.failure is None]
+    order = ("passes", "undecided", "fails", "")
+    first, *others = made
+    measures = {one.output: one.measure for row in made for one in row.findings}
+    table = Table(caption="; ".join(f"{name}: {measures[name]}" for name in measures) or None)
     for name in ("row", "bytes", "smaller", "quality", "time", "verdict"):
-        right = name in ("bytes", "smaller", "quality", "time")
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+        table.add_column(name, justify="left" if name in ("row", "verdict") else "right",
+                         no_wrap=name != "verdict")  # fmt: skip
+    for row in [first, *sorted(others, key=lambda row: (order.index(row.decision), row.bytes))]:
+        time = "" if row.latency_ratio is None else f"{row.latency_ratio:.2f}x"
+        words = [row.decision, row.worst.kind if row.worst and row is not first else ""]
+        table.add_row(
+            escape(row.name), f"{row.bytes:,}", f"{row.smaller:.2f}x",
+            escape(_quality(row.worst, several=len(measures) > 1)),
+            time, escape(": ".join(filter(None, words))),
+        )  # fmt: skip
+    return table
+
+
+def _quality(worst: "Finding | None", several: bool) -> str:
+    """What a row measures; of several outputs on the one that decides, which is named."""
+    if worst is None or worst.value is None or not math.isfinite(worst.value):
+        return ""
+    return f"{worst.output} {worst.value:.4g}" if several else f"{worst.value:.4g}"
+
+
+def _failures(found: "Report") -> dict[str, list[str]]:
+    """The rows without a file, by the reason why not."""
+    by_reason: dict[str, list[str]] = {}
     for row in found.rows:
         if row.failure is not None:
-            table.add_row(escape(row.name), "-", "", "", "", f"[red]{escape(row.failure)}[/]")
-            continue
-        worst = row.worst
-        value = "" if worst is None or worst.value is None else f"{worst.value:.4g}"
-        time = "" if row.latency_ratio is None else f"{row.latency_ratio:.2f}x"
-        words = f"{row.decision}: {row.verdict}" if row.decision else ""
-        table.add_row(
-            escape(row.name), f"{row.bytes:,}", f"{row.smaller:.2f}x", value, time, escape(words)
-        )
-    return table
+            by_reason.setdefault(row.failure, []).append(row.name)
+    return by_reason
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The ``lessons`` command, run as a learner runs it, on small notebooks; and its faults."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import reports
 from builders import code, markdown, write
 from lessons_lib import cli, files, notebooks, paths
 
@@ -348,6 +350,29 @@ def test_without_the_extra_lab_a_lessons_command_names_it(command):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the lessons need jupyterlab, nbformat, which are not ")
     assert 'pip install -e ".[lab]"' in done.stderr
+
+
+@pytest.mark.parametrize("case", ["classifier", "two_outputs", "nothing_passes", "without_data"])
+def test_the_table_of_a_report_is_one_line_a_file(case):
+    found = getattr(reports, case)()
+    table = cli._report_table(found)
+    names, sizes, qualities = (list(table.columns[i].cells) for i in (0, 1, 3))
+    made = {row.name: row for row in found.rows if row.failure is None}
+    assert sorted(names) == sorted(made) and names[0] == "float32"
+    assert sizes == [f"{made[name].bytes:,}" for name in names]
+    decisions = [made[name].decision for name in names[1:]]
+    order = ["passes", "undecided", "fails", ""]
+    assert decisions == sorted(decisions, key=order.index)
+    assert "nan" not in qualities
+    several = len({one.output for row in made.values() for one in row.findings}) > 1
+    assert all((" " in quality) == several for quality in qualities if quality)
+
+
+def test_rows_without_a_file_stand_by_their_reason():
+    found = reports.classifier()
+    broken = [dataclasses.replace(row, failure="no") for row in found.rows[1:3]]
+    found = dataclasses.replace(found, rows=(found.rows[0], *broken))
+    assert cli._failures(found) == {"no": [row.name for row in broken]}
 
 
 def test_help_needs_nothing_heavy():
