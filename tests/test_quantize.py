@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import any_models
-import lessons_lib
 from lessons_lib import files, page, report, sources, tables, training
 from lessons_lib.advise.guards import Stopped
 from lessons_lib.errors import InputError
@@ -263,7 +262,6 @@ def test_the_readmes_lines_for_a_model_of_ones_own_run(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     any_models.keras_file(any_models.regression(), tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=(120, 8)).astype(np.float32)
-    names = {name: getattr(lessons_lib, name) for _, name, _ in lessons_lib.ROOMS if name in block}
-    exec(block, names | {"calibration": x[:40], "test": x[40:], "targets": x[40:, :1]})
+    exec(block, {"samples": x[:40], "test": x[40:], "targets": x[40:, :1]})
     out = capsys.readouterr().out
     assert "int8_float_fallback" in out and "verdict" in out

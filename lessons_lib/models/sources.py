@@ -250,7 +250,7 @@ def signatures(saved_model: str | os.PathLike) -> dict[str, Signature]:
     writes of ``serving_default``.
     """
     found, graph = {}, _graph(saved_model)
-    for key, definition in graph.signature_def.items():
+    for key, definition in sorted(graph.signature_def.items()):  # a map's order is chance
         if key == "__saved_model_init_op":
             continue
         sides = [
