@@ -9,6 +9,18 @@ from hypothesis import configuration
 configuration.set_hypothesis_home_dir(Path(__file__).parent.parent / "artifacts" / "hypothesis")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--engine FILE``: test a learner's engine of exercises/engine.md, not the solution."""
+    text = "the file with your integer engine, see exercises/engine.md (default: the solution)"
+    parser.addoption("--engine", metavar="FILE", type=Path, help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    engine = config.getoption("engine")
+    if engine and not engine.is_file():
+        raise pytest.UsageError(f"--engine: there is no file {engine} in {Path.cwd()}")
+
+
 @pytest.fixture
 def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An artifacts folder of the test's own, also for the processes that it starts."""

@@ -1,0 +1,123 @@
+"""Whether the tests of ``exercises/engine.md`` are worth something, and its text true."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import engine_cases
+from engine_slips import (
+    FUNCTIONS,
+    SLIPS,
+    SOLUTION,
+    STEPS,
+    TEXT,
+    example,
+    judge,
+    opened,
+    section,
+    wrong,
+)
+from lessons_lib import files, integer_engine, runtime
+
+
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: f"{slip.function}: {slip.says}")
+def test_every_slip_fails_and_is_named(slip):
+    with pytest.raises(pytest.fail.Exception) as caught:
+        judge(wrong(slip), slip.function, engine_cases.cases(slip.step, slip.function))
+    assert f"A slip gives the same answers: {slip.says}." in str(caught.value)
+
+
+@pytest.mark.parametrize(("step", "name"), FUNCTIONS)
+def test_answers_of_another_dtype_or_shape_fail(step, name):
+    """The right numbers as floats of 64 bits, and with an axis too many."""
+    cases = engine_cases.cases(step, name)
+    right = getattr(opened(SOLUTION), name)
+    for spoil, said in (
+        (lambda found: np.asarray(found, np.float64), "the result is float64, expected"),
+        (lambda found: np.asarray(found)[None], "the result has shape"),
+    ):
+        engine = type("Engine", (), {name: staticmethod(lambda *a, s=spoil: s(right(*a)))})
+        with pytest.raises(pytest.fail.Exception, match=said):
+            judge(engine, name, cases)
+
+
+def test_the_solution_has_every_step():
+    solution = opened(SOLUTION)
+    assert [name for _, name in FUNCTIONS if not callable(getattr(solution, name, None))] == []
+    source = SOLUTION.read_text("utf-8")
+    assert "lessons_lib.run" not in source
+    assert "integer_engine" not in source
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_text_of_each_step(step):
+    """It shows each function's first line, an example with an answer, one hint, the command."""
+    text, solution = section(step), opened(SOLUTION)
+    for name in STEPS[step]:
+        assert f"\ndef {name}{inspect.signature(getattr(solution, name))}:\n" in text
+        assert f"{name}(" in example(step)
+    assert len(re.findall(r"^(?!>>>|\.\.\.).", example(step), re.MULTILINE)) >= 1
+    assert text.count("<details>") == text.count("</details>") == 1
+    assert f"pytest tests/test_my_engine.py --engine my_engine.py -k step_{step}\n" in text
+
+
+def test_the_text_has_eight_steps_and_whole_links():
+    text = TEXT.read_text("utf-8")
+    assert re.findall(r"^## Step (\d): ", text, re.MULTILINE) == [str(step) for step in STEPS]
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert links
+    assert [link for link in links if not (TEXT.parent / link).exists()] == []
+
+
+def test_the_networks_tell_something_and_the_librarys_engine_agrees():
+    for what, (content, images), expected in engine_cases.cases(8, "run"):
+        assert len(np.unique(expected)) > 5, what
+        codes = runtime.Model(content).quantize_input(images)
+        assert np.array_equal(integer_engine.run(content, codes), expected), what
+
+
+def test_the_file_that_the_text_makes_gives_the_digits_that_it_prints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(from .+?)```", section(8), re.DOTALL)
+    space = {}
+    exec(code, space)
+    codes = opened(SOLUTION).run(space["content"], space["images"])
+    assert f"\n{codes.argmax(axis=1)}\n" in example(8)
+
+
+def asked(path, *more):
+    """What a learner's pytest says."""
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-rs", "-p", "no:cacheprovider"]
+    command += ["tests/test_my_engine.py", "--engine", str(path), *more]
+    done = subprocess.run(command, cwd=files.ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_half_written_engine_is_told_what_is_missing_wrong_and_right(tmp_path):
+    source = SOLUTION.read_text("utf-8").partition("# ---- step 5")[0]
+    source = source.replace(
+        "return np.clip(steps + zero_point, low, high)", "return steps + zero_point"
+    )
+    source += "\n\ndef fully_connected(*arguments):\n    raise NotImplementedError\n"
+    mine = tmp_path / "my_engine.py"
+    mine.write_text(source, "utf-8")
+    code, said = asked(mine, "-k", "step_3 or step_4 or step_5")
+    assert code == 1
+    for sentence in (
+        "step 5: fully_connected is not there yet",
+        "the example of step 4:\nprint(requantize",
+        "called with (",
+        "A slip gives the same answers: it is not clipped to low..high.",
+    ):
+        assert sentence in said, said
+    assert re.search(r"2 failed, 2 passed, 2 skipped", said), said
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    code, said = asked(tmp_path / "none.py")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "--engine: there is no file" in said
