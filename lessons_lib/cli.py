@@ -351,8 +351,10 @@ def _print_report(found: "Report", folder: Path, json_file: str | None) -> None:
 
 def _report_table(found: "Report") -> Table:
     """A line for each file, the best decision and the smallest file first, float32 on top."""
+    from lessons_lib.judge.verdict import FAILS, PASSES, UNDECIDED
+
     made = [row for row in found.rows if row.failure is None]
-    order = ("passes", "undecided", "fails", "")
+    order = (PASSES, UNDECIDED, FAILS, "")
     first, *others = made
     measures = {one.output: one.measure for row in made for one in row.findings}
     table = Table(caption="; ".join(f"{name}: {measures[name]}" for name in measures) or None)

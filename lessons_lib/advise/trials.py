@@ -118,6 +118,11 @@ class Workplace:
     def jobs(self) -> Path:
         return self.folder / "work" / "jobs"
 
+    @property
+    def test_files(self) -> list[Path]:
+        """Where the test samples lie, input by input."""
+        return [Path(array.filename) for array in self.test.values()]
+
 
 def by_converter(given: Brought, place: Workplace) -> list[Trial]:
     """float32, and the other paths of TFLiteConverter; of a ``.tflite`` only float32, itself."""
@@ -184,7 +189,7 @@ def convert(trials: Sequence[Trial], place: Workplace) -> list[Tried]:
 
 def answer(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
     """Run each file on the test samples; one that does not survive them has failed."""
-    names, arrays = tuple(place.test), [Path(a.filename) for a in place.test.values()]
+    names, arrays = tuple(place.test), place.test_files
     work = [
         jobs.Job(one.trial.name, f"{__name__}:answers", (Path(one.outcome), names, *arrays))
         for one in tried
@@ -204,7 +209,7 @@ def answers(file: Path, names: Sequence[str], *arrays: Path) -> Rows:
     """In a child: the outputs (N, ...) by name for samples in ``.npy`` files, real numbers both."""
     sandbox.trust(file)  # this process is the child in which it may crash
     model = Model(file)
-    rows = {n: np.load(a, mmap_mode="r") for n, a in zip(names, arrays, strict=True)}
+    rows = _mapped(names, arrays)
     count, one = samples.count(rows), sum(array[:1].nbytes for array in rows.values())
     size = max(1, _PIECE // max(1, one))
     size = -(-size // (model.fixed_batch or 1)) * (model.fixed_batch or 1)
@@ -217,6 +222,10 @@ def answers(file: Path, names: Sequence[str], *arrays: Path) -> Rows:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def _mapped(names: Sequence[str], arrays: Sequence[Path]) -> Rows:
+    return {n: np.load(a, mmap_mode="r") for n, a in zip(names, arrays, strict=True)}
+
+
 def timed(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
     """Time all files in turns, in one process, on the first test sample; microseconds.
 
@@ -225,11 +234,10 @@ def timed(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
     ready = [one for one in tried if one.answers is not None]
     if not ready:
         return list(tried)
-    arrays = [Path(array.filename) for array in place.test.values()]
     job = jobs.Job(
         "latency",
         f"{__name__}:latencies",
-        (tuple(place.test), *arrays, *(Path(one.outcome) for one in ready)),
+        (tuple(place.test), *place.test_files, *(Path(one.outcome) for one in ready)),
     )
     with sandbox.temporary_folder() as folder:
         found = jobs.run([job], folder)["latency"]
@@ -245,7 +253,7 @@ def latencies(names: Sequence[str], *paths_of: Path) -> list[float]:
     for file in models:
         sandbox.trust(file)
     opened = {str(number): Model(file) for number, file in enumerate(models)}
-    first = {n: np.array(np.load(a, mmap_mode="r")[:1]) for n, a in zip(names, arrays, strict=True)}
+    first = {name: np.array(array[:1]) for name, array in _mapped(names, arrays).items()}
     start = time.perf_counter()
     benchmark.latency(opened, first, rounds=1, warmup=1)
     once = (time.perf_counter() - start) / 3  # it ran three times
@@ -271,7 +279,7 @@ def on_micro(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
 
 def _test_files(trial: Trial, place: Workplace) -> list[Path]:
     """Where a trial's test samples lie: some models take them normalized."""
-    given = [Path(array.filename) for array in place.test.values()]
+    given = place.test_files
     normalized = place.folder / "work" / "normalized" / "test"
     return [normalized / file.name for file in given] if trial.outside else given
 
@@ -287,10 +295,7 @@ def micro_run(file: Path, names: Sequence[str], *arrays: Path) -> Micro:
     for content, use in ((file, "xnnpack"), (edit.only_signature(file), "tflm")):
         sandbox.trust(content, use)  # this process is the child in which it may crash
     model = Model(file)
-    some = {
-        n: np.array(np.load(a, mmap_mode="r")[:_ON_MICRO])
-        for n, a in zip(names, arrays, strict=True)
-    }
+    some = {name: np.array(array[:_ON_MICRO]) for name, array in _mapped(names, arrays).items()}
     codes = model.quantize_input(some)
     try:
         arena, there = micro.arena(file), micro.run(file, codes)

@@ -1,6 +1,9 @@
 """What the tests in a real browser share: is the site current, what did a page do, what keys do."""
 
-from playwright.sync_api import Locator, Page, expect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from chromium import SITE
 from lessons_lib import files
@@ -42,6 +45,17 @@ class Watched:
         """The requests to anywhere but the site."""
         own = (site, "data:", "blob:")
         return [url for url in self.requests if not url.startswith(own)]
+
+
+@contextmanager
+def kept_page(chromium: Browser, site: str) -> Iterator[Page]:
+    """A page of a desktop for many tests, which at its end has complained of nothing."""
+    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    seen = Watched(page)
+    yield page
+    page.context.close()
+    assert seen.errors == []
+    assert seen.leaving(site) == []
 
 
 def answer_by_keyboard(page: Page, question: Locator) -> None:

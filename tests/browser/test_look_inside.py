@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from chromium import page_weight
 from lessons_lib import browser, data, integer_engine, reader, runtime, tables
-from real_browser import AXE, Watched
+from real_browser import AXE, kept_page
 from reference import converted
 from tiny_models import pack
 
@@ -37,12 +37,8 @@ def look(page: Page, site: str) -> Page:
 @pytest.fixture(scope="module")
 def shared(chromium: Browser, site: str) -> Iterator[Page]:
     """The page, for the tests that go where they want by an address."""
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    seen = Watched(page)
-    yield opened(page, site)
-    page.context.close()
-    assert seen.errors == []
-    assert seen.leaving(site) == []
+    with kept_page(chromium, site) as page:
+        yield opened(page, site)
 
 
 @pytest.fixture(scope="session")

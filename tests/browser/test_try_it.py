@@ -16,7 +16,7 @@ import reference
 import tiny_models
 from chromium import ANSWERED, await_state
 from lessons_lib import browser, data, files, notebooks, reader, runtime
-from real_browser import AXE, Watched
+from real_browser import AXE, Watched, kept_page
 
 INT8, INT16 = schema.TensorType.INT8, schema.TensorType.INT16
 BIT_IDENTICAL = ("uint8", "int8_float_fallback")  # integers inside: no sum depends on its order
@@ -44,12 +44,8 @@ def tryit(page: Page, site: str) -> Page:
 @pytest.fixture(scope="module")
 def shared(chromium: Browser, site: str) -> Iterator[Page]:
     """The same, for the tests that leave its models as they are."""
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    seen = Watched(page)
-    yield opened(page, site)
-    page.context.close()
-    assert seen.errors == []
-    assert seen.leaving(site) == []
+    with kept_page(chromium, site) as page:
+        yield opened(page, site)
 
 
 @pytest.fixture(scope="session")
