@@ -258,3 +258,13 @@ def test_what_is_deprecated_inside_the_converter_is_not_the_users_business(tmp_p
     folder = any_models.save(any_models.regression(), tmp_path / "m")
     with warnings.catch_warnings(action="error"):
         assert by_tensorflow.convert(folder, "int8", any_models.drawn(folder, 30))
+
+
+def test_chance_leaves_no_split_in_float(tmp_path):
+    """The converter alone does, in one call of five, for the same SavedModel and samples."""
+    x = np.random.default_rng(0).normal(size=(30, 8, 3)).astype(np.float32)
+    samples = calibration.representative_dataset(x, samples=30)
+    folder = sources.save(any_models.lstm(unroll=True), tmp_path / "model", batch_size=1)
+    for _ in range(10):
+        content = by_tensorflow.convert(folder, "int8", samples)
+        assert tables.audit(content).integer_only

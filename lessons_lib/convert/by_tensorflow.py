@@ -33,6 +33,7 @@ _SAVING = {
     "Select", "ShardedFilename", "StaticRegexFullMatch", "StringJoin", "VarIsInitializedOp",
 }
 # fmt: on
+_CALLS = 5  # of the converter, where chance decides: all five fail once in some thousand models
 
 
 def convert(
@@ -93,7 +94,7 @@ def converted(
         converter = _frozen(float_model)
     configure(converter, path, guarded)
     try:
-        content = _run(converter, path)
+        content = _settled(converter, path)
     except ConversionError:
         if guarded is not None and guarded.kept:  # is it the model's own fault?
             outcome.require_answers(_answers(float_model, ends, guarded.kept))
@@ -234,6 +235,23 @@ def configure(
     converter.target_spec.supported_types = [getattr(tf, name) for name in chosen.supported_types]
     converter.inference_input_type = getattr(tf, chosen.input_dtype)
     converter.inference_output_type = getattr(tf, chosen.output_dtype)
+
+
+def _settled(converter, path: str) -> bytes:
+    """The converter's file, where chance leaves it a SPLIT in float, of the next call.
+
+    The same SavedModel and samples gave an unrolled LSTM with all in integers in 19 of 24 calls,
+    and in the others one SPLIT in float.
+    """
+    for _ in range(_CALLS):
+        content = _run(converter, path)
+        if not paths.get(path).needs_calibration or not _splits_in_float(content):
+            break
+    return content
+
+
+def _splits_in_float(content: bytes) -> bool:
+    return any(text.startswith("SPLIT ") for text in tables.audit(content).float_operators)
 
 
 def _run(converter, path: str) -> bytes:
