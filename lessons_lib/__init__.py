@@ -30,6 +30,7 @@ models      data            datasets in three disjoint parts
 models      architectures   the course's small Keras models
 models      sources         a float model as you have it: SavedModel, Keras, .tflite
 models      examples        four models that are not the digits, and their samples
+models      unseen          files that no lesson has shown, for the open tasks
 models      variants        a Keras model built otherwise, with the same weights
 models      sample_files    samples and targets in files, block by block, cast and checked
 models      own_images      folders of images, and the scalings that are usual
@@ -82,7 +83,7 @@ advise      bundle          what runs without the course: run.py, reproduce.py, 
 advise      page            the report as one HTML page, offline
 advise      outputs         all that a run leaves in its folder
 course      plots           the figures
-course      widgets         sliders and quizzes
+course      widgets         sliders, quizzes, predictions
 course      checks          what answers an exercise
 course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described

@@ -10,7 +10,24 @@ from types import ModuleType
 
 from lessons_lib.course.checks._verdict import Verdict, report
 
-__all__ = ["Verdict", "report"]
+__all__ = ["Verdict", "report", "settle"]
+
+
+def settle(check: str, yours: object, ours: object, *given: object) -> object:
+    """Return the learner's answer where it is right, else the course's, and print which it is.
+
+    So a page runs on with a blank that is open or wrong. ``check``: the check's name without
+    "check_"; ``given``: what that check takes behind the answer.
+    Raises AttributeError for an unknown check.
+    """
+    verdict = __getattr__(f"check_{check}")(yours, *given)
+    if verdict:
+        print("with your answer")
+        return yours
+    untried = verdict.state == "not attempted"
+    print("no answer yet" if untried else "your answer is not right yet", end=": ")
+    print("with the course's own")
+    return ours
 
 
 def _lessons() -> list[ModuleType]:

@@ -1,8 +1,10 @@
 """What a check says about an answer: correct, not yet, or not attempted."""
 
+import dis
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import CodeType
 from typing import Literal
 
 from lessons_lib.course.checks._answers import Remark, describe
@@ -40,7 +42,8 @@ def report(
     """Judge an answer without ever raising because of it.
 
     ``number``: "lesson.exercise", such as "3.1". ``answer``: whatever the learner wrote;
-    three dots (alone or inside a list, tuple or dict) mean that it is not attempted.
+    three dots (alone, inside a list, tuple or dict, or as a statement or a value in the body of
+    a function) mean that it is not attempted.
     ``passed``: a function of the answer that returns whether it is right, or returns or raises (as
     a Remark) a sentence that says what is wrong with it. Any other exception inside it means that
     the answer has the wrong form; its text is not for the learner. ``hint`` points to the next
@@ -49,7 +52,7 @@ def report(
     Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
     """
     _require_exercise(number, passed, hint)
-    if _holds_ellipsis(answer):
+    if _holds_ellipsis(answer) or _is_blank(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
     try:
         outcome = passed(answer)
@@ -98,3 +101,21 @@ def _holds_ellipsis(answer: object, depth: int = 3) -> bool:
         parts = answer.values() if isinstance(answer, dict) else answer
         return any(_holds_ellipsis(part, depth - 1) for part in parts)
     return answer is Ellipsis
+
+
+def _is_blank(answer: object) -> bool:
+    """Whether a function still has three dots where something is to be written.
+
+    Those of an index, ``x[..., 0]``, are no blank.
+    """
+    code = getattr(answer, "__code__", None)
+    if not isinstance(code, CodeType):
+        return False
+    if code.co_code == (lambda: None).__code__.co_code:
+        return True  # nothing but three dots, which leave no trace
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("NOP", "CACHE")]
+    return any(
+        step.argval is Ellipsis
+        and (step.opname == "RETURN_CONST" or after.opname.startswith(("STORE_", "RETURN_")))
+        for step, after in zip(steps, [*steps[1:], steps[-1]], strict=True)
+    )

@@ -1,0 +1,1 @@
+"""What makes the files of the open tasks, a module a lesson."""
