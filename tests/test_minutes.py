@@ -22,6 +22,24 @@ def fold(text):
     return cell
 
 
+def solved(*lines):
+    return fold("Why.\n\n```python\n" + "\n".join(lines) + "\n```\n")
+
+
+BLANK = "first = ...\n# the second\nsecond = ...\nprint(first)\nchecks.check_a(first, second)"
+TYPED = ("import numpy as np", "", "first = 1", "# why", "print(first)")
+CHECKED = "checks.check_a(first, second)"
+FUNCTION = "def f(x): ...\n\n\nchecks.check_f(f)"
+F_SOLVED = ("def f(x):", "    return g(", "        x", "    )", "", "checks.check_f(f)")
+QUIZ = """widgets.quiz(
+    [widgets.Question("one two", ["three", "four"], 0, "five")]
+)"""
+PREDICTION = """size = widgets.predict(
+    "01.1", "one two?", ["three", "four"]
+)
+size"""
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
@@ -37,6 +55,18 @@ def fold(text):
         ([markdown("## Exercises"), code("checks.check_a(1)")], 1 / 180 + 1 / 12 + 6),
         ([markdown("## Your turn"), code("checks.check_a(1)")], 2 / 180 + 1 / 12 + 6),
         ([code("checks.check_a(1)")], 1 / 12 + 2),
+        ([code(BLANK), solved(*TYPED, "second = 2", CHECKED)], 5 / 12 + 2),
+        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", CHECKED)], 5 / 12 + 4),
+        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", "other.check_a(1)")], 5 / 12 + 2),
+        ([code("checks.check_a(1)\nchecks.check_b(2)"), solved("a = 1", "checks.check_a(a)"),
+          solved("b = 1", "b += 1", "b -= 1", "checks.check_b(b)")], 2 / 12 + 2 + 4),
+        ([code(FUNCTION), solved(*F_SOLVED)], 2 / 12 + 2),
+        ([code(FUNCTION), solved("y = 1", *F_SOLVED)], 2 / 12 + 4),
+        ([code(BLANK), markdown("one"), solved("a", "b", "c", CHECKED)], 5 / 12 + 2 + 1 / 180),
+        ([markdown("## Exercises"), code(BLANK), solved("a", "b", "c", CHECKED)],
+         1 / 180 + 5 / 12 + 6),
+        ([code(QUIZ)], 5 / 180),
+        ([code(PREDICTION)], 5 / 180 + 1 / 12),
         ([fold("word " * 180)], 0),
         ([markdown("## References\n\nA book."), code("x")], 0),
         ([markdown(LINE)], 0),

@@ -11,6 +11,7 @@ without the ``assert``, and imports what the lesson does not.
 
 import ast
 import builtins
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from lessons_lib.errors import InputError
 KEY = "fold"  # the metadata of a fold: the number of its exercise
 CHECK = re.compile(r"\bchecks\.(check_\w+)\(")
 LABEL = re.compile(r"\*\*(?:Exercise )?(\d\d?\.\d+)\.?\*\*")
+_CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 _ASSERTED = re.compile(r"^assert (checks\.check_\w+\(.*\))$", re.MULTILINE)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -47,6 +49,15 @@ def is_fold(cell: NotebookNode) -> bool:
 def checks_called(cell: NotebookNode) -> list[str]:
     """Return the names of the checks that a cell calls; they tie an exercise to its solution."""
     return CHECK.findall(cell.source) if cell.cell_type == "code" else []
+
+
+def behind(lesson: NotebookNode, place: int) -> dict[str, str]:
+    """Return the code of the folds behind the cell at ``place``, by the checks that they call."""
+    found = {}
+    for cell in itertools.takewhile(is_fold, lesson.cells[place + 1 :]):
+        code = "\n".join(_CODE.findall(cell.source))
+        found |= dict.fromkeys(CHECK.findall(code), code)
+    return found
 
 
 def write(lesson: NotebookNode, solved: NotebookNode) -> NotebookNode:

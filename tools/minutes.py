@@ -1,10 +1,11 @@
 """How long a lesson takes to learn: computed from its notebook by one rule, not felt.
 
 The rule is words / 180 + lines of code / 12 + 4 for a figure or table + 6 for an exercise, in
-minutes; a blank in the middle of a lesson, one or two lines to type, is 2. What stands in a section
-headed ``Deeper: ...`` counts for "with everything" only. What nobody reads does not count: folded
-solutions, the references, imports; code, formulas and HTML inside the text; of a quiz the words
-count, and not the code around them.
+minutes. A blank in the middle of a lesson, above its exercises, is 2 where its solution types at
+most two lines that the lesson's cell does not give, else 4. What stands in a section headed
+``Deeper: ...`` counts for "with everything" only. What nobody reads does not count: folded
+solutions, the references, imports; code, formulas and HTML inside the text; of a quiz and of a
+prediction the words count, and not the code around them.
 """
 
 import ast
@@ -18,8 +19,10 @@ import folds
 from lessons_lib import notebooks
 
 WORDS, LINES = 180, 12  # a minute
-PICTURE, EXERCISE, BLANK = 4, 6, 2  # minutes
+PICTURE, EXERCISE, BLANK, LONG_BLANK = 4, 6, 2, 4  # minutes
+_SHORT = 2  # lines that are typed into a blank of 2 minutes
 _FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
+_ASKED = ("widgets.quiz", "widgets.predict")  # what they show is read, not their code
 _HEADING = re.compile(r"(#+) (.+)")
 _TABLE = re.compile(r"(?:^\s*\|.*\n?)+", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:[-'\u2019.,/]\w+)*")
@@ -67,9 +70,11 @@ def rounded(value: float) -> int:
 def _spent(notebook: NotebookNode) -> Iterator[tuple[list[str], float]]:
     """Yield the headings above each piece of the notebook, and its minutes."""
     trail: dict[int, str] = {}  # the headings above, by their level
-    for cell in notebook.cells:
+    for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            yield list(trail.values()), _code(cell, list(trail.values()))
+            above = list(trail.values())
+            yield above, _code(cell)
+            yield above, _exercises(cell, above, folds.behind(notebook, place))
         elif not folds.is_fold(cell):
             for part in re.split(r"^(?=#+ )", _NOT_READ.sub(" ", cell.source), flags=re.MULTILINE):
                 if heading := _HEADING.match(part):
@@ -84,25 +89,54 @@ def _text(part: str) -> float:
     return len(words) / WORDS + PICTURE * len(_TABLE.findall(part))
 
 
-def _code(cell: NotebookNode, headings: list[str]) -> float:
+def _code(cell: NotebookNode) -> float:
     tree = ast.parse(cell.source).body
-    if cell.source.startswith("widgets.quiz("):
-        said = (node.value for node in ast.walk(tree[0]) if isinstance(node, ast.Constant))
-        return sum(_text(words) for words in said if isinstance(words, str))
-    imports = {
+    words = [_text(text) for node in tree if _asks(node) for text in _strings(node)]
+    imports = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
+    passed = {
         line
-        for node in tree
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        for node in (*imports, *filter(_asks, tree))
         for line in range(node.lineno, node.end_lineno + 1)
     }
     lines = [
         line
         for number, line in enumerate(cell.source.splitlines(), 1)
-        if line.strip() and number not in imports
+        if line.strip() and number not in passed
     ]
-    full = any(heading.startswith(_FULL_EXERCISES) for heading in headings)
-    exercises = len(folds.checks_called(cell)) * (EXERCISE if full else BLANK)
-    return len(lines) / LINES + PICTURE * sum(map(_is_picture, cell.outputs)) + exercises
+    return sum(words) + len(lines) / LINES + PICTURE * sum(map(_is_picture, cell.outputs))
+
+
+def _asks(statement: ast.stmt) -> bool:
+    """Whether it shows a quiz or a prediction, which the reader reads instead of its code."""
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in _ASKED
+
+
+def _strings(node: ast.AST) -> Iterator[str]:
+    constants = (n.value for n in ast.walk(node) if isinstance(n, ast.Constant))
+    return (value for value in constants if isinstance(value, str))
+
+
+def _exercises(cell: NotebookNode, headings: list[str], solutions: dict[str, str]) -> float:
+    """Return the minutes of the exercises in a cell; ``solutions``: their code, by the check."""
+    checks = folds.checks_called(cell)
+    if any(heading.startswith(_FULL_EXERCISES) for heading in headings):
+        return EXERCISE * len(checks)
+    typed = (_typed(solutions.get(check, ""), cell.source) for check in checks)
+    return sum(BLANK if lines <= _SHORT else LONG_BLANK for lines in typed)
+
+
+def _typed(solution: str, given: str) -> int:
+    """Return the lines of code of ``solution`` that stand neither in ``given`` nor call a check."""
+    stand = {line.strip().removesuffix(" ...") for line in given.splitlines()}
+    lines = (line.strip() for line in solution.splitlines())
+    return sum(
+        line not in stand
+        and not line.startswith(("#", "import ", "from "))
+        and folds.CHECK.search(line) is None
+        for line in lines
+        if re.search(r"\w", line)  # a closing bracket is typed with the line that it closes
+    )
 
 
 def _is_picture(output: NotebookNode) -> bool:
