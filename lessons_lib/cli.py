@@ -228,6 +228,7 @@ def quantize_command(
     fault of ours or of the machine.
     """
     with _refusals(), err.status("Starting ...") as status:
+        from lessons_lib.advise import outputs
         from lessons_lib.advise import report as reports
         from lessons_lib.quantize import quantize_model
 
@@ -236,6 +237,7 @@ def quantize_command(
             raise InputError("the name of the model or of the data is empty")
         machine, column = _machine_and_column(target or [], column, given)
         before = None if check is None else reports.read(check)
+        folder = folder or outputs.default_folder(Path("quantized"), model)
         if json_file not in (None, "-"):
             _require_writable(Path(json_file))
         found = quantize_model(
@@ -258,13 +260,13 @@ def quantize_command(
             seed=seed,
             jobs=jobs,
             scheduler=scheduler,
-            out=folder or Path("quantized", Path(model).stem),
+            out=folder,
             earlier=before,
             command=shlex.join(["lessons", *sys.argv[1:]]),
             on_progress=lambda words: _tell(status, words),
         )
         worse = [] if before is None else reports.compare(before, found)
-    _print_report(found, folder or Path("quantized", Path(model).stem), json_file)
+    _print_report(found, folder, json_file)
     for line in worse:
         err.print(f"[bold red]Worse:[/] {escape(line)}", soft_wrap=True)
     raise typer.Exit(3 if worse or not found.passes else 0)

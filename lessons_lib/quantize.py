@@ -83,7 +83,8 @@ def quantize_model(
     workers.require(jobs, scheduler)
     kind = None if task == "auto" else task
     tasks.require_kinds(kind)
-    folder = Path(out).absolute() if out is not None else files.artifacts("quantized", _name(model))
+    out = outputs.default_folder(files.artifacts("quantized"), model) if out is None else out
+    folder = Path(out).absolute()
 
     with outputs.reserved(folder, model, data, calibration, test):
         on_progress("reading the model")
@@ -148,10 +149,3 @@ def _require_same_ends(earlier: Report, ends: Signature) -> None:
                 f"the earlier report is of another model, {earlier.model.source}: it has "
                 f"{', '.join(end.name for end in known)} where this one has {', '.join(side)}"
             )
-
-
-def _name(model: Any) -> str:
-    """The folder of a model's results: called as its file is, or as the model itself."""
-    if isinstance(model, str | os.PathLike):
-        return Path(model).absolute().stem
-    return str(getattr(model, "name", type(model).__name__))

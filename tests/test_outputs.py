@@ -99,3 +99,14 @@ def test_a_report_says_that_a_run_wrote_the_folder(tmp_path):
     report.write(picked(None), tmp_path / "report.json")
     with outputs.reserved(tmp_path):
         pass
+
+
+def test_namesakes_do_not_share_a_default_folder(tmp_path):
+    one, two = tmp_path / "a" / "model.keras", tmp_path / "b" / "model.keras"
+    folder = outputs.default_folder(tmp_path, one)
+    assert folder == tmp_path / "model" == outputs.default_folder(tmp_path, two)
+    with outputs.reserved(folder, one):
+        pass
+    assert outputs.default_folder(tmp_path, str(one)) == folder
+    with pytest.raises(InputError, match=r"results of .*a.model\.keras, not of .*--out DIR"):
+        outputs.default_folder(tmp_path, two)

@@ -25,7 +25,23 @@ RECOMMENDED = "recommended.tflite"
 
 _PAGE = "report.html"
 _REPORT = "report.json"
+_SOURCE = Path("work", "source.txt")  # the model's own path, where it is a file or a folder
 _OWN = (_PAGE, _REPORT, RECOMMENDED, *bundle.NAMES, "files", "work")
+
+
+def default_folder(root: Path, model: Any) -> Path:
+    """Return the folder in ``root`` that is called as the model's file is, or as the model itself.
+
+    Raises InputError where the results of a namesake lie there, which would be replaced.
+    """
+    if not isinstance(model, str | os.PathLike):
+        return root / str(getattr(model, "name", type(model).__name__))
+    here = Path(model).absolute()
+    folder = root / here.stem
+    with contextlib.suppress(OSError):
+        if (other := (folder / _SOURCE).read_text("utf-8")) != str(here):
+            raise InputError(f"{folder} has the results of {other}, not of {here}: {_ELSEWHERE}")
+    return folder
 
 
 @contextlib.contextmanager
@@ -51,6 +67,8 @@ def reserved(folder: Path, *sources: Any) -> Iterator[None]:
     with files.locked(mark) as alone:
         if not alone:
             raise InputError(f"another run is at work in {folder}: wait for it, or {_ELSEWHERE}")
+        if sources and isinstance(sources[0], str | os.PathLike):
+            files.write_atomic(folder / _SOURCE, str(Path(sources[0]).absolute()))
         yield
 
 
