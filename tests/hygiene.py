@@ -10,13 +10,15 @@ import copy
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import nbformat
 from nbformat import NotebookNode
 
 import folds
 import minutes
+import notebook_names
+import sections
 from lessons_lib import article, notebooks
 from lessons_lib.errors import InputError
 
@@ -37,6 +39,9 @@ CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
 ARTICLE = {f"article:{part}" for part in ("space", "float16", "generator", "uint8")}
 VERDICTS = {f"shows:{statement.key}" for statement in article.STATEMENTS}
 TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
+# On the site such a cell, of code or text, is shut until the reader has made the prediction.
+EXPLAINS = "explains:"
+MAX_CORE = 35  # minutes
 MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
 
 
@@ -135,13 +140,34 @@ def no_memory_address(notebook: NotebookNode) -> list[str]:
 @listed
 def tags_are_known(notebook: NotebookNode) -> Iterator[str]:
     """A misspelt tag checks nothing and says nothing; nbval's comments work beside the tags."""
-    for where, cell in code(notebook):
-        if unknown := tags(cell) - TAGS:
-            yield f"{where} has the tags {unknown}; known are {sorted(TAGS)}"
+    explains = {f"{EXPLAINS}{number}" for number in _predictions(notebook).values()}
+    for where, cell in [*code(notebook), *text(notebook)]:
+        known = explains | (TAGS if cell.cell_type == "code" else set())
+        if unknown := tags(cell) - known:
+            yield f"{where} has the tags {unknown}; known are {sorted(known)}"
         if {CHECKED, VOLATILE} <= tags(cell):
             yield f"{where} is {CHECKED} and {VOLATILE}: it cannot be both"
-        if re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source, re.MULTILINE):
+        comment = re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source, re.MULTILINE)
+        if comment and cell.cell_type == "code":
             yield f"{where} holds an nbval comment: use a tag"
+
+
+def _predictions(notebook: NotebookNode) -> dict[str, str]:
+    """Return the numbers of the predictions that are asked, by the names that hold them."""
+    return {
+        ast.unparse(node.targets[0]): node.value.args[0].value
+        for node in _statements(notebook)
+        if isinstance(node, ast.Assign) and _is_call(node.value, "widgets.predict")
+    }
+
+
+def _statements(notebook: NotebookNode) -> Iterator[ast.stmt]:
+    for _, cell in code(notebook):
+        yield from folds.parse(cell.source).body
+
+
+def _is_call(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == name
 
 
 def checked_cells_have_output(notebook: NotebookNode) -> list[str]:
@@ -176,7 +202,12 @@ def headings_present(notebook: NotebookNode) -> list[str]:
 
 
 def _is_lesson_0(notebook: NotebookNode) -> bool:
-    return notebook.cells[0].source.startswith("# 00. ")
+    return _number(notebook) == 0
+
+
+def _number(notebook: NotebookNode) -> int | None:
+    title = notebooks.TITLE.match(notebook.cells[0].source)
+    return int(title[1]) if title else None
 
 
 @listed
@@ -365,7 +396,128 @@ def _is_backed(number: float, decimals: int, factor: float, evidence: list[float
     return any(abs(abs(value) * f - number) <= half for value in evidence for f in (1.0, factor))
 
 
-LESSON_RULES = (headings_present, has_exercises, minutes_are_computed)
+# ---- what a lesson is built of
+
+
+def core_is_short(notebook: NotebookNode) -> list[str]:
+    core, _ = minutes.minutes(notebook)
+    what = f"the core takes {core:.1f} min, at most {MAX_CORE}: move more below `## Deeper: ...`"
+    return [what] if core > MAX_CORE else []
+
+
+@listed
+def deeper_begins_a_cell(notebook: NotebookNode) -> Iterator[str]:
+    """JupyterLab and the site fold a section by the cell that its heading begins."""
+    for cell, piece, _ in sections.pieces(notebook):
+        if re.match(f"#+ {sections.DEEPER}", piece) and not sections.begins_deeper(cell):
+            yield f"`{piece.splitlines()[0]}` stands in the middle of a cell: begin one with it"
+
+
+def _checks_of_core(notebook: NotebookNode) -> Iterator[tuple[list[str], str]]:
+    """Yield for each check that the core calls the headings above it, and the last text."""
+    last = ""
+    for cell, above in zip(notebook.cells, sections.headings(notebook), strict=True):
+        if cell.cell_type == "markdown" and not folds.is_fold(cell):
+            last = cell.source
+        if not sections.is_deeper(above):
+            yield from ((above, last) for _ in folds.checks_called(cell))
+
+
+def asks_in_the_middle(notebook: NotebookNode) -> list[str]:
+    """In the core, above its exercises, the learner writes the step that the lesson is about."""
+    found = sum("Exercises" not in above for above, _ in _checks_of_core(notebook))
+    what = f"{found} checks called above `## Exercises` and outside deeper sections: at least 2"
+    return [what] if found < 2 and _number(notebook) in range(1, 15) else []
+
+
+@listed
+def ends_with_an_open_task(notebook: NotebookNode) -> Iterator[str]:
+    """The core's last exercise is about something that no page has shown before."""
+    if _is_lesson_0(notebook):
+        return
+    found = [place for place in _checks_of_core(notebook) if "Exercises" in place[0]]
+    above, question = found[-1] if found else ([], "")
+    if not any(heading.startswith("Open task: ") for heading in above):
+        yield "the last exercise of the core does not stand below `### Open task: ...`"
+    elif not re.search(rf"{folds.LABEL.pattern} \*Open task\.\*", question):
+        yield f"the open task's question is not labelled `**N.k** *Open task.*`: {question[:60]!r}"
+
+
+@listed
+def predictions_count(notebook: NotebookNode) -> Iterator[str]:
+    """Each prediction gets its outcome, computed and not typed; one tally counts them all."""
+    asked = _predictions(notebook)
+    nodes = [node for statement in _statements(notebook) for node in ast.walk(statement)]
+    calls = {ast.unparse(n.func): n for n in nodes if isinstance(n, ast.Call)}
+    if not asked:
+        yield 'no prediction: `name = widgets.predict("NN.k", question, options)`'
+    for name, number in asked.items():
+        answer = calls.get(f"{name}.outcome")
+        if answer is None:
+            yield f"prediction {number} gets no outcome: `{name}.outcome(index)`"
+        elif not any(isinstance(n, ast.Name) for a in answer.args for n in ast.walk(a)):
+            yield f"the outcome of prediction {number} is typed, not computed"
+        if number.partition(".")[0] != f"{_number(notebook) or 0:02d}":
+            yield f"prediction {number} has another lesson's number"
+    tallies = [node for node in nodes if _is_call(node, "widgets.tally")]
+    counted = [[ast.unparse(argument) for argument in node.args] for node in tallies]
+    if asked and counted != [list(asked)]:
+        yield f"asked is one `widgets.tally({', '.join(asked)})`; found are {counted}"
+
+
+@listed
+def names_are_not_reused(notebook: NotebookNode) -> Iterator[str]:
+    """Any cell can be run twice, and in any order behind those that it needs.
+
+    So a name that several cells bind is read only behind a binding in the same cell, and no cell
+    changes what another has bound (``x = x + 1``). The article's cells are quoted as they stand:
+    what they bind and read does not count.
+    """
+    own = [(where, cell) for where, cell in code(notebook) if not tags(cell) & ARTICLE]
+    cells = {where: notebook_names.of(cell.source) for where, cell in own}
+    binders = notebook_names.binders(cells)
+    for where, names in cells.items():
+        for name in sorted(names.reads):
+            bound_by = binders.get(name, {})
+            if where in bound_by:
+                yield f"{where} reads {name!r} before it binds it: give the new value a name"
+            elif _differ(bound_by.values()):
+                others = " and ".join(bound_by)
+                yield f"{where} reads {name!r}, which {others} bind: name them apart"
+
+
+def _differ(binders: Iterable[str]) -> bool:
+    """Whether a name is bound to several things; the same import twice is one."""
+    found = list(binders)
+    return len(found) > 1 and (len(set(found)) > 1 or not found[0])
+
+
+@listed
+def core_needs_no_deeper_name(notebook: NotebookNode) -> Iterator[str]:
+    """Who leaves the deeper sections shut can run the core."""
+    above = zip(notebook.cells, sections.headings(notebook), strict=True)
+    shut = {id(cell) for cell, headings in above if sections.is_deeper(headings)}
+    deeper = {where for where, cell in code(notebook) if id(cell) in shut}
+    cells = {where: notebook_names.of(cell.source) for where, cell in code(notebook)}
+    binders = notebook_names.binders(cells)
+    for where in cells:
+        for name in sorted(cells[where].reads if where not in deeper else ()):
+            if name in binders and binders[name].keys() <= deeper:
+                yield f"{where} needs {name!r}, which only a deeper section binds"
+
+
+LESSON_RULES = (
+    headings_present,
+    has_exercises,
+    minutes_are_computed,
+    core_is_short,
+    deeper_begins_a_cell,
+    asks_in_the_middle,
+    ends_with_an_open_task,
+    predictions_count,
+    names_are_not_reused,
+    core_needs_no_deeper_name,
+)
 RULES = (
     executed_in_order,
     errors_are_expected,

@@ -91,6 +91,25 @@ def _picture(size):
     return cell
 
 
+def _tagged(cell, *tags):
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
+OPEN = "**3.1** *Open task.* Find it."
+PREDICTED = _executed('size = widgets.predict("03.1", "How many?", ["1", "2"])\nsize')
+TOLD = _executed("size.outcome(int(found > 1))")
+COUNTED = _executed("widgets.tally(size)")
+
+
+def _lesson(*cells, number="03"):
+    return notebook(markdown(f"# {number}. Title\n\n{TIMES}"), *cells)
+
+
+def _last(heading, question):
+    return [markdown(f"## Exercises\n\n{heading}"), markdown(question), code("checks.check_c(1)")]
+
+
 BROKEN = [
     (hygiene.executed_in_order, _executed("x = 1", count=None), "number [None], expected [1]"),
     (hygiene.executed_in_order, _executed("x = 1", count=3), "number [3], expected [1]"),
@@ -121,7 +140,40 @@ BROKEN = [
     (hygiene.minutes_are_computed, markdown(f"{TIMES}\n{'word ' * 9000}"), "computed are 50"),
     (hygiene.minutes_are_computed, markdown(DEEPER), "30 min, all of it"),
     (hygiene.prose_numbers_are_backed, markdown("The file has 64,648 bytes."), "64648"),
-]
+    (hygiene.tags_are_known, _tagged(markdown("It is 2."), "explains:03.1"), "explains:03.1"),
+    (hygiene.tags_are_known, _tagged(markdown("It is 2."), CHECKED), "text cell 1 has the tags"),
+    (hygiene.core_is_short, markdown("word " * 180 * 36), "the core takes 36.0 min"),
+    (hygiene.deeper_begins_a_cell, markdown("Text.\n\n### Deeper: more\n"), "### Deeper: more"),
+    (hygiene.asks_in_the_middle, _lesson(code("checks.check_a(1)")), "1 checks called above"),
+    (hygiene.asks_in_the_middle,
+     _lesson(markdown("## Deeper: in"), code("checks.check_a(1)\nchecks.check_b(1)")), "0 checks"),
+    (hygiene.asks_in_the_middle,
+     _lesson(markdown("## Exercises"), code("checks.check_a(1)\nchecks.check_b(1)")), "0 checks"),
+    (hygiene.ends_with_an_open_task, _lesson(), "does not stand below"),
+    (hygiene.ends_with_an_open_task, _lesson(*_last("### A task", OPEN)), "does not stand below"),
+    (hygiene.ends_with_an_open_task,
+     _lesson(*_last("### Open task: find it", "**3.1** Find it.")), "is not labelled"),
+    (hygiene.ends_with_an_open_task,
+     _lesson(*_last("### Open task: find it", OPEN), *_last("### More", "**3.2** Count.")),
+     "does not stand below"),
+    (hygiene.predictions_count, _lesson(), "no prediction"),
+    (hygiene.predictions_count, _lesson(PREDICTED, COUNTED), "03.1 gets no outcome"),
+    (hygiene.predictions_count, _lesson(PREDICTED, TOLD), "found are []"),
+    (hygiene.predictions_count,
+     _lesson(PREDICTED, TOLD, COUNTED, code(COUNTED.source)), "asked is one"),
+    (hygiene.predictions_count, _lesson(PREDICTED, code("size.outcome(1)"), COUNTED), "is typed"),
+    (hygiene.predictions_count,
+     _lesson(PREDICTED, TOLD, COUNTED, number="04"), "another lesson's number"),
+    (hygiene.predictions_count,
+     _lesson(PREDICTED, TOLD, code(PREDICTED.source.replace("size", "speed")), COUNTED),
+     "asked is one `widgets.tally(size, speed)`"),
+    (hygiene.names_are_not_reused, _lesson(code("x = 1"), code("x = 2"), code("print(x)")),
+     "code cell 3 reads 'x', which code cell 1 and code cell 2 bind"),
+    (hygiene.names_are_not_reused, _lesson(code("x = 1"), code("x += 1")), "before it binds it"),
+    (hygiene.core_needs_no_deeper_name,
+     _lesson(markdown("## Deeper: in"), code("x = 1"), markdown("## Out"), code("print(x)")),
+     "code cell 2 needs 'x'"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -129,7 +181,7 @@ BROKEN = [
     [pytest.param(*row, id=f"{row[0].__name__}-{row[2]}") for row in BROKEN],
 )
 def test_rule_finds_the_fault(rule, cell, words):
-    complaints = rule(notebook(cell))
+    complaints = rule(cell if "cells" in cell else notebook(cell))
     assert len(complaints) >= 1
     assert any(words in complaint for complaint in complaints)
 
@@ -138,18 +190,30 @@ def test_every_rule_is_shown_to_find_a_fault():
     assert {row[0] for row in BROKEN} == {*hygiene.RULES, *hygiene.LESSON_RULES}
 
 
+BOTH = TIMES.replace("30 min", "core 30 min, with everything 40 min")
 GOOD = notebook(
-    markdown(
-        f"# 03. Quantize a tensor\n\n{TIMES}",
-    ),
+    markdown(f"# 03. Quantize a tensor\n\n{BOTH}"),
     markdown("\n\n".join(hygiene.HEADINGS[:3])),
-    _executed("print(3.437)", "3.437\n", tags=[CHECKED], count=1),
-    markdown("It is 3.4 times smaller than https://example.com/home/page says."),
-    _executed("answer = ...\nchecks.check_a(answer)", count=2),
-    _executed("answer = ...\nchecks.check_b(answer)", count=3),
-    markdown("word " * 180 * 25),
-    markdown("\n".join(hygiene.HEADINGS[3:])),
-)
+    _executed(PREDICTED.source, count=1),
+    _executed("found = 3.437\nprint(found)", "3.437\n", tags=[CHECKED], count=2),
+    _executed("size.outcome(int(found > 1))", count=3),
+    _tagged(markdown("It is 3.4 times smaller than https://example.com/home/page says."),
+            "explains:03.1"),
+    markdown("## Deeper: in"),
+    _executed("for found_too in range(3):\n    print(found_too + found)", count=4),
+    markdown("## Out of it"),
+    _executed("answer = ...\nchecks.check_a(answer)", count=5),
+    _executed("answer = ...\nchecks.check_b(answer)", count=6),
+    markdown("word " * 180 * 20),
+    markdown("## Exercises\n\n### Open task: find it\n\n**3.1** *Open task.* Find it."),
+    _executed("findings = ...\nchecks.check_c(findings)", count=7),
+    markdown("### Deeper: more exercises"),
+    markdown("**3.2** And this?"),
+    _executed("more = ...\nchecks.check_d(more)", count=8),
+    markdown("## Quiz"),
+    _executed("widgets.tally(size)", count=9),
+    markdown("\n".join(hygiene.HEADINGS[5:])),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", [*hygiene.RULES, *hygiene.LESSON_RULES], ids=lambda r: r.__name__)
@@ -172,13 +236,13 @@ def test_a_cell_of_the_article_or_of_a_verdict_may_be_tagged(tag):
 
 
 def test_solutions_match():
-    solved = notebook(code("checks.check_a(1)"), code("checks.check_b(2)"))
+    solved = notebook(*[code(f"checks.check_{name}(1)") for name in "abcd"])
     assert hygiene.solutions_match(GOOD, solved) == []
     assert (
         "the solutions have ['check_a']"
         in hygiene.solutions_match(GOOD, notebook(code("checks.check_a(1)")))[0]
     )
-    assert "code cell 2" in hygiene.solutions_match(GOOD, GOOD)[0]
+    assert "code cell 5" in hygiene.solutions_match(GOOD, GOOD)[0]
 
 
 SOLVED = notebook(
@@ -299,6 +363,69 @@ def test_rounding_must_be_right():
 )
 def test_number_that_states_nothing_measured_is_free(prose):
     assert _backed(prose)
+
+
+# Names: which cells read and bind what.
+
+
+def _reused(*sources, tags=()):
+    cells = [code(source, *tags) for source in sources]
+    return hygiene.names_are_not_reused(_lesson(*cells))
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ("x = 1", "y = x", "print(x, y)"),
+        ("x = 1\nx += 1\nprint(x)", "x = 2\nprint(x)"),
+        ("for n in range(3):\n    print(n)", "print([n for n in range(3)])"),
+        ("n = 3", "print(sum(n for n in range(3)))", "print(n)"),
+        ("n = 3", "print((lambda n: n)(1), {n: m for n, m in ()})", "print(n)"),
+        ("def f(x):\n    y = x\n    return y", "x, y = 1, 2", "print(f(x), y)"),
+        ("import numpy as np", "import numpy as np", "np.zeros(1)"),
+        ("def again(n):\n    return again(n - 1)",),
+        ("def later():\n    return made\n\n\nmade = 1",),
+        ("if True:\n    x = 1\nelse:\n    x = 2\nprint(x)", "x = 3"),
+        ("with open(1) as file:\n    print(file)", "with open(2) as file:\n    print(file)"),
+        ("while (step := 1) > 2:\n    print(step)", "step = 2\nprint(step)"),
+        ("try:\n    f = 1\nexcept ValueError as error:\n    print(error)", "error = 1"),
+        ("class Kind:\n    size = 1", "size = 2", "print(size, Kind)"),
+    ],
+)
+def test_names_that_are_told_apart(sources):
+    assert _reused(*sources) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "name"),
+    [
+        (("x = 1", "x = x + 1"), "x"),
+        (("d = {}", "d |= {1: 2}"), "d"),
+        (("x = 1", "print(x)\nx = 2"), "x"),
+        (("x = 1", "x = 2", "print([x for _ in range(3)])"), "x"),
+        (("x = 1", "x = 2", "print([n for n in x])"), "x"),
+        (("x = 1", "x = 2", "def f():\n    return x"), "x"),
+        (("x = 1", "x = 2", "def f(y=x): ..."), "x"),
+        (("x = 1", "x = 2", "f = lambda: [x]"), "x"),
+        (("x = 1", "x = 2", "print(f'{x:.2f}')"), "x"),
+        (("n = 1", "for n in range(3):\n    print(n)", "print(n)"), "n"),
+        (("x = 1", "with open(1) as x:\n    print(x)", "print(x)"), "x"),
+        (("import numpy as np", "import numpy.ma as np", "np.zeros(1)"), "np"),
+        (("def f(): ...", "def f(): ...", "f()"), "f"),
+        (("a, (b, *c) = 1, (2, 3)", "c = 1", "print(c)"), "c"),
+        (("x = 1", "x = 2", "class Kind:\n    size = x"), "x"),
+    ],
+)
+def test_names_that_are_confused(sources, name):
+    (complaint,) = _reused(*sources)
+    assert f"reads {name!r}" in complaint
+
+
+def test_what_the_articles_cells_bind_is_quoted():
+    lesson = _lesson(
+        code("converter = 1"), code("converter = 2", "article:uint8"), code("print(converter)")
+    )
+    assert hygiene.names_are_not_reused(lesson) == []
 
 
 # nbval: the stored outputs of checked cells are compared.

@@ -72,7 +72,7 @@ def write(lesson: NotebookNode, solved: NotebookNode) -> NotebookNode:
     for cell in own:
         lesson.cells.append(cell)
         if cell.cell_type == "code":
-            names |= _bound(_top_level(_parse(cell.source)))
+            names |= _bound(_top_level(parse(cell.source)))
         for solution in (solutions[check] for check in checks_called(cell) if check in solutions):
             fold = nbformat.v4.new_markdown_cell(_text(solution, names, imports))
             fold.metadata[KEY] = solution.number
@@ -135,7 +135,7 @@ def _text(solution: Solution, names: set[str], imports: dict[str, str]) -> str:
 
 def _needed(solution: Solution, names: set[str], imports: dict[str, str]) -> list[str]:
     """Return the imports that the solution's code needs where ``names`` are defined."""
-    nodes = list(ast.walk(_parse(solution.code())))
+    nodes = list(ast.walk(parse(solution.code())))
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     missing = sorted(used - _bound(nodes) - names)
     if unknown := [name for name in missing if name not in imports]:
@@ -150,7 +150,7 @@ def _imports(notebook: NotebookNode) -> dict[str, str]:
     """Return for each name that the notebook imports the statement that imports it alone."""
     found = {}
     sources = (cell.source for cell in notebook.cells if cell.cell_type == "code")
-    for node in (node for source in sources for node in ast.walk(_parse(source))):
+    for node in (node for source in sources for node in ast.walk(parse(source))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             start = f"from {node.module} " if isinstance(node, ast.ImportFrom) else ""
             for alias in node.names:
@@ -158,7 +158,7 @@ def _imports(notebook: NotebookNode) -> dict[str, str]:
     return found
 
 
-def _parse(source: str) -> ast.Module:
+def parse(source: str) -> ast.Module:
     """Return the syntax tree, an empty one for wrong syntax: the kernel has the words for that."""
     try:
         return ast.parse(source)

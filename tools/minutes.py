@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from nbformat import NotebookNode
 
 import folds
+import sections
 from lessons_lib import notebooks
 
 WORDS, LINES = 180, 12  # a minute
@@ -23,7 +24,6 @@ PICTURE, EXERCISE, BLANK, LONG_BLANK = 4, 6, 2, 4  # minutes
 _SHORT = 2  # lines that are typed into a blank of 2 minutes
 _FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
 _ASKED = ("widgets.quiz", "widgets.predict")  # what they show is read, not their code
-_HEADING = re.compile(r"(#+) (.+)")
 _TABLE = re.compile(r"(?:^\s*\|.*\n?)+", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:[-'\u2019.,/]\w+)*")
 CODE_AND_LATEX = r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"
@@ -39,7 +39,7 @@ def minutes(notebook: NotebookNode) -> tuple[float, float]:
     """Return the minutes of a lesson's core and those with everything."""
     core = deeper = 0.0
     for headings, spent in _spent(notebook):
-        if any(heading.startswith("Deeper: ") for heading in headings):
+        if sections.is_deeper(headings):
             deeper += spent
         elif "References" not in headings:
             core += spent
@@ -69,19 +69,13 @@ def rounded(value: float) -> int:
 
 def _spent(notebook: NotebookNode) -> Iterator[tuple[list[str], float]]:
     """Yield the headings above each piece of the notebook, and its minutes."""
-    trail: dict[int, str] = {}  # the headings above, by their level
-    for place, cell in enumerate(notebook.cells):
+    places = {id(cell): place for place, cell in enumerate(notebook.cells)}
+    for cell, piece, above in sections.pieces(notebook):
         if cell.cell_type == "code":
-            above = list(trail.values())
-            yield above, _code(cell)
-            yield above, _exercises(cell, above, folds.behind(notebook, place))
+            solutions = folds.behind(notebook, places[id(cell)])
+            yield above, _code(cell) + _exercises(cell, above, solutions)
         elif not folds.is_fold(cell):
-            for part in re.split(r"^(?=#+ )", _NOT_READ.sub(" ", cell.source), flags=re.MULTILINE):
-                if heading := _HEADING.match(part):
-                    level = len(heading[1])
-                    trail = {n: text for n, text in trail.items() if n < level}
-                    trail[level] = heading[2].strip()
-                yield list(trail.values()), _text(part)
+            yield above, _text(_NOT_READ.sub(" ", piece))
 
 
 def _text(part: str) -> float:
