@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lessons_lib.advise.report import Layers, Report
-from lessons_lib.advise.trials import LITERT, Tried
+from lessons_lib.advise.trials import LITERT, NORMALIZED, Tried
 from lessons_lib.convert import by_litert, paths
 from lessons_lib.judge.layer_errors import MOVERS
 from lessons_lib.models.own_data import Data
@@ -137,7 +137,7 @@ def _reproduce_file(folder: Path, chosen: Tried, data: Data) -> str:
     trial, path = chosen.trial, paths.get(chosen.trial.step.path)
     arrays = data.calibration if path.needs_calibration else None
     if trial.outside and arrays:
-        folders = folder / "work" / "normalized" / "calibration"
+        folders = folder / NORMALIZED / "calibration"
         arrays = {name: np.load(folders / f"{Path(a.filename).stem}.npy", mmap_mode="r")
                   for name, a in arrays.items()}  # fmt: skip
     where = {name: _inside(array.filename, folder) for name, array in (arrays or {}).items()}

@@ -116,7 +116,7 @@ def _normalized(place: Workplace, outside: Outside) -> Workplace:
             }
             for block in sample_files.blocks(rows)
         )
-        folder = place.folder / "work" / "normalized" / role
+        folder = place.folder / trials.NORMALIZED / role
         return {name: one.opened() for name, one in sample_files.written(blocks, folder).items()}
 
     rows = {role: getattr(place, role) for role in ("calibration", "test")}

@@ -135,6 +135,15 @@ class Finding:
     verdict: str
     also: dict[str, float | None] = field(default_factory=dict)
 
+    @property
+    def badness(self) -> float:
+        """How large a drop is beside its limit; without targets, how far the value is below it."""
+        if _is_number(self.drop):
+            return self.drop / self.limit if self.limit else self.drop
+        if not _is_number(self.value):
+            return math.inf
+        return 1 - self.value / self.limit if self.limit else -math.inf
+
     @classmethod
     def of(cls, found: verdict.Finding) -> "Finding":
         """What a report keeps of a finding."""
@@ -266,17 +275,12 @@ class Row:
     @property
     def worst(self) -> Finding | None:
         """The finding that decides: the worst decision, then the largest drop beside its limit."""
-        order = (PASSES, UNDECIDED, FAILS)
-        return max(
-            self.findings,
-            key=lambda found: (order.index(found.decision), _badness(found)),
-            default=None,
-        )
+        return verdict.worst(self.findings)
 
     @property
     def may_pass(self) -> bool:
         """Whether it passes, or is undecided and the drop that was seen is within the limit."""
-        likely = self.worst is None or _badness(self.worst) <= 1
+        likely = self.worst is None or self.worst.badness <= 1
         return self.decision == PASSES or (self.decision == UNDECIDED and likely)
 
     @property
@@ -498,15 +502,6 @@ def _line(row: Row) -> dict[str, Any]:
     line |= {key: getattr(row.worst, key, None) for key in names}
     line |= {"sqnr_db": row.lowest_db, "integer_only": row.integer_only, "decision": row.decision}
     return line | {"verdict": row.verdict, "failure": row.failure or ""}
-
-
-def _badness(found: Finding) -> float:
-    """How large a drop is beside its limit; without targets, how far the value is below it."""
-    if not _is_number(found.drop) and not _is_number(found.value):
-        return math.inf
-    if _is_number(found.drop):
-        return found.drop / found.limit if found.limit else found.drop
-    return 1 - found.value / found.limit if _is_number(found.value) and found.limit else -math.inf
 
 
 def _is_number(value) -> bool:

@@ -35,6 +35,7 @@ from lessons_lib.tflite.samples import Rows
 CONVERTER, LITERT = "converter", "litert"
 # Which calibration is better differs from model to model.
 AVERAGED = ("int8_float_fallback", "int8", "int16x8")
+NORMALIZED = Path("work", "normalized")  # where samples lie that were normalized, by role
 _PIECE = 2**25  # bytes of samples that are answered at once
 _TIMED = 2.0  # seconds that all timed rounds may take
 _ROUNDS = (15, 200)
@@ -280,7 +281,7 @@ def on_micro(tried: Sequence[Tried], place: Workplace) -> list[Tried]:
 def _test_files(trial: Trial, place: Workplace) -> list[Path]:
     """Where a trial's test samples lie: some models take them normalized."""
     given = place.test_files
-    normalized = place.folder / "work" / "normalized" / "test"
+    normalized = place.folder / NORMALIZED / "test"
     return [normalized / file.name for file in given] if trial.outside else given
 
 

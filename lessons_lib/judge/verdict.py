@@ -6,9 +6,10 @@ paths (Holm), and "no change" is never said without how large a drop can be rule
 Source: lesson 08.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, erfc, sqrt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -186,6 +187,17 @@ class Finding:
         return f"{points} point{'s' * (points != '1')}"
 
 
+def worst(findings: Iterable) -> Any:
+    """Return the finding with the worst decision, and of those the one with the largest drop.
+
+    ``findings``: whatever has a ``decision`` and a ``badness``. Returns None where there is none.
+    """
+    order = (PASSES, UNDECIDED, FAILS)
+    return max(
+        findings, key=lambda found: (order.index(found.decision), found.badness), default=None
+    )
+
+
 @dataclass(frozen=True)
 class Judgement:
     """All outputs of one path; the worst decides."""
@@ -194,9 +206,7 @@ class Judgement:
 
     @property
     def worst(self) -> Finding:
-        """The finding with the worst decision, and of those the one with the largest drop."""
-        order = (PASSES, UNDECIDED, FAILS)
-        return max(self.findings, key=lambda found: (order.index(found.decision), found.badness))
+        return worst(self.findings)
 
     @property
     def decision(self) -> str:
