@@ -211,3 +211,27 @@ def test_a_shape_reads_integers_and_an_lstm_keeps_its_inner_tensors():
     assert shape.inputs == [0]
     assert lstm.inputs == [0, -1]
     assert [names[index] for index in lstm.intermediates] == ["i0", "i1"]
+
+
+def test_other_numbers_are_put_into_stored_tensors_and_nothing_else_changes():
+    before = tiny_models.converted("depthwise_with_elu", "float32")
+    stored = tables.tensors(before).query("bytes > 0 and dtype == 'FLOAT32'")["name"]
+    old = {name: reader.constant(before, name) for name in stored}
+    assert len(old) > 1
+    first = next(iter(old))
+    after = edit.with_constants(before, {first: 2 * old[first].astype(float)})
+    for name in stored:
+        factor = 2 if name == first else 1
+        assert np.array_equal(reader.constant(after, name), factor * old[name])
+    assert tables.operators(after).equals(tables.operators(before))
+    again = edit.with_constants(after, {first: old[first]})
+    assert again == edit.with_constants(before, {})
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    content = tiny_models.converted("depthwise_with_elu", "float32")
+    name = tables.tensors(content).query("bytes > 0 and dtype == 'FLOAT32'")["name"].iloc[0]
+    with pytest.raises(InputError, match=r"has the shape .*; given: \(3,\), 12 bytes"):
+        edit.with_constants(content, {name: [1.0, 2.0, 3.0]})
+    with pytest.raises(InputError, match="no tensor 'nothing' is stored"):
+        edit.with_constants(content, {"nothing": np.zeros(3)})

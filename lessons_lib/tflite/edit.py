@@ -1,9 +1,11 @@
-"""A ``.tflite`` file changed: one signature in front, names for what has none, operators taken out.
+"""A ``.tflite`` file changed: signatures and names, other numbers in it, operators taken out.
 
 TensorFlow would convert the model again, with other settings. Here only the file is at hand: it is
 read into objects, they are changed, and written again. A file in which nothing is to be changed
 comes back as the same bytes. All functions raise ModelFileError as ``reader.read`` does.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -206,3 +208,27 @@ def _empty_unread_buffers(model: schema.ModelT) -> None:
     for number, buffer in enumerate(model.buffers):
         if number not in read:
             buffer.data = None
+
+
+def with_constants(source: reader.Source, constants: Mapping[str, np.ndarray]) -> bytes:
+    """Return the file with other numbers in some of its stored tensors.
+
+    ``constants``: arrays by the tensors' names, in the shapes that the file gives them; they are
+    cast to the tensors' own dtypes. Raises InputError where a name is none of a stored tensor, a
+    shape is another one, or numbers share a byte. Defined in lesson 03.
+    """
+    model = reader.read(source)
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for name, values in constants.items():
+        stored = reader.constant(source, name)
+        data = np.asarray(values).astype(stored.dtype).tobytes()
+        for tensor in (tensor for tensor in tensors if reader.text(tensor.name) == name):
+            size = reader.stored_bytes(model, tensor).size
+            if size and (stored.shape != np.shape(values) or size != len(data)):
+                raise InputError(
+                    f"{name} has the shape {stored.shape} and {size} bytes; given: "
+                    f"{np.shape(values)}, {len(data)} bytes (lesson 03)"
+                )
+            if size:
+                model.buffers[tensor.buffer].data = np.frombuffer(data, np.uint8)
+    return reader.pack(model)
