@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 import folds
 import minutes
 import notebook_names
+import refresh
 import sections
 from lessons_lib import article, notebooks
 from lessons_lib.errors import InputError
@@ -406,11 +407,14 @@ def core_is_short(notebook: NotebookNode) -> list[str]:
 
 
 @listed
-def deeper_begins_a_cell(notebook: NotebookNode) -> Iterator[str]:
+def deeper_is_folded(notebook: NotebookNode) -> Iterator[str]:
     """JupyterLab and the site fold a section by the cell that its heading begins."""
     for cell, piece, _ in sections.pieces(notebook):
         if re.match(f"#+ {sections.DEEPER}", piece) and not sections.begins_deeper(cell):
             yield f"`{piece.splitlines()[0]}` stands in the middle of a cell: begin one with it"
+    for where, cell in text(notebook):
+        if sections.begins_deeper(cell) != cell.metadata.get(refresh.COLLAPSED, False):
+            yield f"{where} begins a section that should be collapsed, or is: run `make refresh`"
 
 
 def _checks_of_core(notebook: NotebookNode) -> Iterator[tuple[list[str], str]]:
@@ -511,7 +515,7 @@ LESSON_RULES = (
     has_exercises,
     minutes_are_computed,
     core_is_short,
-    deeper_begins_a_cell,
+    deeper_is_folded,
     asks_in_the_middle,
     ends_with_an_open_task,
     predictions_count,

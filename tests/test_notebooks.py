@@ -10,6 +10,7 @@ import pytest
 
 import folds
 import hygiene
+import refresh
 from builders import code, execute, markdown, notebook
 from lessons_lib import catalogue, files, notebooks
 
@@ -96,6 +97,11 @@ def _tagged(cell, *tags):
     return cell
 
 
+def _collapsed(cell):
+    cell.metadata[refresh.COLLAPSED] = True
+    return cell
+
+
 OPEN = "**3.1** *Open task.* Find it."
 PREDICTED = _executed('size = widgets.predict("03.1", "How many?", ["1", "2"])\nsize')
 TOLD = _executed("size.outcome(int(found > 1))")
@@ -143,7 +149,9 @@ BROKEN = [
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), "explains:03.1"), "explains:03.1"),
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), CHECKED), "text cell 1 has the tags"),
     (hygiene.core_is_short, markdown("word " * 180 * 36), "the core takes 36.0 min"),
-    (hygiene.deeper_begins_a_cell, markdown("Text.\n\n### Deeper: more\n"), "### Deeper: more"),
+    (hygiene.deeper_is_folded, markdown("Text.\n\n### Deeper: more\n"), "### Deeper: more"),
+    (hygiene.deeper_is_folded, markdown("## Deeper: more"), "should be collapsed"),
+    (hygiene.deeper_is_folded, _collapsed(markdown("## More")), "or is: run `make refresh`"),
     (hygiene.asks_in_the_middle, _lesson(code("checks.check_a(1)")), "1 checks called above"),
     (hygiene.asks_in_the_middle,
      _lesson(markdown("## Deeper: in"), code("checks.check_a(1)\nchecks.check_b(1)")), "0 checks"),
@@ -199,7 +207,7 @@ GOOD = notebook(
     _executed("size.outcome(int(found > 1))", count=3),
     _tagged(markdown("It is 3.4 times smaller than https://example.com/home/page says."),
             "explains:03.1"),
-    markdown("## Deeper: in"),
+    _collapsed(markdown("## Deeper: in")),
     _executed("for found_too in range(3):\n    print(found_too + found)", count=4),
     markdown("## Out of it"),
     _executed("answer = ...\nchecks.check_a(answer)", count=5),
@@ -207,7 +215,7 @@ GOOD = notebook(
     markdown("word " * 180 * 20),
     markdown("## Exercises\n\n### Open task: find it\n\n**3.1** *Open task.* Find it."),
     _executed("findings = ...\nchecks.check_c(findings)", count=7),
-    markdown("### Deeper: more exercises"),
+    _collapsed(markdown("### Deeper: more exercises")),
     markdown("**3.2** And this?"),
     _executed("more = ...\nchecks.check_d(more)", count=8),
     markdown("## Quiz"),

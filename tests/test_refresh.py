@@ -50,6 +50,19 @@ def test_metadata_and_ids_are_fixed(path):
     assert "execution" not in content.cells[1].metadata
 
 
+def test_deeper_sections_alone_are_collapsed(path):
+    deeper, other = markdown("## Deeper: in"), markdown("## Out of it")
+    other.metadata[refresh.COLLAPSED] = True
+    write(path, markdown("# 01. Small"), deeper, code("x = 1"), other, code("# Deeper: x"))
+    refresh.refresh(path)
+    cells = notebooks.read(path).cells
+    collapsed = [cell.metadata.get(refresh.COLLAPSED) for cell in cells]
+    assert collapsed == [None, True, None, None, None]
+    first = path.read_bytes()
+    refresh.refresh(path)
+    assert path.read_bytes() == first
+
+
 def test_volatile_output_stays_until_its_source_changes(path):
     def output():
         return notebooks.read(path).cells[3].outputs[0].text

@@ -4,10 +4,10 @@
 
 Without a folder it does the lessons and their solutions. A lesson also gets its solutions, folded
 behind the exercises, and the minutes in its line of times; ``--folds`` and ``--times`` write these
-alone and execute nothing. A second run changes nothing: the metadata and the cells' ids are fixed,
-no time is recorded, and a cell tagged ``volatile`` (for example a timing) keeps the output it has,
-as long as its source is the one that made it; ``--volatile`` makes these outputs anew. A notebook
-with a failing cell is left as it was.
+alone and execute nothing. Its deeper sections are collapsed. A second run changes nothing: the
+metadata and the cells' ids are fixed, no time is recorded, and a cell tagged ``volatile`` (for
+example a timing) keeps the output it has, as long as its source is the one that made it;
+``--volatile`` makes these outputs anew. A notebook with a failing cell is left as it was.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 import folds
 import minutes
+import sections
 from lessons_lib import files, notebooks
 from lessons_lib.errors import InputError, LessonError
 
@@ -32,6 +33,8 @@ METADATA = {
 # Under pytest, and so under nbval, ipykernel does not capture what C++ writes to descriptor 2.
 # The stored outputs must be made the same way.
 ENVIRONMENT = {"PYTEST_CURRENT_TEST": "tools/refresh.py", "PYTHONHASHSEED": "0"}
+# JupyterLab's: the section below a text cell's heading is collapsed when the notebook is opened.
+COLLAPSED = "jp-MarkdownHeadingCollapsed"
 MADE_FROM = "made_from"  # a volatile cell's metadata: the digest of the source behind its output
 
 
@@ -70,13 +73,18 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def canonical(notebook: NotebookNode, path: Path) -> NotebookNode:
-    """Give the notebook fixed metadata and ids made of its name and the cells' positions."""
+    """Give the notebook fixed metadata and ids made of its name and the cells' positions.
+
+    Its deeper sections, and no others, are collapsed.
+    """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for position, cell in enumerate(notebook.cells, 1):
         cell.id = f"{path.stem[:56]}-{position:03d}"
-        for editor_state in ("collapsed", "scrolled", "jupyter", "editable", "slideshow"):
-            cell.metadata.pop(editor_state, None)
+        for state in ("collapsed", "scrolled", "jupyter", "editable", "slideshow", COLLAPSED):
+            cell.metadata.pop(state, None)
+        if sections.begins_deeper(cell):
+            cell.metadata[COLLAPSED] = True
     return notebook
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from builders import code, notebook
+from builders import code, markdown, notebook
 from lessons_lib import files, notebooks
 from real_browser import answer_by_keyboard, slide_by_keyboard
-from refresh import METADATA
+from refresh import METADATA, write
 
 MINUTES_10 = 600_000  # milliseconds; lesson 1 takes about 30 s
 TOKEN = "lessons"
@@ -43,6 +43,11 @@ def folder(tmp_path_factory) -> Path:
     mistake = notebook(code("x = 1"), code("x / 0"), code("x"))
     mistake.metadata = METADATA  # else JupyterLab asks for a kernel
     (folder / "mistake.ipynb").write_text(json.dumps(mistake))
+    deeper = [markdown("## Deeper: in"), code("inside = 1"), markdown("### Still in"), code("2")]
+    folded = notebook(code("0"), *deeper, markdown("## Out"), code("print(inside)"))
+    path = folder / "deeper.ipynb"
+    path.write_text("")
+    write(folded, path)
     return folder
 
 
@@ -179,6 +184,26 @@ def test_lesson_3_runs_and_its_slider_moves_by_keyboard(tab, lab):
     opened(tab, lab, "03_quantize_tensor.ipynb")
     assert failures(run_all(tab)) == []
     slide_by_keyboard(tab, show_cell(tab, "widgets.affine_slider(").locator(".lesson-slider"))
+
+
+def visible(page: Page) -> list[str]:
+    """The sources of the cells that can be seen."""
+    return page.evaluate(
+        f"""() => {PANEL}.content.widgets.filter((cell) => cell.node.checkVisibility())
+          .map((cell) => cell.model.sharedModel.source)"""
+    )
+
+
+def test_a_deeper_section_opens_collapsed_and_runs(tab, lab):
+    opened(tab, lab, "deeper.ipynb")
+    shut = tab.get_by_text("3 cells hidden")
+    shut.wait_for()
+    assert visible(tab)[:4] == ["0", "## Deeper: in", "## Out", "print(inside)"]
+    cells = run_all(tab)
+    assert failures(cells) == []
+    assert [cell["outputs"] for cell in cells] == [1, 0, 1, 1]
+    shut.click()
+    assert "### Still in" in visible(tab)
 
 
 def test_a_notebook_with_a_mistake_is_reported(tab, lab):
