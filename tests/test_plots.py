@@ -94,6 +94,9 @@ def drops():
     return pd.DataFrame(columns, index=["float32", "dynamic_range", "int8", "int8_b", "int16x8"])
 
 
+LAYERS = {name: {"stem": 40.0, "block": 20.0, "end": 18.0} for name in ("int8", "int16x8")}
+RAMP = np.linspace(-1, 1, 81)
+ERRORS = {"float32": [2.0, 2.4], "per-tensor": [30.0, 48.0], "per-tensor, QAT": [3.0, 3.5]}
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -113,6 +116,10 @@ FIGURES = {
     "drops": lambda: plots.drops(drops(), 0.01),
     "pareto": lambda: plots.pareto(candidates(), floor=0.98, chosen="best"),
     "pareto, plain": lambda: plots.pareto(candidates()),
+    "by layer": lambda: plots.by_layer(LAYERS, ylabel="SNR (dB)", title="One", level=(0, "none")),
+    "one weight": lambda: plots.one_weight(np.linspace(0, 0.35, 40), np.full(40, 0.3), 0.34, 0.35),
+    "straight through": lambda: plots.straight_through(RAMP, RAMP.round(1), RAMP > 0, 0.7),
+    "trainings": lambda: plots.trainings({"clean": ERRORS, "hard": ERRORS}, "QAT", "float32"),
     "lines": lambda: lines(labels=["int8"], reference=("float32", 97.0), log_x=True, title="More"),
 }
 
@@ -514,3 +521,17 @@ def test_a_table_without_drops_is_refused():
         plots.drops(drops().drop(columns="drop_high"), 0.01)
     with pytest.raises(InputError, match="missing: the rows"):
         plots.drops(drops().iloc[4:], 0.01)
+
+
+# --- what happens along the layers, and in training -------------------------------------------
+
+
+def test_the_layers_of_all_lines_are_the_same():
+    with pytest.raises(InputError, match="over the same layers"):
+        plots.by_layer({"a": {"stem": 1.0}, "b": {"end": 1.0}}, ylabel="dB", title="")
+
+
+def test_trainings_have_a_circle_each_and_a_bar_at_their_mean():
+    lines = plots.trainings({"clean": ERRORS}, "QAT", "float32").axes[0].lines
+    np.testing.assert_allclose([line.get_xdata().mean() for line in lines[::2]], [2.2, 39, 3.25])
+    assert [line.get_xdata()[0] for line in lines[1::2]] == pytest.approx([2.2, 39, 3.25])

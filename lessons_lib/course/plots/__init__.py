@@ -1,7 +1,7 @@
 """The course's figures: each takes plain values and returns a matplotlib Figure.
 
 ``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
-``results`` what was measured.
+``results`` what was measured, ``learning`` layers and trainings.
 """
 
 from lessons_lib.course.plots.drawing import (
@@ -16,6 +16,12 @@ from lessons_lib.course.plots.drawing import (
     VERMILION,
     YELLOW,
     style,
+)
+from lessons_lib.course.plots.learning import (
+    by_layer,
+    one_weight,
+    straight_through,
+    trainings,
 )
 from lessons_lib.course.plots.numbers import digits, float16_bits, histogram, staircase
 from lessons_lib.course.plots.results import (
@@ -40,6 +46,7 @@ __all__ = [
     "SKY",
     "VERMILION",
     "YELLOW",
+    "by_layer",
     "byte_bars",
     "decision_tree",
     "digits",
@@ -49,8 +56,11 @@ __all__ = [
     "intensity",
     "latency_bars",
     "lines_with_intervals",
+    "one_weight",
     "pareto",
     "scoreboard",
     "staircase",
+    "straight_through",
     "style",
+    "trainings",
 ]
