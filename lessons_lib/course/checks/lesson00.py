@@ -13,6 +13,7 @@ from lessons_lib.course.checks._verdict import Verdict, report
 from lessons_lib.errors import InputError
 from lessons_lib.models import data
 from lessons_lib.numbers import affine
+from lessons_lib.system.quiet import quiet, tensorflow
 from lessons_lib.tflite import samples
 
 _FEW = 50
@@ -126,26 +127,19 @@ def check_input_codes(codes: object, images: np.ndarray, scale: float, zero_poin
     )
 
 
-_CHECKS = {"dynamic_range": check_space, "float16": check_float16, "int8": check_int8}
-
-
-def settle(
-    converter: object,
+def configured(
+    saved_model_dir: str,
     path: str,
     representative_dataset: calibration.RepresentativeDataset | None = None,
-) -> None:
-    """Leave a converter as the learner set it where that is right, else set it as ``path`` wants.
+) -> object:
+    """Return a TFLiteConverter of the model that is set as ``path`` wants: the course's own.
 
-    So the page runs on with a blank that is open or wrong, and its files are what it says they are.
-    It prints whose settings these are.
+    Raises InputError for an unknown path.
     """
-    if verdict := _CHECKS[path](converter):
-        print("your settings:", end=" ")
-    else:
-        by_tensorflow.configure(converter, path, representative_dataset)
-        untried = verdict.state == "not attempted"
-        said = "no answer yet" if untried else "your answer is not right yet"
-        print(f"{said}; with the course's settings:", end=" ")
+    with quiet():
+        converter = tensorflow().lite.TFLiteConverter.from_saved_model(saved_model_dir)
+    by_tensorflow.configure(converter, path, representative_dataset)
+    return converter
 
 
 # ---- what the checks ask of a setting
