@@ -88,6 +88,13 @@ def binary():
     return keras.Sequential([keras.Input((40,), name="x"), hidden, last])
 
 
+def wide():
+    """A dense layer of more than 256 KiB: LiteRT's quantizer writes such files in another form."""
+    keras = fresh_keras()
+    hidden = keras.layers.Dense(480, activation="relu")
+    return keras.Sequential([keras.Input((600,), name="x"), hidden, keras.layers.Dense(4)])
+
+
 def regression():
     """A quantity, of eight numbers of both signs."""
     keras = fresh_keras()

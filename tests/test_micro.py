@@ -8,7 +8,20 @@ import pytest
 
 import any_models
 import tiny_models
-from lessons_lib import every_path, files, micro, outputs, page, report, runtime, trials
+from lessons_lib import (
+    by_litert,
+    edit,
+    every_path,
+    files,
+    integer_engine,
+    micro,
+    outputs,
+    page,
+    reader,
+    report,
+    runtime,
+    trials,
+)
 from lessons_lib.convert.every_path import Step
 from lessons_lib.convert.outcome import Outcome
 from lessons_lib.errors import ChildDied, ModelFileError
@@ -55,6 +68,26 @@ def test_a_refusal_that_comes_only_when_it_runs_has_its_words_too(capfd):
     with pytest.raises(ModelFileError, match=r"INT32; Node SELECT_V2 .* failed to invoke \(l"):
         micro.arena(content)
     assert capfd.readouterr() == ("", "")
+
+
+def test_constants_behind_the_flatbuffer_are_refused_and_ours_lie_inside(monkeypatch):
+    """TFLite-Micro does not look behind it, runs all the same, and answers nonsense."""
+    content = any_models.converted("wide")
+    x = np.random.default_rng(0).uniform(-1, 1, (100, 600)).astype(np.float32)
+    small = by_litert.quantize(content, "int8", x)
+    codes = runtime.Model(small).quantize_input(x[:8])
+    expected = integer_engine.run(small, codes, "tflm")
+    assert np.array_equal(micro.run(small, codes), expected)
+
+    monkeypatch.setattr(edit, "with_data_inside", lambda content: content)
+    raw = by_litert.quantized(by_litert.prepared(content), "int8", x)[0]
+    assert reader.keeps_data_behind(reader.read(raw)), "the quantizer writes otherwise now"
+    with pytest.raises(ModelFileError, match=r"behind its FlatBuffer.*with_data_inside"):
+        micro.run(raw, codes)
+    monkeypatch.undo()
+    assert edit.with_data_inside(raw) == small == edit.with_data_inside(small)
+    monkeypatch.setattr(reader, "keeps_data_behind", lambda model: False)
+    assert not np.array_equal(micro.run(raw, codes), expected), "it looks there now: no refusal"
 
 
 def test_an_operator_that_it_lacks_is_named():

@@ -417,6 +417,7 @@ def run(content: bytes, entries: list[dict], ranges: dict[str, dict] | None = No
         if engine.need_calibration:
             calibration.require("the recipe", ranges)
         result = bytes(engine.quantize(ranges, enable_progress_report=False).quantized_model)
+    result = edit.with_data_inside(result)  # so that it runs on a microcontroller as well
     return edit.let_shapes_read_integers(saturation.mend(result, content))
 
 

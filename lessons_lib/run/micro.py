@@ -101,6 +101,12 @@ def _survived(source: str | os.PathLike | bytes) -> bytes:
             'only; elsewhere compare with kernels="reference" (lesson 09)'
         )
     content = edit.only_signature(source)
+    if reader.keeps_data_behind(reader.read(content)):
+        raise ModelFileError(
+            "the file keeps constants behind its FlatBuffer, as LiteRT's quantizer writes large "
+            "files. TFLite-Micro does not look there, and answers nonsense without a word: write "
+            "the file again with edit.with_data_inside (lesson 13)"
+        )
     sandbox.once(content, source, "tflm", "lessons_lib.run.micro:_probe")
     return content
 

@@ -69,6 +69,11 @@ def _parsed(data: bytes) -> schema.ModelT:
         raise damaged(f"its offsets lead astray ({type(error).__name__}: {error})") from error
 
 
+def keeps_data_behind(model: schema.ModelT) -> bool:
+    """Tell whether a file of ``read`` keeps constants behind its FlatBuffer, as large ones do."""
+    return any(buffer.offset > 1 for buffer in model.buffers)
+
+
 def pack(model: schema.ModelT) -> bytes:
     """Return the ModelT of ``read``, also after a change, as the bytes of a ``.tflite``."""
     from ai_edge_litert.tools import flatbuffer_utils
@@ -252,7 +257,7 @@ def _checked(model: schema.ModelT, data: bytes) -> schema.ModelT:
         raise damaged("it has no buffers")
     model.buffers = model.buffers or [schema.BufferT()]  # 0 stands for none, in a list or not
     for buffer in model.buffers:
-        if buffer.offset > 1:  # files of 2 GB and more keep their buffers there
+        if buffer.offset > 1:  # files of 2 GB and more keep their data there, and some others
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
     for graph in model.subgraphs:
         _check_graph(model, graph)
