@@ -17,6 +17,13 @@ QUESTIONS = [
     widgets.Question("Which `zero_point`?", ["`-128`", "`0` < 1"], 1, "Symmetric: 0 is 0."),
     widgets.Question("How small is float16?", ["Half", "A quarter", "Equal"], 0, "Two bytes."),
 ]
+SIZE = widgets.predict("04.1", "How many `bytes`?", ["As many", "Half", "<b>Fewer</b>"])
+SPEED = widgets.predict("04.2", "How fast?", ["As fast", "Faster"])
+PREDICTIONS = {
+    "prediction": SIZE._repr_html_,
+    "outcome": lambda: SIZE.outcome(1).data,
+    "tally": lambda: widgets.tally(SIZE, SPEED).data,
+}
 WIDGETS = {
     "slider": lambda: widgets.affine_slider(VALUES).data,
     "quiz": lambda: widgets.quiz(QUESTIONS).data,
@@ -57,11 +64,14 @@ class Page(HTMLParser):
         return np.array(self.cells).reshape(-1, columns)[1:]
 
 
-@pytest.mark.parametrize("make", WIDGETS.values(), ids=WIDGETS)
+ALL = WIDGETS | PREDICTIONS
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 class TestEveryWidget:
     def test_the_html_is_well_formed_and_every_input_has_a_label(self, make):
         inputs = [parents for tag, _, parents in Page(make()).elements if tag == "input"]
-        assert inputs
+        assert inputs or make in (PREDICTIONS["outcome"], PREDICTIONS["tally"])
         assert all("label" in parents for parents in inputs)
 
     def test_ids_are_unique_even_twice_in_a_page(self, make):
@@ -74,6 +84,9 @@ class TestEveryWidget:
     def test_nothing_is_loaded_from_elsewhere(self, make):
         assert not re.search(r"https?:|//[a-z]|\bimport\b|\bfetch\b|url\(", make())
 
+
+@pytest.mark.parametrize("make", WIDGETS.values(), ids=WIDGETS)
+class TestWidgetsWithControls:
     def test_controls_that_need_the_script_are_hidden_without_it(self, make):
         buttons = [
             (attributes, parents)
@@ -281,3 +294,64 @@ def test_a_badly_made_question_is_refused(text, options, correct, why):
 def test_a_quiz_needs_questions(questions):
     with pytest.raises(InputError, match=r"widgets\.Question"):
         widgets.quiz(questions)
+
+
+# --- predictions: what they do in a browser stands in browser/test_predictions.py --------------
+
+
+def plain(html):
+    return " ".join(" ".join(Page(html).text).split())
+
+
+def test_without_scripts_question_answer_and_tally_are_there_to_read():
+    asked = plain(SIZE._repr_html_())
+    assert asked.startswith("Prediction 04.1. How many bytes ? A. As many B. Half C. <b>Fewer</b>")
+    assert plain(SIZE.outcome(2).data) == "Prediction 04.1: it is C. <b>Fewer</b>"
+    assert plain(widgets.tally(SIZE, SPEED).data).endswith("2 were asked in this lesson.")
+
+
+def test_without_scripts_no_button_pretends_to_work():
+    inputs = [a for tag, a, _ in Page(SIZE._repr_html_()).elements if tag == "input"]
+    assert len(inputs) == 3
+    assert all("hidden" in attributes for attributes in inputs)
+
+
+def test_a_question_that_is_asked_anew_has_no_old_answer():
+    again = widgets.predict("04.1", "How many `bytes`?", ["As many", "Half", "<b>Fewer</b>"])
+    other = widgets.predict("04.1", "How many bytes?", ["As many", "Half", "<b>Fewer</b>"])
+    assert again.key == SIZE.key != other.key
+    assert all(question.key.startswith("04.1-") for question in (again, other))
+
+
+@pytest.mark.parametrize(
+    ("number", "question", "options"),
+    [
+        ("4.1", "How?", ["a", "b"]),
+        ("04", "How?", ["a", "b"]),
+        ("04.1", " ", ["a", "b"]),
+        ("04.1", "How?", ["a"]),
+        ("04.1", "How?", ["a", "a"]),
+        ("04.1", "How?", ["a", 1]),
+        ("04.1", "How?", list("abcdefg")),
+    ],
+)
+def test_a_badly_made_prediction_is_refused(number, question, options):
+    with pytest.raises(InputError, match="prediction"):
+        widgets.predict(number, question, options)
+
+
+@pytest.mark.parametrize("index", [np.int64(2), 2, np.argmax([0, 0, 1])])
+def test_an_outcome_is_an_index(index):
+    assert 'data-correct="2"' in SIZE.outcome(index).data
+
+
+@pytest.mark.parametrize("index", [3, -1, True, None, 1.5, "B"])
+def test_an_outcome_that_is_no_index_is_refused(index):
+    with pytest.raises(InputError, match=r"prediction 04\.1 is an index from 0 to 2"):
+        SIZE.outcome(index)
+
+
+@pytest.mark.parametrize("given", [[], ["04.1"], [SIZE, None]])
+def test_a_tally_needs_predictions(given):
+    with pytest.raises(InputError, match=r"as widgets\.predict made"):
+        widgets.tally(*given)

@@ -1,7 +1,8 @@
 """A question before a result: what the reader chose, and whether it held.
 
-The choice stays in the reader's browser (``localStorage``), in the notebook and on the site alike.
-Where no script runs, the question, its options and the answer are plain text.
+The choice stays in the reader's browser (``localStorage``), in the notebook and on the site alike;
+a browser that keeps nothing holds it until the page is left. Where no script runs, the question,
+its options and the answer are plain text.
 """
 
 import hashlib
@@ -33,15 +34,22 @@ _STYLE = (
 """
 )
 
-# What was chosen and what is right, by a question's key; a full or forbidden store loses nothing.
+# What was chosen and what is right, by a question's key. The page holds both as well as the store,
+# which may be full or forbidden. A change is told to all that show it.
 _STORE = """
+const held = (window.lessonPredictions ??= {});
+const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
 const read = (kind, key) => {
-  try { return localStorage.getItem("lessons:" + kind + ":" + key); } catch { return null; }
+  const name = "lessons:" + kind + ":" + key;
+  return held[name] ?? stored(name);
 };
 const write = (kind, key, value) => {
-  try { localStorage.setItem("lessons:" + kind + ":" + key, value); } catch { /* not kept */ }
+  const name = "lessons:" + kind + ":" + key;
+  held[name] = value;
+  try { localStorage.setItem(name, value); } catch { /* the page holds it */ }
   document.dispatchEvent(new CustomEvent("lesson-prediction", { detail: key }));
 };
+const isKept = (key) => stored("lessons:prediction:" + key) !== null;
 """
 
 _ASK_SCRIPT = (
@@ -52,15 +60,16 @@ document.querySelectorAll(".lesson-prediction.asks:not([data-ready])").forEach((
   const key = root.dataset.key, said = root.querySelector("[role=status]");
   const inputs = [...root.querySelectorAll("input")];
   copies += 1;
-  // A second copy of the question in one page must not share its radio group.
-  inputs.forEach((input) => { input.name += "-" + copies; });
   const show = () => {
     const chosen = read("prediction", key);
     inputs.forEach((input) => { input.checked = input.value === chosen; });
     said.textContent = chosen === null ? "Choose one before you go on."
-      : "You predict " + "ABCDEF"[chosen] + ". It is kept in this browser.";
+      : "You predict " + "ABCDEF"[chosen] + ". It is kept "
+        + (isKept(key) ? "in this browser." : "until you leave this page.");
   };
   inputs.forEach((input) => {
+    // A second copy of the question in one page must not share its radio group.
+    input.name += "-" + copies;
     input.hidden = false;
     input.addEventListener("change", () => write("prediction", key, input.value));
   });
@@ -77,19 +86,17 @@ _OUTCOME_SCRIPT = (
     + """
 document.querySelectorAll(".lesson-prediction.tells:not([data-ready])").forEach((root) => {
   const { key, correct } = root.dataset, said = root.querySelector(".said");
-  const right = "ABCDEF"[correct];
   const show = () => {
     const chosen = read("prediction", key);
-    const held = chosen === correct;
     if (chosen === null) return;
-    said.textContent = held ? "You predicted " + right + ", and it is "
-      : "You predicted " + "ABCDEF"[chosen] + "; it is ";
-    said.parentElement.className = held ? "held" : "missed";
+    const right = chosen === correct;
+    said.textContent = "You predicted " + "ABCDEF"[chosen] + (right ? ", and it is " : "; it is ");
+    said.parentElement.className = right ? "held" : "missed";
   };
   document.addEventListener("lesson-prediction", show);
   root.dataset.ready = "yes";
-  show();
   write("outcome", key, correct);
+  show();
 });
 """
 )
@@ -100,11 +107,14 @@ _TALLY_SCRIPT = (
 document.querySelectorAll(".lesson-prediction.counts:not([data-ready])").forEach((root) => {
   const keys = JSON.parse(root.dataset.keys), said = root.querySelector("[role=status]");
   const show = () => {
-    const chosen = keys.filter((key) => read("prediction", key) !== null);
-    const held = chosen.filter((key) => read("prediction", key) === read("outcome", key));
-    said.textContent = chosen.length === 0 ? "You made none of the " + keys.length + "."
-      : held.length + " of your " + chosen.length + " held"
-        + (chosen.length < keys.length ? " (" + keys.length + " were asked)." : ".");
+    const made = keys.filter((key) => read("prediction", key) !== null);
+    const known = made.filter((key) => read("outcome", key) !== null);
+    const right = known.filter((key) => read("prediction", key) === read("outcome", key));
+    const left = keys.length - made.length, open = made.length - known.length;
+    said.textContent = (made.length === 0 ? "You made none of the " + keys.length
+      : right.length + " of your " + made.length + " held")
+      + (left && made.length ? ", " + left + " not made" : "")
+      + (open ? ", " + open + " without a result yet: run its cell." : ".");
   };
   document.addEventListener("lesson-prediction", show);
   root.dataset.ready = "yes";
