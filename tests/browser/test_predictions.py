@@ -20,7 +20,7 @@ def lesson(tmp_path_factory):
     parts.append(widgets.tally(SIZE, SPEED).data)
     folder = tmp_path_factory.mktemp("predictions")
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>A lesson</title>'
-    head += '<meta name="color-scheme" content="light dark">'
+    head += '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
     body = f"<body><main><h1>A lesson</h1>{''.join(parts)}</main></body></html>"
     (folder / "index.html").write_text(head + body, encoding="utf-8")
     with served(folder) as address:
