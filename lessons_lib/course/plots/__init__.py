@@ -1,9 +1,10 @@
 """The course's figures: each takes plain values and returns a matplotlib Figure.
 
 ``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
-``results`` what was measured, ``learning`` layers and trainings.
+``results`` what was measured, ``comparisons`` two ways, ``learning`` layers and trainings.
 """
 
+from lessons_lib.course.plots.comparisons import clipped, how_sure, times_in_places, two_ranges
 from lessons_lib.course.plots.drawing import (
     BLACK,
     BLUE,
@@ -48,11 +49,13 @@ __all__ = [
     "YELLOW",
     "by_layer",
     "byte_bars",
+    "clipped",
     "decision_tree",
     "digits",
     "drops",
     "float16_bits",
     "histogram",
+    "how_sure",
     "intensity",
     "latency_bars",
     "lines_with_intervals",
@@ -62,5 +65,7 @@ __all__ = [
     "staircase",
     "straight_through",
     "style",
+    "times_in_places",
     "trainings",
+    "two_ranges",
 ]
