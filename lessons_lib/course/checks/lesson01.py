@@ -1,16 +1,242 @@
-"""Checks of lesson 01: save a model as TF-Lite."""
+"""Checks of lesson 01: save a model as TF-Lite.
+
+``save_and_convert``, ``share_right`` and ``save_single`` are the course's own answers, for a
+lesson that runs on with a blank.
+"""
 
 import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from lessons_lib.course.checks._answers import array_in, call, compare, number_in
+from lessons_lib.course.checks._answers import (
+    Remark,
+    array_in,
+    call,
+    compare,
+    content_in,
+    describe,
+    number_in,
+)
 from lessons_lib.course.checks._verdict import exercise
+from lessons_lib.errors import LessonError
 from lessons_lib.judge.evaluate import Proportion
-from lessons_lib.tflite import reader
+from lessons_lib.models import corruption, data, sources, unseen
+from lessons_lib.run.runtime import Model
+from lessons_lib.system import sandbox
+from lessons_lib.system.quiet import quiet, tensorflow
+from lessons_lib.tflite import reader, tables
+from lessons_lib.tflite.signature import all_of_file
 
 _WIDEST, _STEP = 0.01, 500
+
+
+def save_and_convert(model, folder: str | os.PathLike) -> bytes:
+    """Export a Keras ``model`` and return it as the bytes of a plain ``.tflite``.
+
+    Defined in lesson 01.
+    """
+    with quiet():
+        model.export(folder, verbose=False)
+        return tensorflow().lite.TFLiteConverter.from_saved_model(str(folder)).convert()
+
+
+@exercise(
+    "first `model.export(folder)`, then a converter of that same folder; return what its "
+    "`convert()` gives.",
+    "No setting at all: every weight stands in the file as it is.",
+)
+def check_save_and_convert(convert: object) -> bool | str:
+    """Exercise 1.1: a function (model, folder) -> content: a SavedModel, and the file made of it.
+
+    It gets a Keras model that is not the lesson's, and the name of a folder to come, as a text.
+    """
+    if isinstance(convert, bytes | bytearray):
+        return "These are a file's bytes. Give the function that makes them: its name alone."
+    with sandbox.temporary_folder() as parent, quiet():
+        folder = Path(parent, "saved_model")
+        made = call(convert, _small_model(), str(folder))
+        saved = (folder / "saved_model.pb").is_file()
+    if hasattr(made, "convert"):
+        return "What comes back is the converter itself; the file is what its `convert()` returns."
+    try:
+        content = content_in(made)
+    except Remark:
+        return f"Your function returns {describe(made)}; asked is a file's content (bytes)."
+    if set(tables.tensors(content).query("role == 'weight'")["dtype"]) - {"FLOAT32"}:
+        return "Its weights are no longer float32: without any setting they stay what they are."
+    if not _answers_like(content, _small_model()):
+        return "This file holds another model: use the model that your function gets."
+    return saved or "The file is right; but no SavedModel is in the folder that it gets."
+
+
+def _answers_like(content: bytes, model) -> bool:
+    samples = np.random.default_rng(1).random((5, *_SMALL), dtype=np.float32)
+    expected = model(samples).numpy()
+    try:
+        answers = Model(content).predict(samples)
+    except LessonError:  # another model takes other inputs
+        return False
+    return answers.shape == expected.shape and np.allclose(answers, expected, atol=1e-5)
+
+
+def share_right(predict: Callable, dataset: data.Dataset) -> float:
+    """Return the share, 0 to 1, of a dataset's test images that get the right class.
+
+    ``predict``: images (N, ...) to probabilities (N, classes). Defined in lesson 01.
+    """
+    classes = predict(dataset.test.images).argmax(axis=1)
+    return float(np.mean(classes == dataset.test.labels))
+
+
+@exercise(
+    "the class of an image is the place of its largest probability, `.argmax(axis=1)`; compare "
+    "with the labels of the same split, and take the mean.",
+    "The model has never seen these images, in no step of its making.",
+)
+def check_share_right(share: object) -> bool | str:
+    """Exercise 1.2: a function (predict, dataset) -> the honest share of right answers, 0 to 1.
+
+    It gets a dataset of its own, of 4 x 4 pixels and three classes, in which every split has
+    another share: the number tells which one was taken.
+    """
+    found = call(share, _predict, _toy())
+    found = number_in(getattr(found, "value", found))  # evaluate.accuracy has an interval as well
+    return compare(
+        found,
+        _SHARES["test"],
+        (_SHARES["train"], "That is the share of the training images: it learned them by heart."),
+        (_SHARES["calibration"], "That is the calibration split: later lessons choose with it."),
+        (_SHARES["hard"], "That is the share of the hard digits; asked is the plain test."),
+        (
+            np.average([*_SHARES.values()][:3], weights=[120, 30, 40]),
+            "That is the share of all images together, training images among them.",
+        ),
+        (100 * _SHARES["test"], "That is in per cent; asked is a share from 0 to 1."),
+        (40 * _SHARES["test"], "That is how many are right; asked is their share."),
+        (1 - _SHARES["test"], "That is the share of wrong answers."),
+        rtol=1e-6,
+    )
+
+
+_SHARES = {"train": 1.0, "calibration": 0.9, "test": 0.85, "hard": 0.6}
+
+
+@functools.cache
+def _toy() -> SimpleNamespace:
+    """Splits whose first pixel says what ``_predict`` answers, right in _SHARES of the images."""
+    splits = {}
+    for role, count in (("train", 120), ("calibration", 30), ("test", 40), ("hard", 40)):
+        labels = np.arange(count) % 3
+        wrong = np.arange(count) >= round(_SHARES[role] * count)
+        pixels = np.zeros((count, 4, 4, 1), np.uint8)
+        pixels[:, 0, 0, 0] = 50 * (1 + (labels + wrong) % 3)
+        known_role = "test" if role == "hard" else role
+        splits[role] = data.Split(known_role, pixels, labels, np.arange(count))
+    return SimpleNamespace(name="toy", class_names=("a", "b", "c"), **splits)
+
+
+def _predict(images, *_, **__) -> np.ndarray:
+    """Probabilities (N, 3) for the images of _toy, as Keras and ``Model.predict`` give them."""
+    answers = np.rint(255 * np.asarray(images)[:, 0, 0, 0] / 50).astype(int) - 1
+    return np.where(np.arange(3) == answers[:, None], 0.8, 0.1).astype(np.float32)
+
+
+def save_single(model, folder: str | os.PathLike) -> None:
+    """Export a Keras ``model`` of one input for one sample a call, called image.
+
+    Defined in lesson 01.
+    """
+    tf = tensorflow()
+    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    model.export(folder, input_signature=[image], verbose=False)
+
+
+@exercise(
+    "`model.export(folder, input_signature=[...])` with one `tf.TensorSpec(shape, dtype, "
+    "name=...)` in the list; `model.input_shape` has the shape, its first part the batch.",
+    "Browsers, microcontrollers and many accelerators want every size fixed.",
+)
+def check_save_single(save: object) -> bool | str:
+    """Exercise 1.3: a function (model, folder) that exports a model for one image a call.
+
+    It gets a Keras model of another shape than the lesson's, and an empty folder's name.
+    """
+    with sandbox.temporary_folder() as parent, quiet():
+        folder = Path(parent, "saved_model")
+        call(save, _small_model(), str(folder), none_is_an_answer=True)
+        if not folder.exists():
+            return "Nothing was saved in the folder that your function gets."
+        try:
+            (spec,) = sources.signature(folder).inputs.values()
+        except LessonError:
+            return "What was saved is no SavedModel with a signature: `model.export` writes one."
+    batch, *rest = spec.shape
+    if tuple(rest) != _SMALL:
+        return f"The input has the shape {spec.shape}; this model takes images of {_SMALL}."
+    if batch is None:
+        return "The batch is still open: the first size of the signature is to be 1."
+    if batch != 1:
+        return f"One call takes {batch} images; asked is one."
+    if spec.dtype != np.float32:
+        return f"The input is {spec.dtype}; the model was trained on float32."
+    return spec.name == "image" or f"The input is called {spec.name!r}; asked is 'image'."
+
+
+_SMALL = (6, 5, 1)
+
+
+@functools.cache
+def _small_model():
+    keras = tensorflow().keras
+    layers = [keras.layers.Flatten(), keras.layers.Dense(40)]  # 1,200 weights: none is spared
+    return keras.Sequential([keras.Input(_SMALL, name="sensor"), *layers])
+
+
+@exercise(
+    "list what the file offers by name, `interpreter.get_signature_list()`, and measure each one.",
+    "An interpreter that is asked for nothing runs what stands first, and says nothing.",
+)
+def check_two_versions(read_digits: object) -> bool | str:
+    """Exercise 1.4: a function images -> classes that runs the model in a file of two signatures.
+
+    It gets digits of the calibration split, half of them hard, which the file reads worse than
+    another model would.
+    """
+    images, answers = _two_versions()
+    for part in (slice(None), slice(1)):
+        found = array_in(call(read_digits, images[part].copy()), "an array of classes")
+        if found.shape == (len(images[part]), 10):
+            return "These are probabilities; asked is the class of each image."
+        if found.shape != (len(images[part]),):
+            return (
+                f"For {len(images[part])} images comes back an array of shape {found.shape}; "
+                "asked is one class for each image."
+            )
+        equal = {key: np.mean(found == classes[part]) for key, classes in answers.items()}
+        if equal["checkpoint"] > 0.98 > equal["digits"]:
+            return "These are the answers of what stands first in the file. What else is in it?"
+        if equal["digits"] < 0.99:
+            return "These are the answers of no function in this file, fed with images from 0 to 1."
+    return True
+
+
+@functools.cache
+def _two_versions() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Images that the lesson does not look at, and what each signature of the file answers."""
+    split, file = data.load("mnist").calibration, unseen.path("01_two_versions.tflite")
+    pixels = np.concatenate([split.pixels[:120], corruption.corrupt(*_rows(split, 120, 240))])
+    images = np.divide(pixels, 255, dtype=np.float32)
+    models = {key: Model(file, signature=key) for key in all_of_file(file)}
+    return images, {key: model.classes(images) for key, model in models.items()}
+
+
+def _rows(split: data.Split, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    return split.pixels[first:last], split.ids[first:last]
 
 
 @exercise(
@@ -18,7 +244,7 @@ _WIDEST, _STEP = 0.01, 500
     "The two products cancel, and the bias is left.",
 )
 def check_neuron(y: object) -> bool | str:
-    """Exercise 1.1: what the neuron returns for the input (4, 8), a number."""
+    """Exercise 1.5: what the neuron returns for the input (4, 8), a number."""
     return compare(
         y,
         0.125,
@@ -40,7 +266,7 @@ _SECRET = np.array([-1.75, 0.625, 3.5], np.float32)
     "As many answers as inputs: the batch of this file is dynamic, so one call is enough.",
 )
 def check_run_tiny(run_file: object) -> bool | str:
-    """Exercise 1.2: a function (content, inputs) -> outputs that runs a ``.tflite``.
+    """Exercise 1.6: a function (content, inputs) -> outputs that runs a ``.tflite``.
 
     It gets the file of a neuron that the learner does not know, so nobody can calculate the
     outputs, or type them in: float32 inputs (N, 2), outputs (N, 1).
@@ -92,7 +318,7 @@ def _neuron_file() -> bytes:
     "four times as many.",
 )
 def check_test_size(n: object) -> bool | str:
-    """Exercise 1.3: the test images for an interval of at most one point, an int."""
+    """Exercise 1.7: the test images for an interval of at most one point, an int."""
     n = number_in(n, "images")
     if not _STEP <= n < np.inf or n % _STEP:
         return f"The answer is a multiple of {_STEP}."
