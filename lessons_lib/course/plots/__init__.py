@@ -1,7 +1,8 @@
 """The course's figures: each takes plain values and returns a matplotlib Figure.
 
 ``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
-``results`` what was measured, ``comparisons`` two ways, ``learning`` layers and trainings.
+``integers`` a layer's codes, ``results`` what was measured, ``comparisons`` two ways,
+``learning`` layers and trainings.
 """
 
 from lessons_lib.course.plots.comparisons import clipped, how_sure, times_in_places, two_ranges
@@ -18,6 +19,7 @@ from lessons_lib.course.plots.drawing import (
     YELLOW,
     style,
 )
+from lessons_lib.course.plots.integers import channels, near_ties, window
 from lessons_lib.course.plots.learning import (
     by_layer,
     one_weight,
@@ -49,6 +51,7 @@ __all__ = [
     "YELLOW",
     "by_layer",
     "byte_bars",
+    "channels",
     "clipped",
     "decision_tree",
     "digits",
@@ -59,6 +62,7 @@ __all__ = [
     "intensity",
     "latency_bars",
     "lines_with_intervals",
+    "near_ties",
     "one_weight",
     "pareto",
     "scoreboard",
@@ -68,4 +72,5 @@ __all__ = [
     "times_in_places",
     "trainings",
     "two_ranges",
+    "window",
 ]
