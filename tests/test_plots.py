@@ -97,6 +97,10 @@ def drops():
 LAYERS = {name: {"stem": 40.0, "block": 20.0, "end": 18.0} for name in ("int8", "int16x8")}
 RAMP = np.linspace(-1, 1, 81)
 ERRORS = {"float32": [2.0, 2.4], "per-tensor": [30.0, 48.0], "per-tensor, QAT": [3.0, 3.5]}
+KERNEL = RNG.normal(0, 0.1, (12, 3, 3, 1)).clip(-0.5, 0.5)
+OWN = affine.per_channel_scale(KERNEL, 0)
+SHARES = np.linspace(0.1, 1.2, 56)
+LIMITS = np.stack([1e-4 * SHARES**2, 1e-3 * np.maximum(0, 0.8 - SHARES) ** 3], axis=1)
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -108,6 +112,10 @@ FIGURES = {
     "float16": lambda: plots.float16_bits(0.1),
     "float16, subnormal": lambda: plots.float16_bits(-3e-7),
     "float16, infinite": lambda: plots.float16_bits(70000.0),
+    "filter": lambda: plots.filter_stages(KERNEL[0, :, :, 0], 0.004),
+    "channels": lambda: plots.channel_errors(KERNEL, {"one": 0.004, "own": OWN}),
+    "limits": lambda: plots.rounding_and_clipping(SHARES, {8: LIMITS / 256, 4: LIMITS}),
+    "gaps": lambda: plots.gaps(0.01),
     "bytes": lambda: plots.byte_bars(budgets()),
     "scoreboard": lambda: plots.scoreboard(scores()),
     "intensity": lambda: plots.intensity(runs()),
@@ -535,3 +543,24 @@ def test_trainings_have_a_circle_each_and_a_bar_at_their_mean():
     lines = plots.trainings({"clean": ERRORS}, "QAT", "float32").axes[0].lines
     np.testing.assert_allclose([line.get_xdata().mean() for line in lines[::2]], [2.2, 39, 3.25])
     assert [line.get_xdata()[0] for line in lines[1::2]] == pytest.approx([2.2, 39, 3.25])
+
+
+def test_the_stages_of_a_filter_are_those_of_affine():
+    shown = words(plots.filter_stages(np.float32([[0.5, -0.127]]), 0.004))
+    assert {"0.5000", "125", "-32", "-0.1280", "-0.25", "+0.00"} <= set(shown)
+
+
+def test_errors_of_rounding_and_clipping_come_in_pairs():
+    with pytest.raises(InputError, match=r"errors have the shape \(56,\); expected \(56, 2\)"):
+        plots.rounding_and_clipping(SHARES, {8: SHARES})
+
+
+def test_a_gap_needs_a_scale():
+    with pytest.raises(InputError, match="scale is 0; expected a positive number"):
+        plots.gaps(0)
+
+
+def test_a_channels_error_lies_near_that_of_rounding():
+    (axes,) = plots.channel_errors(RNG.normal(size=(6, 400)), {"one scale": 0.03}).axes
+    dots, dashed = (np.sort(line.get_ydata()) for line in axes.lines)
+    np.testing.assert_allclose(dots, dashed, rtol=0.15)

@@ -1,12 +1,261 @@
 """The checks of lesson 03, Quantize a tensor by hand."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 
 from lessons_lib.course.checks._answers import Remark, array_in, call, describe, numbers_in, slip
 from lessons_lib.course.checks._verdict import exercise
+from lessons_lib.models import unseen
 from lessons_lib.numbers import affine
 
-TWO_CHANNELS = np.array([[0.05, -0.127, 0.012, 0.1], [1.0, -0.4, 1.27, 0.333]], np.float32)
+_RANGES = ((-0.33, 1.0), (0.0, 6.375), (-0.7, 1.85), (-0.333, 1.0), (-3.1, 0.0), (-20.0, 7.3))
+
+
+@exercise(
+    "255 steps make the range; and how many steps above the code -128 does zero lie?",
+    "All 256 codes serve the range, and zero has a code of its own.",
+)
+def check_scale_zero_point(range_of: object) -> bool | str:
+    """Exercise 3.1: a function ``(low, high) -> (scale, zero_point)``, asymmetric int8."""
+    for low, high in _RANGES:
+        found = call(range_of, low, high)
+        scale, zero_point = numbers_in(found, 2, subject="What your function returns")
+        real = -128 - low * 255 / (high - low)
+        said = _wrong_scale(scale, zero_point, low, high) or _wrong_zero_point(zero_point, real)
+        if said:
+            return f"For the range {low:g} to {high:g}: {said}"
+    return True
+
+
+def _wrong_scale(scale: float, zero_point: float, low: float, high: float) -> str | bool:
+    width, top = high - low, max(-low, high)
+    if np.isclose(zero_point, width / 255) and not np.isclose(scale, width / 255):
+        return "the scale comes first, then the zero point."
+    return not np.isclose(scale, width / 255, rtol=1e-5) and (
+        slip(
+            scale,
+            (width / 256, "256 codes are only 255 steps apart."),
+            (top / 127, "that is the symmetric scale; here the whole range has 255 steps."),
+            (255 / width, "that is how many steps make 1; the scale is what one step is worth."),
+            (high / 255, "the range begins at `low`, not at 0."),
+            rtol=1e-5,
+        )
+        or f"the scale {scale:g} does not make 255 steps of it."
+    )
+
+
+def _wrong_zero_point(found: float, real: float) -> str | bool:
+    """``real`` is the zero point before it is rounded; of a tie both neighbours are right."""
+    if abs(found - real) <= 0.5 + 1e-6 and found == np.rint(found):
+        return False
+    return slip(
+        found,
+        (real, "the zero point is a code, a whole number: round it."),
+        (np.rint(real) + 128, np.rint(real + 128), "that is uint8's; int8 begins at -128."),
+        (np.rint(-256 - real), "with this zero point `low` lies beyond the codes: mind the sign."),
+        (np.trunc(real), np.floor(real), "round to the nearest whole number; this was cut off."),
+        (0, "zero is not in the middle of this range, so its code is not 0."),
+        rtol=1e-9,
+    ) or (f"the scale is right; with the zero point {found:g}, is -128 the code of `low`?")
+
+
+_SHIFT = -10
+_SCALED = (  # what is tested: steps of the scale 0.25, without ties
+    ("Rounding", np.add.outer([0.25, 0.75, 0.0], np.arange(-9, 12))),
+    ("Clipping", [-400.0, -119.0, -118.0, 137.0, 138.25, 400.0]),
+)
+
+
+@exercise(
+    "four steps, in this order: divide and round, shift, clip, cast.",
+    "Of ties, such as 2.5 steps, either neighbour is right here: runtimes differ.",
+)
+def check_quantize(quantize: object) -> bool | str:
+    """Exercise 3.2: a function ``(x, scale, zero_point) -> int8 codes``, x of any shape."""
+    for name, steps in _SCALED:
+        x = np.ravel(steps).astype(np.float32) * np.float32(0.25)
+        codes = array_in(call(quantize, x.copy(), 0.25, _SHIFT), "an array of codes")
+        expected = affine.quantize(x, 0.25, _SHIFT)
+        if codes.shape != x.shape:
+            return f"For numbers of shape {x.shape} the codes have the shape {codes.shape}."
+        if (wrong := np.flatnonzero(codes != expected)).size:
+            at, reason = wrong[0], _reason8(codes, x.astype(float) * 4) or "the formula"
+            given = f"{x[at]:g} with scale 0.25 and zero point {_SHIFT}"
+            return f"{name}: {given} gets {codes[at]:g}, asked is {expected[at]} ({reason})."
+    if codes.dtype != np.int8:
+        return f"All codes are right, but their type is {codes.dtype}: cast them to int8."
+    return _quantizes_channels(quantize)
+
+
+def _reason8(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
+    """Which well-known function gives these codes for ``ratio`` = x / scale."""
+    shifted = np.rint(ratio) + _SHIFT
+    wrapped = (
+        (shifted.astype(int) + 128) % 256 - 128,
+        (np.trunc(ratio + _SHIFT) + 128) % 256 - 128,
+    )
+    return slip(
+        codes,
+        (np.clip(np.rint(ratio), -128, 127), "the zero point is missing"),
+        (np.clip(np.rint(ratio) - _SHIFT, -128, 127), "the zero point is added, not taken off"),
+        (np.clip(shifted, 0, 255), "these are codes of uint8"),
+        (np.clip(shifted, -127, 127), "int8 begins at -128"),
+        (np.clip(np.rint(ratio), -128, 127) + _SHIFT, "shift first, then clip"),
+        (
+            *(np.clip(cut(ratio) + _SHIFT, -128, 127) for cut in (np.trunc, np.floor)),
+            np.clip(np.trunc(ratio + _SHIFT), -128, 127),
+            "the cast cuts off what rounding should settle",
+        ),
+        (shifted, *wrapped, "there is no such code: clip, and do it before you cast"),
+        (np.clip(np.rint(ratio / 16) + _SHIFT, -128, 127), "divide by the scale, not multiply"),
+        rtol=1e-6,
+    )
+
+
+def _quantizes_channels(quantize: Callable) -> bool | str:
+    """The lesson goes on with weights of four axes, and a scale for each filter."""
+    x = np.arange(-6, 6, dtype=np.float32).reshape(2, 3, 2)
+    scales = np.float32([0.5, 0.25]).reshape(2, 1, 1)
+    codes = array_in(call(quantize, x.copy(), scales, 0), "an array of codes")
+    if codes.shape != x.shape:
+        return f"For numbers of shape {x.shape} the codes have the shape {codes.shape}."
+    same = np.array_equal(codes, affine.quantize(x, scales, 0))
+    return same or "With a scale for each row, of shape (2, 1, 1), the codes are others."
+
+
+@exercise(
+    "the first formula, as it stands: take the zero point off, then multiply.",
+    "What was clipped does not come back, nor what was rounded.",
+)
+def check_dequantize(dequantize: object) -> bool | str:
+    """Exercise 3.3: a function ``(codes, scale, zero_point) -> real numbers``."""
+    codes = np.array([-128, -100, -10, 0, 1, 100, 127], np.int8)
+    for zero_point in (-10, 100):
+        asked = "an array of real numbers"
+        back = array_in(call(dequantize, codes.copy(), 0.25, zero_point), asked)
+        if back.shape != codes.shape:
+            return f"For codes of shape {codes.shape} the numbers have the shape {back.shape}."
+        q = codes.astype(float)
+        expected = (q - zero_point) * 0.25
+        if not np.allclose(back, expected, rtol=1e-5):
+            with np.errstate(over="ignore"):
+                wrapped = (codes - np.int8(zero_point)) * 0.25
+            wrong = np.flatnonzero(~np.isclose(back, expected, rtol=1e-5))[0]
+            reason = slip(
+                back,
+                (q * 0.25, "the zero point is missing"),
+                (q * 0.25 - zero_point, "take the zero point off before you multiply"),
+                ((q + zero_point) * 0.25, "take the zero point off; it was added"),
+                ((q - zero_point) / 0.25, "multiply by the scale, not divide"),
+                (np.trunc(expected), np.rint(expected), "real numbers have fractions"),
+                (wrapped, "it wrapped around: widen the codes first, with .astype(float)"),
+            )
+            return (
+                f"The code {codes[wrong]} with scale 0.25 and zero point {zero_point} comes back "
+                f"as {back[wrong]:g}, asked is {expected[wrong]:g}"
+                f" ({reason or 'the first formula'})."
+            )
+    x = np.arange(-6, 6, dtype=np.int8).reshape(2, 3, 2)
+    scales = np.float32([0.5, 0.25]).reshape(2, 1, 1)
+    back = array_in(call(dequantize, x.copy(), scales, 0), "an array of real numbers")
+    same = back.shape == x.shape and np.allclose(back, x * scales)
+    return same or "With a scale for each row, of shape (2, 1, 1), the numbers are others."
+
+
+scale_of_channels = functools.partial(affine.per_channel_scale, axis=0)
+
+
+@exercise(
+    "the largest magnitude of each filter: `np.abs`, then `.max` over all axes but the first.",
+    "Each filter now uses all its codes, from -127 to 127.",
+)
+def check_channel_scales(scales_of: object) -> bool | str:
+    """Exercise 3.4: a function of weights (channels, ...), one symmetric scale a channel."""
+    random = np.random.default_rng(4)
+    for shape in ((3, 2, 2, 5), (4, 6), (5, 3, 3, 1)):
+        w = random.normal(size=shape).astype(np.float32)
+        w *= np.geomspace(0.1, 3, len(w), dtype=np.float32).reshape(-1, *[1] * (w.ndim - 1))
+        found = array_in(call(scales_of, w.copy()), "an array of scales")
+        if said := _wrong_channel_scales(found, w):
+            return f"For weights of shape {shape}: {said}"
+    return True
+
+
+def _wrong_channel_scales(found: np.ndarray, w: np.ndarray) -> str | bool:
+    axes = tuple(range(1, w.ndim))
+    tops = np.abs(w).max(axis=axes, keepdims=True)
+    if found.size == 1:
+        return "this is one scale for all filters; each is to have its own."
+    if found.size != len(w):
+        return f"the scales have the shape {found.shape}; the filters lie along the first axis."
+    flat, top = found.ravel(), tops.ravel()
+    if not np.allclose(flat, top / 127, rtol=1e-5):
+        others = np.abs(w).max(axis=tuple(range(w.ndim - 1))).ravel()
+        return (
+            slip(
+                flat,
+                (top, "these are the largest magnitudes: 127 steps reach them."),
+                (top / 127.5, top / 128, "narrow range: the codes end at -127 and 127."),
+                (2 * top / 255, np.ptp(w, axis=axes) / 255, "symmetric scales divide by 127."),
+                (w.max(axis=axes) / 127, "a negative weight may be the largest magnitude."),
+                *(
+                    [(others / 127, "the filters lie along the first axis.")]
+                    if others.size == top.size
+                    else []
+                ),
+                rtol=1e-5,
+            )
+            or "the scales are not the largest magnitude of each filter, by 127."
+        )
+    return found.shape != tops.shape and (
+        f"the scales are right; give them the shape {tops.shape}, so that the weights can be "
+        "divided by them: `keepdims=True`."
+    )
+
+
+@exercise(
+    "dequantize what is stored, and look at the errors of each sensor: are they small, are they "
+    "all alike, are they far larger than the readings need?",
+    "One reading had set the range of all, and one zero point was not that of its codes.",
+)
+def check_mended_log(mended: object) -> bool | str:
+    """Exercise 3.5: ``{sensor: (codes, scale, zero_point)}`` from which the log comes back."""
+    with np.load(unseen.path("03_greenhouse.npz")) as stored:
+        log = dict(stored)
+    sensors = [name for name in log if f"{name}_codes" in log]
+    if not isinstance(mended, dict):
+        return f"Your answer is {describe(mended)}; asked is a dict with the three sensors."
+    if set(mended) != set(sensors):
+        return f"The keys of the dict are to be {', '.join(map(repr, sensors))}."
+    for name in sensors:
+        if said := _not_stored_well(mended[name], log[name]):
+            return f"{name}: {said}"
+    return True
+
+
+def _not_stored_well(kept: object, x: np.ndarray) -> str | bool:
+    """What is wrong with ``kept``; a reading far from all others may come back as anything."""
+    if not isinstance(kept, tuple | list) or len(kept) != 3:
+        raise Remark(f"It holds {describe(kept)}; asked are (codes, scale, zero_point).")
+    scale, zero_point = numbers_in(kept[1:], 2, subject="The scale and zero point")
+    codes = array_in(kept[0], "an array of codes", "The first part is")
+    if codes.shape != x.shape or codes.dtype != np.int8:
+        return f"the codes are {codes.dtype} of shape {codes.shape}; asked is int8, {x.shape}."
+    if not (0 < scale < np.inf and zero_point in range(-128, 128)):
+        return "the scale is positive, and the zero point a whole number from -128 to 127."
+    low, high = np.percentile(x, [25, 75])
+    usual = np.abs(x - (low + high) / 2) < 20 * (high - low)
+    need = (max(x[usual].max(), 0) - min(x[usual].min(), 0)) / 255  # of one step
+    error = ((codes.astype(float) - zero_point) * scale - x)[usual]
+    fair = np.mean(np.abs(error) <= 1.1 * need) >= 0.99 and np.abs(error).max() <= 26 * need
+    if fair:
+        return False
+    far = f"readings come back up to {np.abs(error).max():.3g} off"
+    if np.ptp(error) < 1.5 * need:
+        return f"{far}, and all of them to the same side."
+    return f"{far}; {need:.2g} is what one step need be worth."
 
 
 @exercise(
@@ -15,7 +264,7 @@ TWO_CHANNELS = np.array([[0.05, -0.127, 0.012, 0.1], [1.0, -0.4, 1.27, 0.333]], 
     "All 256 codes serve values that occur: that is why activations are asymmetric.",
 )
 def check_relu_range(pair: object) -> bool | str:
-    """Exercise 3.1: ``(scale, zero_point)`` of asymmetric int8 for the range 0..6.375."""
+    """Exercise 3.6: ``(scale, zero_point)`` of asymmetric int8 for the range 0..6.375."""
     scale, zero_point = numbers_in(pair, 2)
     if np.isclose(zero_point, 0.025) and scale == -128:
         return "The scale comes first, then the zero point."
@@ -45,7 +294,7 @@ _PROPERTIES = (  # what is tested, real numbers that test it, and what each asks
     "Rounding before the cast and clipping before the cast: both are needed.",
 )
 def check_quantize_uint8(quantize: object) -> bool | str:
-    """Exercise 3.2: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
+    """Exercise 3.7: a function ``(x, scale, zero_point) -> uint8 codes`` like affine.quantize."""
     for name, values, rule in _PROPERTIES:
         x = np.ravel(values).astype(np.float32)
         codes = array_in(call(quantize, x.copy(), SCALE, ZERO_POINT), "an array of codes")
@@ -77,38 +326,3 @@ def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
         (np.clip(np.trunc(shifted), 0, 255), "the cast cuts off what rounding should settle"),
         rtol=1e-6,
     )
-
-
-@exercise(
-    "treat each row as a tensor of its own: which code does its largest magnitude get? That "
-    "settles its scale.",
-    "With one scale, 0.01, the first row would keep about a tenth of its steps.",
-)
-def check_channel_scales(pair: object) -> bool | str:
-    """Exercise 3.3: ``(scales, codes)`` of a (2, 4) tensor in per-channel symmetric int8."""
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise Remark(f"Your answer is {describe(pair)}; asked is a pair, (scales, codes).")
-    if np.size(pair[0]) == 8 and np.size(pair[1]) == 2:
-        return "The scales come first, then the codes."
-    scales = numbers_in(pair[0], 2, subject="The first part, the scales,")
-    codes = numbers_in(pair[1], 8, subject="The second part, the codes,").reshape(2, 4)
-    if np.shape(pair[1]) != (2, 4):
-        return f"The codes have the shape {np.shape(pair[1])}; asked is that of the tensor, (2, 4)."
-    largest, width = np.abs(TWO_CHANNELS).max(axis=1), np.ptp(TWO_CHANNELS, axis=1)
-    if known := slip(
-        scales,
-        ([0.01, 0.01], "This is one scale for both rows: per-channel gives each its own."),
-        ([0.01, 0.001], "The first scale is that of the first row."),
-        (TWO_CHANNELS.max(axis=1) / 127, "The largest magnitude counts, also of a negative value."),
-        (largest / 127.5, largest / 128, "Narrow range: the codes end at -127 and 127."),
-        (width / 255, "This is the asymmetric scale; symmetric looks at the largest magnitude."),
-    ):
-        return known
-    if not np.allclose(scales, [0.001, 0.01]):
-        return "The two scales are not right."
-    expected = affine.quantize(TWO_CHANNELS, [[0.001], [0.01]], 0, narrow_range=True)
-    if np.allclose(codes, TWO_CHANNELS, atol=0.01):
-        return "The second part holds real numbers again; codes are whole numbers."
-    if np.abs(codes - expected).max() == 1 or (codes != np.rint(codes)).any():
-        return "The scales are right; round to the nearest code."
-    return "The scales are right, the codes are not." if (codes != expected).any() else True

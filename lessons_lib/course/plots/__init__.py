@@ -36,6 +36,12 @@ from lessons_lib.course.plots.results import (
     pareto,
     scoreboard,
 )
+from lessons_lib.course.plots.tensors import (
+    channel_errors,
+    filter_stages,
+    gaps,
+    rounding_and_clipping,
+)
 from lessons_lib.course.plots.tree import decision_tree
 
 __all__ = [
@@ -51,12 +57,15 @@ __all__ = [
     "YELLOW",
     "by_layer",
     "byte_bars",
+    "channel_errors",
     "channels",
     "clipped",
     "decision_tree",
     "digits",
     "drops",
+    "filter_stages",
     "float16_bits",
+    "gaps",
     "histogram",
     "how_sure",
     "intensity",
@@ -65,6 +74,7 @@ __all__ = [
     "near_ties",
     "one_weight",
     "pareto",
+    "rounding_and_clipping",
     "scoreboard",
     "staircase",
     "straight_through",
