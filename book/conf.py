@@ -14,7 +14,7 @@ author = "the authors of the quantization lessons"
 copyright = "the authors; text and figures CC BY 4.0, code MIT, digits (MNIST) CC BY-SA 3.0"
 language = "en"
 
-extensions = ["myst_nb", "sphinx_copybutton", "sphinx_ext"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_ext", "sphinx_folds"]
 exclude_patterns = [".doctrees"]
 templates_path = [str(HERE / "_templates")]
 html_static_path = [str(HERE / "_static")]

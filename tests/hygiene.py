@@ -21,6 +21,9 @@ import notebook_names
 import refresh
 import sections
 from lessons_lib import article, notebooks
+from lessons_lib.course.widgets import predictions
+from lessons_lib.course.widgets.quiz import _QUIZ_SCRIPT
+from lessons_lib.course.widgets.slider import _SLIDER_SCRIPT
 from lessons_lib.errors import InputError
 
 HEADINGS = (
@@ -43,6 +46,14 @@ TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
 # On the site such a cell, of code or text, is shut until the reader has made the prediction.
 EXPLAINS = "explains:"
 MAX_CORE = 35  # minutes
+MIN_ALT = 20  # letters
+WIDGETS = {
+    "lesson-prediction asks": predictions._ASK_SCRIPT,
+    "lesson-prediction tells": predictions._OUTCOME_SCRIPT,
+    "lesson-prediction counts": predictions._TALLY_SCRIPT,
+    "lesson-quiz": _QUIZ_SCRIPT,
+    "lesson-slider": _SLIDER_SCRIPT,
+}
 MAX_NOTEBOOK, MAX_PICTURE = 600_000, 100_000  # bytes
 
 
@@ -397,6 +408,29 @@ def _is_backed(number: float, decimals: int, factor: float, evidence: list[float
     return any(abs(abs(value) * f - number) <= half for value in evidence for f in (1.0, factor))
 
 
+@listed
+def widgets_are_current(notebook: NotebookNode) -> Iterator[str]:
+    """A stored widget has the script that the library gives it today."""
+    for where, cell in code(notebook):
+        for output in cell.outputs:
+            shown = output.get("data", {}).get("text/html", "")
+            wrong = [kind for kind in WIDGETS if f'class="{kind}"' in shown]
+            if any(WIDGETS[kind] not in shown for kind in wrong):
+                yield f"{where} stores an older widget: run `make refresh`"
+
+
+@listed
+def figures_have_a_text(notebook: NotebookNode) -> Iterator[str]:
+    """Who cannot see a figure reads what it shows: the cell's metadata ``alt``, one sentence."""
+    for where, cell in code(notebook):
+        figures = any("image/png" in output.get("data", {}) for output in cell.outputs)
+        said = cell.metadata.get("alt", "")
+        if figures and len(said.strip()) < MIN_ALT:
+            yield f'{where} shows a figure: its metadata lacks `"alt"`, a sentence of what it shows'
+        if said and not figures:
+            yield f"{where} has the text {said[:30]!r} and shows no figure"
+
+
 # ---- what a lesson is built of
 
 
@@ -533,4 +567,6 @@ RULES = (
     plain_python,
     prose_numbers_are_backed,
     small_enough,
+    widgets_are_current,
+    figures_have_a_text,
 )

@@ -12,7 +12,7 @@ import folds
 import hygiene
 import refresh
 from builders import code, execute, markdown, notebook
-from lessons_lib import catalogue, files, notebooks
+from lessons_lib import catalogue, files, notebooks, widgets
 
 LESSONS = sorted(notebooks.FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted(notebooks.FOLDER.glob("solutions/*.ipynb"))
@@ -85,11 +85,28 @@ def _raising(*tags):
     return cell
 
 
-def _picture(size):
-    cell = _executed("plt.show()")
+def _picture(size, alt=""):
+    cell = _with_alt(_executed("plt.show()"), alt)
     data = {"image/png": base64.b64encode(bytes(size)).decode()}
     cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
     return cell
+
+
+def _with_alt(cell, text):
+    if text:
+        cell.metadata["alt"] = text
+    return cell
+
+
+def _html(text):
+    cell = _executed("show()")
+    cell.outputs = [nbformat.v4.new_output("display_data", data={"text/html": text})]
+    return cell
+
+
+SAID = "Accuracy rises along the bits, and is flat behind six."
+QUIZ = widgets.quiz([widgets.Question("How many?", ["1", "2"], 1, "Counted.")]).data
+OLD_QUIZ = QUIZ.replace("wrong += 1", "wrong += 2")
 
 
 def _tagged(cell, *tags):
@@ -148,6 +165,10 @@ BROKEN = [
     (hygiene.prose_numbers_are_backed, markdown("The file has 64,648 bytes."), "64648"),
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), "explains:03.1"), "explains:03.1"),
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), CHECKED), "text cell 1 has the tags"),
+    (hygiene.widgets_are_current, _html(OLD_QUIZ), "stores an older widget"),
+    (hygiene.figures_have_a_text, _picture(10), "lacks `\"alt\"`"),
+    (hygiene.figures_have_a_text, _picture(10, alt="A figure."), "lacks `\"alt\"`"),
+    (hygiene.figures_have_a_text, _with_alt(_executed("x = 1"), SAID), "and shows no figure"),
     (hygiene.core_is_short, markdown("word " * 180 * 36), "the core takes 36.0 min"),
     (hygiene.deeper_is_folded, markdown("Text.\n\n### Deeper: more\n"), "### Deeper: more"),
     (hygiene.deeper_is_folded, markdown("## Deeper: more"), "should be collapsed"),
@@ -235,6 +256,12 @@ def test_title_and_time():
     for line in ("", TIMES.replace(" with VNNI", "")):
         title = notebook(markdown(f"# 03. Title\n\n{line}"))
         assert "*Time: N min" in hygiene.title_and_time(title, "03")[0]
+
+
+def test_a_figure_with_its_text_and_a_widget_of_today_are_accepted():
+    assert hygiene.figures_have_a_text(notebook(_picture(10, SAID))) == []
+    assert hygiene.widgets_are_current(notebook(_html(QUIZ))) == []
+    assert OLD_QUIZ != QUIZ
 
 
 @pytest.mark.parametrize("tag", ["article:space", "article:float16", "article:generator",

@@ -23,7 +23,11 @@ WORDS, LINES = 180, 12  # a minute
 PICTURE, EXERCISE, BLANK, LONG_BLANK = 4, 6, 2, 4  # minutes
 _SHORT = 2  # lines that are typed into a blank of 2 minutes
 _FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
-_ASKED = ("widgets.quiz", "widgets.predict")  # what they show is read, not their code
+_ASKED = (
+    "widgets.quiz",
+    "widgets.predict",
+    "widgets.tally",
+)  # what they show is read, not their code
 _TABLE = re.compile(r"(?:^\s*\|.*\n?)+", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:[-'\u2019.,/]\w+)*")
 CODE_AND_LATEX = r"```.*?```|``[^`]*``|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$"
@@ -44,6 +48,16 @@ def minutes(notebook: NotebookNode) -> tuple[float, float]:
         elif "References" not in headings:
             core += spent
     return core, core + deeper
+
+
+def deeper(notebook: NotebookNode) -> list[float]:
+    """Return the minutes of each deeper section, in order; one inside another counts for it."""
+    found: dict[str, float] = {}
+    for headings, spent in _spent(notebook):
+        top = next((text for text in headings if text.startswith(sections.DEEPER)), None)
+        if top:
+            found[top] = found.get(top, 0.0) + spent
+    return list(found.values())
 
 
 def write(notebook: NotebookNode) -> None:
@@ -85,11 +99,11 @@ def _text(part: str) -> float:
 
 def _code(cell: NotebookNode) -> float:
     tree = ast.parse(cell.source).body
-    words = [_text(text) for node in tree if _asks(node) for text in _strings(node)]
+    words = [_text(text) for node in tree if asks(node) for text in _strings(node)]
     imports = [node for node in tree if isinstance(node, ast.Import | ast.ImportFrom)]
     passed = {
         line
-        for node in (*imports, *filter(_asks, tree))
+        for node in (*imports, *filter(asks, tree))
         for line in range(node.lineno, node.end_lineno + 1)
     }
     lines = [
@@ -100,8 +114,8 @@ def _code(cell: NotebookNode) -> float:
     return sum(words) + len(lines) / LINES + PICTURE * sum(map(_is_picture, cell.outputs))
 
 
-def _asks(statement: ast.stmt) -> bool:
-    """Whether it shows a quiz or a prediction, which the reader reads instead of its code."""
+def asks(statement: ast.stmt) -> bool:
+    """Whether it makes a quiz, a prediction or a tally: these are read instead of its code."""
     value = getattr(statement, "value", None)
     return isinstance(value, ast.Call) and ast.unparse(value.func) in _ASKED
 

@@ -4,11 +4,16 @@ The transforms turn "lesson 7" in the notebooks' text into a link, give the figu
 out of the pages what no reader should meet there.
 """
 
+import ast
+import operator
 import re
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+import folds
+import minutes
 
 
 class LessonLinks(SphinxPostTransform):
@@ -52,31 +57,49 @@ class LessonLinks(SphinxPostTransform):
 
 
 class FigureTexts(SphinxPostTransform):
-    """Give each figure of a cell a text: the section it stands in, in place of a file's name."""
+    """Give each figure of a cell a text: its cell's ``alt``, else the section it stands in."""
 
     default_priority = 5
 
     def run(self, **kwargs) -> None:
         for image in self.document.findall(nodes.image):
             if "alt" not in image:
-                image["alt"] = f"Figure in the section “{self._section(image)}”"
-
-    def _section(self, node: nodes.Node) -> str:
-        while node is not None and not isinstance(node, nodes.section):
-            node = node.parent
-        return node.next_node(nodes.title).astext() if node is not None else "of this page"
+                image["alt"] = said_of(image)
 
 
-class QuizWithoutAnswers(SphinxPostTransform):
-    """Show a quiz without the code that makes it, which holds the answers."""
+def said_of(image: nodes.image) -> str:
+    """Return the text of a cell's figure, which the cell's metadata or its section gives."""
+    node = image
+    while node is not None and not isinstance(node, nodes.section):
+        if said := node.get("cell_metadata", {}).get("alt"):
+            return said
+        node = node.parent
+    section = node.next_node(nodes.title).astext() if node is not None else "of this page"
+    return f"Figure in the section “{section}”"
+
+
+class WidgetsWithoutCode(SphinxPostTransform):
+    """Show quiz, prediction and tally without the code that makes them: it says the same again.
+
+    A quiz's code holds the answers, too.
+    """
 
     default_priority = 5
 
     def run(self, **kwargs) -> None:
         for block in list(self.document.findall(nodes.literal_block)):
-            if block.astext().startswith("widgets.quiz("):
-                cell_input = block.parent
+            cell_input = block.parent
+            of_cell = cell_input.get("nb_element") == "cell_code_source"
+            if of_cell and only_asks(block.astext()):
                 cell_input.parent.remove(cell_input)
+
+
+def only_asks(source: str) -> bool:
+    """Whether a cell's code does nothing but show a quiz, a prediction or a tally."""
+    tree = folds.parse(source).body
+    asks = [minutes.asks(statement) for statement in tree]
+    shows = (isinstance(node, ast.Expr) and isinstance(node.value, ast.Name) for node in tree)
+    return any(asks) and all(map(operator.or_, asks, shows))
 
 
 class TablesWithoutEmptyHeads(SphinxPostTransform):
@@ -94,7 +117,7 @@ class TablesWithoutEmptyHeads(SphinxPostTransform):
 
 def setup(app) -> dict:
     app.add_post_transform(TablesWithoutEmptyHeads)
-    app.add_post_transform(QuizWithoutAnswers)
+    app.add_post_transform(WidgetsWithoutCode)
     app.add_post_transform(LessonLinks)
     app.add_post_transform(FigureTexts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from playwright.sync_api import Browser, Page, expect
 
 from builders import code, markdown, notebook
-from lessons_lib import files, notebooks
+from lessons_lib import files, notebooks, widgets
 from real_browser import answer_by_keyboard, slide_by_keyboard
 from refresh import METADATA, write
 
@@ -45,10 +47,24 @@ def folder(tmp_path_factory) -> Path:
     (folder / "mistake.ipynb").write_text(json.dumps(mistake))
     deeper = [markdown("## Deeper: in"), code("inside = 1"), markdown("### Still in"), code("2")]
     folded = notebook(code("0"), *deeper, markdown("## Out"), code("print(inside)"))
-    path = folder / "deeper.ipynb"
-    path.write_text("")
-    write(folded, path)
+    for name, content in (("deeper", folded), ("predictions", predictions())):
+        path = folder / f"{name}.ipynb"
+        path.write_text("")
+        write(content, path)
     return folder
+
+
+def predictions() -> NotebookNode:
+    """A notebook with a prediction, its outcome and a tally, and with their outputs stored."""
+    imports = "from lessons_lib import widgets"
+    size = 'size = widgets.predict("04.1", "How many bytes?", ["All", "Half"])\nsize'
+    made = notebook(*map(code, (imports, size, "size.outcome(1)", "widgets.tally(size)")))
+    question = widgets.predict("04.1", "How many bytes?", ["All", "Half"])
+    shown = (question._repr_html_(), question.outcome(1).data, widgets.tally(question).data)
+    for cell, html in zip(made.cells[1:], shown, strict=True):
+        data = {"text/html": html, "text/plain": "HTML"}
+        cell.outputs = [new_output("execute_result", data=data, execution_count=1)]
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +220,25 @@ def test_a_deeper_section_opens_collapsed_and_runs(tab, lab):
     assert [cell["outputs"] for cell in cells] == [1, 0, 1, 1]
     shut.click()
     assert "### Still in" in visible(tab)
+
+
+def test_a_prediction_is_readable_before_it_runs_and_kept_by_keyboard_then(tab, lab):
+    opened(tab, lab, "predictions.ipynb")
+    for words in ("Prediction 04.1. How many bytes?", "Prediction 04.1: it is B. Half"):
+        expect(tab.locator(".jp-OutputArea-child", has_text=words)).to_be_visible()
+    assert failures(run_all(tab)) == []
+    tab.locator(".asks input").first.focus()
+    tab.keyboard.press("Space")
+    tab.keyboard.press("ArrowDown")
+    expect(tab.locator(".asks [role=status]")).to_have_text(
+        "You predict B. It is kept in this browser."
+    )
+    expect(tab.locator(".tells p")).to_have_text("You predicted B, and it is B. Half")
+    expect(tab.locator(".counts [role=status]")).to_have_text("1 of your 1 held.")
+    # Keys of JupyterLab's that change cells (here: a new one, a deleted one) do not hear them.
+    tab.keyboard.press("a")
+    tab.keyboard.press("x")
+    assert tab.evaluate(f"{PANEL}.content.widgets.length") == 4
 
 
 def test_a_notebook_with_a_mistake_is_reported(tab, lab):

@@ -5,10 +5,12 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
+from docutils import nodes
 from playwright.sync_api import Page, expect
 
+import sphinx_ext
 from chromium import page_weight
-from lessons_lib import files
+from lessons_lib import files, notebooks
 from real_browser import AXE, answer_by_keyboard, slide_by_keyboard
 
 NOTEBOOKS = sorted((files.ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
@@ -58,13 +60,18 @@ def test_the_site_has_these_pages(site_folder):
 @pytest.mark.parametrize("name", [*PAGES, *MADE_BY_SPHINX])
 def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
     """No error, no request elsewhere (the fixture); nothing that axe finds, on a phone with all
-    solutions unfolded; no sideways scroll.
+    folds and boxes open; no sideways scroll.
     """
     page.goto(site + name, wait_until="networkidle")
     page.add_script_tag(path=AXE)
     assert violations(page) == []
     darken(page)
-    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    page.evaluate(
+        """() => {
+          document.querySelectorAll("details").forEach((fold) => { fold.open = true; });
+          document.querySelectorAll(".explains-first button").forEach((show) => show.click());
+        }"""
+    )
     page.set_viewport_size({"width": 390, "height": 844})
     settle(page)
     assert violations(page) == []
@@ -267,8 +274,19 @@ def test_formulas_are_set_by_the_sites_own_mathjax(page, site):
     expect(page.locator("mjx-container svg").first).to_be_visible()
 
 
-def test_a_figure_has_a_text(page, site):
-    page.goto(site + "notebooks/03_quantize_tensor.html")
+def test_a_figure_has_the_text_of_its_cell_or_of_its_section(page, site):
+    page.goto(site + "notebooks/00_run_article.html")
     texts = page.locator("article .cell_output img").evaluate_all("all => all.map((i) => i.alt)")
-    assert texts
-    assert all(text.startswith("Figure in the section") for text in texts)
+    cells = notebooks.code_cells(notebooks.read(notebooks.find([0])[0]))
+    assert texts == [cell.metadata["alt"] for cell in cells if "alt" in cell.metadata]
+    assert len(texts) > 0
+
+
+def test_a_figure_without_a_text_would_get_its_sections():
+    section = nodes.section("", nodes.title("", "Small files"))
+    cell, image = nodes.container(cell_metadata={}), nodes.image()
+    section += cell
+    cell += image
+    assert sphinx_ext.said_of(image) == "Figure in the section “Small files”"
+    cell["cell_metadata"]["alt"] = "A line falls."
+    assert sphinx_ext.said_of(image) == "A line falls."
