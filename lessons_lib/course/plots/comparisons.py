@@ -92,10 +92,10 @@ def times_in_places(places: Mapping[str, pd.DataFrame]) -> Figure:
         longest = max(table.to_numpy().max() for table in places.values())
         axes.set(xscale="log", xlabel="time for one image (µs), logarithmic")
         axes.set(xlim=(None, 3 * longest), ylim=(len(rows) - 0.4, -0.6))
-        said = " / ".join(f"{name} ({'left' if n else 'right'})" for n, name in enumerate(first))
-        axes.set_title(f"{said}; the number: how many times faster", loc="left")
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.grid(axis="x")
+        names = dict.fromkeys(first)
+        figure.legend(axes.collections[: len(names)], names, loc="outside upper left", ncols=2)
     return figure
 
 
