@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lessons_lib import affine, checks
+from lessons_lib import affine, checks, reader, runtime, tables, unseen
+from lessons_lib.course.checks import lesson07
 from verdicts import Answers, class_of_tests, network
 
 
@@ -75,8 +76,257 @@ def dense(hidden, end="", dtype="UINT8"):
 TO_UINT8 = "QUANTIZE>UINT8"
 ISLAND = " DEQUANTIZE>FLOAT32 ELU QUANTIZE>INT8"
 
+
+def on_python_integers(accumulator, m, shift, zero_point):
+    steps = (accumulator * m + 2 ** (shift - 1)) >> shift
+    return max(-128, min(127, steps + zero_point))
+
+
+def by_floor_division(accumulator, m, shift, zero_point):
+    half = 2**shift // 2
+    return int(np.clip((accumulator * m + half) // 2**shift + zero_point, -128, 127))
+
+
+def away_from_zero(accumulator, m, shift, zero_point):
+    size = (abs(accumulator) * m + (1 << (shift - 1))) >> shift
+    steps = size if accumulator >= 0 else -size
+    return np.array([max(-128, min(127, steps + zero_point))], np.int8)
+
+
+def by_remainder(accumulator, m, shift, zero_point):
+    steps, rest = divmod(accumulator * m, 1 << shift)
+    steps += rest >= 1 << (shift - 1)
+    return str(sorted((-128, steps + zero_point, 127))[1])
+
+
+def clipped(steps, zero_point):
+    return int(np.clip(steps + zero_point, -128, 127))
+
+
+def in_steps(function):
+    """A requantization by these steps, with a zero point and clipped."""
+    return lambda a, m, n, zero: clipped(function(a, m, n), zero)
+
+
+def nearest(a, m, n):
+    return (a * m + (1 << (n - 1))) >> n
+
+
+def inline(x, scale, zero_point, dtype):
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return np.clip(np.round(x / scale) + zero_point, low, high).astype(dtype)
+
+
+def rounded_after(x, scale, zero_point, dtype):
+    steps = np.floor(np.float64(x) / scale + zero_point + 0.5)
+    ends = np.iinfo(dtype)
+    return np.minimum(np.maximum(steps, ends.min), ends.max).astype(dtype)
+
+
+def one_by_one(x, scale, zero_point, dtype):
+    ends, codes = np.iinfo(dtype), np.empty(x.shape, dtype)
+    for place, value in np.ndenumerate(x):
+        codes[place] = max(ends.min, min(ends.max, round(float(value) / scale) + zero_point))
+    return codes
+
+
+def by_course(x, scale, zero_point, dtype):
+    return affine.quantize(x, scale, zero_point, signed=np.dtype(dtype).kind == "i")
+
+
+def only_clipped(x, scale, zero_point, dtype):
+    ends = np.iinfo(dtype)
+    return np.clip(x / np.float32(scale) + zero_point, ends.min, ends.max).astype(dtype)
+
+
+def floored(x, scale, zero_point, dtype):
+    ends = np.iinfo(dtype)
+    return np.clip(np.floor(x / np.float64(scale)) + zero_point, ends.min, ends.max).astype(dtype)
+
+
+def cast_alone(x, scale, zero_point, dtype):
+    return (x / np.float32(scale) + zero_point).astype(np.int32).astype(dtype)
+
+
+def not_clipped(x, scale, zero_point, dtype):
+    return (np.round(x / scale) + zero_point).astype(int).astype(dtype)
+
+
+def in_the_type_after(x, scale, zero_point, dtype):
+    return inline(x, scale, zero_point, dtype).astype(np.int32)
+
+
+def as_int8(x, scale, zero_point, dtype):
+    return inline(x, scale, zero_point, np.int8)
+
+
+def images_clipped(x, scale, zero_point, dtype):
+    return inline(np.clip(x, 0, 1), scale, zero_point, dtype)
+
+
+def zero_point_behind(x, scale, zero_point, dtype):
+    ends = np.iinfo(dtype)
+    return (np.clip(np.round(x / scale), ends.min, ends.max) + zero_point).astype(dtype)
+
+
+def operators_by_a_loop(operators):
+    rows = zip(operators["operator"], operators["dtypes"], strict=True)
+    return [kind for kind, dtypes in rows if "FLOAT" in dtypes]
+
+
+def touching(reads_and_writes):
+    """An audit that asks this of what an operator reads and of what it writes."""
+
+    def audit(operators):
+        rows = zip(operators["operator"], operators["dtypes"].str.split(" -> "), strict=True)
+        return [kind for kind, (reads, writes) in rows if reads_and_writes(reads, writes)]
+
+    return audit
+
+
+def column(operators, word="FLOAT"):
+    return operators["operator"][operators["dtypes"].str.contains(word)]
+
+
+METER = runtime.Model(unseen.path("07_meter.tflite"))
+HALF = 2 / 255
+
+
+def reading(scale, zero_point, meter=METER, codes=lesson07.quantized):
+    return lambda images: meter.run(codes(images, scale, zero_point, np.int8)).argmax(axis=1)
+
+
+def read_well(images):
+    return METER.classes(images)
+
+
+def found(island="POW", read=read_well):
+    return {"island": island, "read": read}
+
+
+def read_pixels(images):
+    codes = (np.round(images * 255).astype(np.int16) - 128).astype(np.int8)
+    return METER.run(codes).argmax(axis=1)
+
+
 ANSWERS = {
-    checks.check_requantize: Answers(
+    checks.check_requantized: Answers(
+        right={
+            "the course's": lesson07.requantize,
+            "on Python's integers": on_python_integers,
+            "by floor division": by_floor_division,
+            "ties away from zero": away_from_zero,
+            "by the remainder, a text": by_remainder,
+        },
+        wrong={
+            "no half": (in_steps(lambda a, m, n: (a * m) >> n), "add half of 2**n before"),
+            "no clip": (lambda a, m, n, z: nearest(a, m, n) + z, "127: clip"),
+            "no zero point": (lambda a, m, n, z: clipped(nearest(a, m, n), 0), "is missing"),
+            "zero point taken": (lambda a, m, n, z: clipped(nearest(a, m, n), -z), "do not take"),
+            "clipped first": (
+                lambda a, m, n, z: clipped(nearest(a, m, n), 0) + z,
+                "clip last",
+            ),
+            "twice the half": (in_steps(lambda a, m, n: (a * m + (1 << n)) >> n), "add half"),
+            "half too early": (
+                in_steps(lambda a, m, n: ((a + (1 << (n - 1))) * m) >> n),
+                "multiply before",
+            ),
+            "a fraction": (
+                lambda a, m, n, z: np.clip(a * m / 2**n + z, -128, 127),
+                "a whole number",
+            ),
+            "rounded as a float": (in_steps(lambda a, m, n: round(a * m / 2**n)), "a float has"),
+            "as a power": (in_steps(lambda a, m, n: np.rint(a * m * 2.0**-n)), "a float has lost"),
+            "a float that is exact": (
+                lambda a, m, n, z: on_python_integers(a, m, n, z) + int(0 / 2),
+                "has no floats, and here are some: the number",
+            ),
+            "shifted left": (in_steps(lambda a, m, n: (a * m) << n), "asked is"),
+            "a code": (14, "asked is a function"),
+            "three arguments": (lambda a, m, n: 14, "raised TypeError"),
+        },
+    ),
+    checks.check_quantized: Answers(
+        right={
+            "the course's": lesson07.quantized,
+            "in a line": inline,
+            "rounded behind the zero point": rounded_after,
+            "one by one": one_by_one,
+            "by the library": by_course,
+        },
+        wrong={
+            "cut off": (only_clipped, "cut off: round first"),
+            "rounded down": (floored, "cut off: round"),
+            "cast alone": (cast_alone, "cut off: round first"),
+            "wraps around": (not_clipped, "values out of range wrap around"),
+            "not cast": (in_the_type_after, "their type is int32"),
+            "always int8": (as_int8, "take the ends from the dtype"),
+            "images clipped": (images_clipped, "clip the codes and not the images"),
+            "zero point behind": (zero_point_behind, "clip behind the zero point"),
+            "no zero point": (lambda x, s, z, d: inline(x, s, 0, d), "the zero point is missing"),
+            "another sign": (lambda x, s, z, d: inline(x, s, -z, d), "add the zero point"),
+            "the usual scale": (lambda x, s, z, d: inline(x, 1 / 255, z, d), "the scale that is"),
+            "no scale": (lambda x, s, z, d: x.astype(d), "divide by the scale"),
+            "flat": (lambda x, s, z, d: inline(x, s, z, d).ravel(), "the codes have the shape"),
+            "codes": (np.arange(3), "asked is a function"),
+        },
+    ),
+    checks.check_float_operators: Answers(
+        right={
+            "the course's": lesson07.float_operators,
+            "by a loop": operators_by_a_loop,
+            "a column": column,
+            "a set": lambda operators: {*column(operators)},
+            "an array": lambda operators: column(operators).to_numpy(),
+            "a generator": lambda operators: (kind for kind in column(operators)),
+        },
+        wrong={
+            "writers": (touching(lambda r, w: "FLOAT" in w), "who reads a float"),
+            "readers": (touching(lambda r, w: "FLOAT" in r), "who writes a float"),
+            "both": (touching(lambda r, w: "FLOAT" in r and "FLOAT" in w), "not only who does"),
+            "float32": (lambda o: column(o, "FLOAT32"), "float16 is a float"),
+            "floats only": (touching(lambda r, w: "INT" not in r + w), "with an integer beside"),
+            "the others": (touching(lambda r, w: "FLOAT" not in r + w), "these are the others"),
+            "all": (lambda operators: operators["operator"], "that is all of them"),
+            "a mask": (lambda o: o["dtypes"].str.contains("FLOAT"), "names are asked"),
+            "a table": (lambda o: o[o["dtypes"].str.contains("FLOAT")], "a list of names"),
+            "a count": (lambda operators: len(column(operators)), "a list of names"),
+            "dtypes": (lambda o: o["dtypes"][column(o).index], "asked is"),
+            "names": (["ELU"], "asked is a function"),
+        },
+    ),
+    checks.check_meter: Answers(
+        right={
+            "by the runtime": found(),
+            "by the file's numbers": found(read=reading(HALF, -64)),
+            "by the shortcut": found(read=reading(HALF, -64, codes=cast_alone)),
+            "as the library names it": found("POW at Pow"),
+            "a list": found(["POW"]),
+            "what touches a float": found(["DEQUANTIZE", "POW", "QUANTIZE"]),
+            "a list of classes": found("pow", lambda images: [*read_well(images)]),
+        },
+        wrong={
+            "the owner's numbers": (found(read=read_pixels), "with the owner's numbers"),
+            "his zero point": (found(read=reading(HALF, -128)), "the zero point is the owner's"),
+            "his scale": (found(read=reading(1 / 255, -64)), "the scale is the owner's"),
+            "no zero point": (found(read=reading(HALF, 0)), "the zero point is missing"),
+            "times 255": (found(read=reading(HALF / 255, -64)), "multiplied by 255 first"),
+            "one class": (found(read=lambda images: np.zeros(len(images))), "of 200 hard digits"),
+            "codes": (found(read=lambda i: METER.predict(i)), "ten numbers for each"),
+            "an image": (found(read=lambda images: read_well(images[:1])), "the shape (1,)"),
+            "the shore": (found(["DEQUANTIZE", "QUANTIZE"]), "that is the shore"),
+            "a convolution": (found("CONV_2D"), "CONV_2D works on integers"),
+            "an ELU": (found("ELU"), "no operator ELU"),
+            "all": (
+                found([*tables.operators(unseen.path("07_meter.tflite"))["operator"]]),
+                "on int",
+            ),
+            "no function": (found(read="well"), "asked is a function"),
+            "the operator alone": ("POW", "asked is a dict"),
+        },
+    ),
+    checks.check_two_codes: Answers(
         right={
             "a tuple": (-5, 127),
             "an array": np.array([-5, 127], np.int8),
@@ -146,13 +396,34 @@ ANSWERS = {
 TestAnswers = class_of_tests(ANSWERS)
 
 
-def test_7_3_reads_a_file_that_is_given_by_its_path(tmp_path):
+def test_7_7_reads_a_file_that_is_given_by_its_path(tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(dense(":RELU6", TO_UINT8))
     assert checks.check_integer_activation(file)
     assert checks.check_integer_activation(str(file))
 
 
-def test_the_hint_of_7_1_and_7_2_does_not_give_the_solution_away():
-    assert "0.005" not in checks.check_requantize(0).message
+def test_the_hint_of_7_5_and_7_6_does_not_give_the_solution_away():
+    assert "0.005" not in checks.check_two_codes(0).message
     assert "128" not in checks.check_camera_codes(only_cast).message.partition("Hint: ")[2]
+
+
+def test_no_sum_of_7_1_is_a_tie_and_a_float_takes_the_last_one_for_one():
+    for accumulator, m, shift, _ in lesson07._SUMS:
+        assert (accumulator * m) % (1 << shift) != 1 << (shift - 1)
+    accumulator, m, shift, zero_point = lesson07._SUMS[-1]
+    assert accumulator * m / 2**shift == 41.5
+    assert lesson07.requantize(accumulator, m, shift, zero_point) == 41
+
+
+def test_the_file_of_7_4_has_a_float_island_and_another_input_than_its_owner_says():
+    content = unseen.path("07_meter.tflite").read_bytes()
+    audit = tables.audit(content)
+    assert (audit.input_dtype, audit.output_dtype) == ("int8", "int8")
+    assert [text.split(" ")[0] for text in audit.float_operators] == ["POW"]
+    assert (np.float32(METER.input_scale), METER.input_zero_point) == (np.float32(HALF), -64)
+    assert len(reader.read(content).subgraphs) == 1
+
+
+def test_an_open_part_of_7_4_is_not_attempted():
+    assert checks.check_meter(found(island=...)).state == "not attempted"

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from lessons_lib import affine, half_precision, paths, plots
 from lessons_lib.errors import InputError
+from verdicts import network
 
 matplotlib.use("agg")
 
@@ -101,6 +102,9 @@ KERNEL = RNG.normal(0, 0.1, (12, 3, 3, 1)).clip(-0.5, 0.5)
 OWN = affine.per_channel_scale(KERNEL, 0)
 SHARES = np.linspace(0.1, 1.2, 56)
 LIMITS = np.stack([1e-4 * SHARES**2, 1e-3 * np.maximum(0, 0.8 - SHARES) ** 3], axis=1)
+ISLAND = network("CONV_2D:RELU DEQUANTIZE>FLOAT32 ELU QUANTIZE>INT8 SOFTMAX", "INT8")
+FLOAT_ENDS = network("QUANTIZE>INT8 FULLY_CONNECTED DEQUANTIZE>FLOAT32", "FLOAT32")
+
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -110,6 +114,7 @@ FIGURES = {
     "staircase, 3 bits": lambda: plots.staircase(0.25, -1, 3),
     "staircase, 8 bits": lambda: plots.staircase(0.01, 3),
     "float16": lambda: plots.float16_bits(0.1),
+    "chains": lambda: plots.chains({"with ELU": ISLAND, "int8_float_fallback": FLOAT_ENDS}),
     "float16, subnormal": lambda: plots.float16_bits(-3e-7),
     "float16, infinite": lambda: plots.float16_bits(70000.0),
     "filter": lambda: plots.filter_stages(KERNEL[0, :, :, 0], 0.004),
@@ -564,3 +569,14 @@ def test_a_channels_error_lies_near_that_of_rounding():
     (axes,) = plots.channel_errors(RNG.normal(size=(6, 400)), {"one scale": 0.03}).axes
     dots, dashed = (np.sort(line.get_ydata()) for line in axes.lines)
     np.testing.assert_allclose(dots, dashed, rtol=0.15)
+
+
+def test_a_chain_has_a_box_for_each_operator_and_dashes_what_hands_on_a_float():
+    (axes,) = plots.chains({"island": ISLAND, "float ends": FLOAT_ENDS}).axes
+    boxes = [text for text in axes.texts if text.get_bbox_patch()]
+    dashed = [text.get_text() for text in boxes if text.get_bbox_patch().get_linestyle() == "--"]
+    assert len(boxes) == 5 + 3
+    assert dashed == ["dequantize\nfloat32", "elu\nfloat32", "dequantize\nfloat32"]
+    assert [text.get_text() for text in axes.texts if text not in boxes] == ["island", "float ends"]
+    starts = {text.get_position()[0] for text in boxes if text.get_position()[0] <= 1}
+    assert starts == {0, 1}

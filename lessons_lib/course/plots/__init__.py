@@ -19,6 +19,7 @@ from lessons_lib.course.plots.drawing import (
     YELLOW,
     style,
 )
+from lessons_lib.course.plots.inside import chains
 from lessons_lib.course.plots.integers import channels, near_ties, window
 from lessons_lib.course.plots.learning import (
     by_layer,
@@ -57,6 +58,7 @@ __all__ = [
     "YELLOW",
     "by_layer",
     "byte_bars",
+    "chains",
     "channel_errors",
     "channels",
     "clipped",
