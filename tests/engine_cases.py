@@ -28,8 +28,14 @@ DRAWN = 60  # models of one operator
 def drawn(operator: str) -> list:
     """(operator, input, LiteRT's answer) of each model that hypothesis draws."""
     cases = []
+    drawn_with(integer_models.OPERATORS[operator], cases.append)
+    return [answered(case) for case in cases]
 
-    @given(case=integer_models.OPERATORS[operator])
+
+def drawn_with(strategy, collect) -> None:
+    """Give ``collect`` the DRAWN cases that hypothesis draws first, the same each time."""
+
+    @given(case=strategy)
     @settings(
         max_examples=DRAWN,
         derandomize=True,
@@ -38,11 +44,10 @@ def drawn(operator: str) -> list:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def collect(case):
-        cases.append(case)
+    def draw(case):
+        collect(case)
 
-    collect()
-    return [answered(case) for case in cases]
+    draw()
 
 
 def answered(case):

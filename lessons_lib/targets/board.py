@@ -1,0 +1,332 @@
+"""A small machine without the machine: C compiled for a processor, and run in an emulator.
+
+``ziglang`` is clang for every target, ``unicorn`` the processors of QEMU as a library; both come
+with the extra ``micro``. What is counted are instructions, not cycles: a board also waits for its
+flash. Defined in lesson 17.
+"""
+
+import ctypes
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lessons_lib.errors import InputError, LessonError
+from lessons_lib.system import files
+from lessons_lib.targets.c_source import End, Program
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+_FLASH, _RAM = 0x0000_0000, 0x2000_0000
+_RETURNED = 0x0FFF_FFF0  # where the function returns to; nothing is there to be run
+_PAINT = 0xA5  # what the stack holds before a call
+
+
+@dataclass(frozen=True)
+class Board:
+    """A processor with its memories, in bytes; ``flags`` choose it for the compiler."""
+
+    name: str
+    flags: tuple[str, ...]
+    flash: int = 2**20
+    ram: int = 2**18
+
+
+CORTEX_M4 = Board("cortex-m4", ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"))
+RISCV = Board("riscv32", ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c"))
+BOARDS = {board.name: board for board in (CORTEX_M4, RISCV)}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A program linked for a board: its ELF, and what it takes of the memories, in bytes.
+
+    ``flash``: code and constants; ``ram``: the arena and what else is static, without the stack.
+    """
+
+    board: Board
+    program: Program
+    segments: tuple[tuple[int, bytes], ...]
+    symbols: Mapping[str, int] = field(repr=False)
+    flash: int
+    ram: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave: ``outputs`` by name, (N, ...); of one inference ``instructions``, ``stack``.
+
+    ``stack``: the most bytes that it held.
+    """
+
+    outputs: dict[str, np.ndarray]
+    instructions: int
+    stack: int
+
+
+def installed() -> bool:
+    """Tell whether the compiler and the emulator are at hand."""
+    return all(importlib.util.find_spec(name) for name in ("ziglang", "unicorn", "elftools"))
+
+
+def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-O2") -> Image:
+    """Return a program compiled and linked for a board; ``folder`` gets the C files and the ELF.
+
+    Raises LessonError where there is no compiler or it fails, and InputError where the result is
+    larger than the board's flash or RAM.
+    """
+    _write(program, folder)
+    (folder / "start.c").write_text(_start(program), "utf-8")
+    (folder / "board.ld").write_text(
+        _LAYOUT.format(flash=_FLASH, flash_size=2**24, ram=_RAM, ram_size=2**24), "utf-8"
+    )
+    elf = folder / f"{program.name}.elf"
+    _zig(
+        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", "-nostdlib", "-T", "board.ld",
+        "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c", folder=folder,
+    )  # fmt: skip
+    return _require_room(_linked(elf, program, board), program)
+
+
+def on_host(program: Program, folder: Path, *flags: str) -> "Host":
+    """Return a program compiled for this computer, to be called; ``flags`` go to the compiler.
+
+    Raises LessonError where there is no compiler, or it fails.
+    """
+    _write(program, folder)
+    library = folder / f"{program.name}-{files.sha256(program.source.encode())[:12]}.so"
+    flags = flags or ("-O2",)
+    _zig(
+        *flags, *WARNINGS, "-shared", "-fPIC", "-o", library.name, f"{program.name}.c",
+        folder=folder,
+    )  # fmt: skip
+    function = getattr(ctypes.CDLL(str(library.absolute())), f"{program.name}_invoke")
+    return Host(program, function)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A program that was compiled for this computer."""
+
+    program: Program
+    function: object
+
+    def run(self, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs (N, ...) by name for the inputs (N, ...) by name, codes both."""
+        given, outputs, count = _arrays(self.program, x)
+        for row in range(count):
+            self.function(
+                *(array[row].ctypes.data_as(ctypes.c_void_p) for array in given.values()),
+                *(array[row].ctypes.data_as(ctypes.c_void_p) for array in outputs.values()),
+            )
+        return outputs
+
+
+def _arrays(program: Program, x: Mapping[str, np.ndarray]):
+    inputs = {end.of: end for end in program.ends if end.is_input}
+    if set(x) != set(inputs):
+        raise InputError(f"inputs {', '.join(x)}; the program takes {', '.join(inputs)}")
+    count = len(next(iter(x.values())))
+    given = {
+        name: np.ascontiguousarray(x[name], end.tensor.dtype).reshape(count, end.size)
+        for name, end in inputs.items()
+    }
+    outputs = {
+        end.of: np.zeros((count, *end.tensor.shape[1:]), end.tensor.dtype)
+        for end in program.ends
+        if not end.is_input
+    }
+    return given, outputs, count
+
+
+def _write(program: Program, folder: Path) -> None:
+    files.write_atomic(folder / f"{program.name}.h", program.header)
+    files.write_atomic(folder / f"{program.name}.c", program.source)
+
+
+def _zig(*arguments: str, folder: Path) -> None:
+    if importlib.util.find_spec("ziglang") is None:
+        raise LessonError(
+            "there is no C compiler: the package ziglang is not installed. `make setup` installs "
+            "it, or `pip install quantization-lessons[micro]` (lesson 17)"
+        )
+    command = [sys.executable, "-m", "ziglang", "cc", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        said = "\n".join(done.stderr.strip().splitlines()[:8])
+        raise LessonError(f"the compiler refuses {arguments[-1]}: {said} (lesson 17)")
+
+
+def _start(program: Program) -> str:
+    """Where a board begins: the arguments have places of their own, and it calls the model."""
+    buffers = "\n".join(
+        f"{end.ctype.removeprefix('const ')} {_buffer(end)}[{end.size}];" for end in program.ends
+    )
+    given = ", ".join(_buffer(end) for end in program.ends)
+    return (
+        f'#include "{program.name}.h"\n\n{buffers}\n\n'
+        f"void start(void);\nvoid start(void) {{ {program.name}_invoke({given}); }}\n"
+    )
+
+
+def _buffer(end: End) -> str:
+    return f"buffer_of_{end.name}"
+
+
+_LAYOUT = """MEMORY {{
+  FLASH (rx) : ORIGIN = {flash}, LENGTH = {flash_size}
+  RAM (rwx) : ORIGIN = {ram}, LENGTH = {ram_size}
+}}
+SECTIONS {{
+  .text : {{ *(.text*) *(.rodata*) *(.srodata*) }} > FLASH
+  .data : {{ *(.data*) *(.sdata*) }} > RAM AT > FLASH
+  .bss (NOLOAD) : {{ *(.bss*) *(.sbss*) *(COMMON) }} > RAM
+  /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.extab*) *(.eh_frame*) *(.comment) }}
+}}
+"""
+
+
+def _linked(elf: Path, program: Program, board: Board) -> Image:
+    from elftools.elf.elffile import ELFFile
+
+    with elf.open("rb") as stream:
+        found = ELFFile(stream)
+        sections = {section.name: section for section in found.iter_sections()}
+        loaded = tuple(
+            (segment["p_vaddr"], segment.data())
+            for segment in found.iter_segments()
+            if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
+        )
+        symbols = {symbol.name: symbol["st_value"] for symbol in sections[".symtab"].iter_symbols()}
+        size = {name: sections[name]["sh_size"] for name in sections}
+    buffers = sum(end.size for end in program.ends)  # the caller's, not the model's
+    data = size.get(".data", 0)
+    flash = size[".text"] + data
+    return Image(board, program, loaded, symbols, flash, size.get(".bss", 0) + data - buffers)
+
+
+def _require_room(image: Image, program: Program) -> Image:
+    for what, needed, there in (
+        ("flash", image.flash, image.board.flash),
+        ("RAM", image.ram, image.board.ram),
+    ):
+        if needed > there:
+            raise InputError(
+                f"{program.name} takes {needed:,} bytes of {what}, and the {image.board.name} has "
+                f"{there:,}: take a smaller model, or a larger board (lesson 17)"
+            )
+    return image
+
+
+def emulate(image: Image, x: Mapping[str, np.ndarray]) -> Run:
+    """Run an image on samples (N, ...) by name, one after the other; the first one is counted.
+
+    Raises LessonError where there is no emulator, or the program does what no board allows.
+    """
+    given, outputs, count = _arrays(image.program, x)
+    machine = _Machine(image)
+    instructions = stack = 0
+    for row in range(count):
+        for end in image.program.ends:
+            if end.is_input:
+                machine.write(_buffer(end), given[end.of][row].tobytes())
+        if row == 0:
+            instructions, stack = machine.counted()
+        else:
+            machine.call()
+        for end in image.program.ends:
+            if not end.is_input:
+                raw = machine.read(_buffer(end), end.size)
+                outputs[end.of][row] = np.frombuffer(raw, end.tensor.dtype).reshape(
+                    end.tensor.shape[1:]
+                )
+    return Run(outputs, instructions, stack)
+
+
+class _Machine:
+    """A processor of unicorn with a program in its flash."""
+
+    def __init__(self, image: Image):
+        if importlib.util.find_spec("unicorn") is None:
+            raise LessonError(
+                "there is no emulator: the package unicorn is not installed. `make setup` "
+                "installs it, or `pip install quantization-lessons[micro]` (lesson 17)"
+            )
+        import unicorn
+        from unicorn import arm_const, riscv_const
+
+        self.image, self.api = image, unicorn
+        if image.board is CORTEX_M4:
+            self.cpu = unicorn.Uc(
+                unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
+            )
+            self.cpu.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
+            self.sp, self.link = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_LR
+            self.thumb = 1
+        else:
+            self.cpu = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+            self.sp, self.link = riscv_const.UC_RISCV_REG_SP, riscv_const.UC_RISCV_REG_RA
+            self.thumb = 0
+        self.cpu.mem_map(_FLASH, image.board.flash)
+        self.cpu.mem_map(_RAM, image.board.ram)
+        self.cpu.mem_map(_RETURNED & ~0xFFF, 0x1000)
+        for address, content in image.segments:
+            self.cpu.mem_write(address, content)
+
+    def write(self, symbol: str, content: bytes) -> None:
+        self.cpu.mem_write(self.image.symbols[symbol], content)
+
+    def read(self, symbol: str, size: int) -> bytes:
+        return bytes(self.cpu.mem_read(self.image.symbols[symbol], size))
+
+    def call(self) -> None:
+        """Call ``start`` and wait until it returns."""
+        self.cpu.reg_write(self.sp, _RAM + self.image.board.ram)
+        self.cpu.reg_write(self.link, _RETURNED | self.thumb)
+        try:
+            self.cpu.emu_start(self.image.symbols["start"] & ~1 | self.thumb, _RETURNED)
+        except self.api.UcError as error:
+            raise LessonError(
+                f"{self.image.program.name} stops on the {self.image.board.name}: {error} "
+                "(lesson 17)"
+            ) from error
+
+    def counted(self) -> tuple[int, int]:
+        """Call it once; return its instructions, and the bytes of stack that it wrote."""
+        count, lengths = 0, {}
+
+        def block(cpu, address, size, _):
+            nonlocal count
+            if (address, size) not in lengths:
+                lengths[address, size] = _instructions(
+                    bytes(cpu.mem_read(address, size)), self.thumb
+                )
+            count += lengths[address, size]
+
+        top = _RAM + self.image.board.ram
+        free = self._free()
+        self.cpu.mem_write(free, bytes([_PAINT]) * (top - free))
+        hook = self.cpu.hook_add(self.api.UC_HOOK_BLOCK, block)
+        self.call()
+        self.cpu.hook_del(hook)
+        painted = bytes(self.cpu.mem_read(free, top - free))
+        return count, len(painted) - (len(painted) - len(painted.lstrip(bytes([_PAINT]))))
+
+    def _free(self) -> int:
+        """The first byte behind what is static."""
+        return _RAM + self.image.ram + sum(end.size for end in self.image.program.ends) + 64
+
+
+def _instructions(code: bytes, thumb: int) -> int:
+    """How many instructions a straight piece of code has: of 2 or of 4 bytes each."""
+    halves: Sequence[int] = np.frombuffer(code[: len(code) // 2 * 2], "<u2").tolist()
+    place = count = 0
+    while place < len(halves):
+        long = (
+            halves[place] >> 11 in (0b11101, 0b11110, 0b11111) if thumb else halves[place] & 3 == 3
+        )
+        place, count = place + (2 if long else 1), count + 1
+    return count

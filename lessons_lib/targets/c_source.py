@@ -1,0 +1,234 @@
+"""A full-integer ``.tflite`` as one C99 file that needs nothing but ``stdint.h``.
+
+It is what TFLite-Micro computes, to the last bit, without an interpreter: the calls stand in a
+row, the weights are constants, the activations share one arena. No malloc, no float.
+Defined in lesson 17.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.run.engine import integer_graph
+from lessons_lib.run.engine.integer_graph import Graph, Operator, Tensor
+from lessons_lib.targets import arena
+from lessons_lib.targets.c_operators import Call, Where, array, emitted, size_of
+from lessons_lib.tflite import layer_names
+
+# The files of c/, in the order in which one needs another.
+PARTS = (
+    "copy", "fill", "clip", "rescale", "dot", "weights", "rows", "fully_connected", "window",
+    "conv_2d", "depthwise_conv_2d", "max_pool_2d", "average_pool_2d", "softmax", "look_up", "walk",
+    "move", "two", "add", "mul", "extreme", "mean",
+)  # fmt: skip
+_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
+_WORDS = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if
+    inline int long main register restrict return short signed sizeof static struct switch typedef
+    union unsigned void volatile while arena patch""".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class End:
+    """An argument of the function in C: an input or an output of the model.
+
+    ``of``: its name in the signature; ``at``: the C expression of its place in the arena.
+    """
+
+    of: str
+    name: str
+    tensor: Tensor
+    at: str
+    is_input: bool
+
+    @property
+    def ctype(self) -> str:
+        return f"{'const ' if self.is_input else ''}{_TYPES[self.tensor.dtype.name]}"
+
+    @property
+    def size(self) -> int:
+        return size_of(self.tensor)
+
+    @property
+    def meaning(self) -> str:
+        scale, zero_point = float(self.tensor.scale[0]), self.tensor.zero_point
+        return f"{scale:.9g} * (code - {zero_point})".replace("- -", "+ ")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model in C: the text of ``name.h`` and of ``name.c``, and the plan of its arena.
+
+    ``ends``: the arguments of its function, the inputs first, as the signature sorts them.
+    """
+
+    name: str
+    header: str
+    source: str
+    plan: arena.Plan
+    ends: tuple["End", ...]
+
+
+def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
+    """Return a full-integer model as C: ``name_invoke(inputs ..., outputs ...)`` for one sample.
+
+    ``model``: a ``.tflite`` whose inputs and outputs are int8 or uint8. ``name``: how its
+    function, its constants and its two files begin. The result is bit-exact with TFLite-Micro.
+    Raises InputError for a name that C does not take, ModelFileError for a file that is not full
+    integer, has ends of another type, or an operator that has no function in C. Defined in
+    lesson 17.
+    """
+    _require_name(name)
+    graph = load(model)
+    plan = arena.of_graph(graph)
+    calls, ends = _calls(graph, plan), _ends(graph, plan)
+    given = {"name": name, "guard": f"{name.upper()}_H", "signature": _signature(name, ends)}
+    said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
+    header = _HEADER.format(**given, ends=said)
+    return Program(name, header, _source(graph, plan, calls, ends, given), plan, ends)
+
+
+def plan(model: str | os.PathLike | bytes) -> arena.Plan:
+    """Return where the activations of a model lie; see ``c_source``. Defined in lesson 17."""
+    return arena.of_graph(load(model))
+
+
+def load(model: str | os.PathLike | bytes) -> Graph:
+    """Return the graph of a model that can be written in C, for one sample at a time."""
+    graph = integer_graph.load(model, "tflm", strict=False)
+    for side, ends in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        for end, tensor in ends.items():
+            if tensor.dtype.name not in _TYPES:
+                raise ModelFileError(
+                    f"the model's {side[:-1]} {end} is {tensor.dtype}; in C it is int8 or uint8: "
+                    "convert with the path int8 or uint8 (lesson 07)"
+                )
+    if graph.call not in (None, 1):
+        raise ModelFileError(
+            f"the model takes {graph.call} samples at once, and C takes one: save it with "
+            "sources.save(..., batch_size=1), or with an open batch (lesson 17)"
+        )
+    return graph
+
+
+def _ends(graph: Graph, plan: arena.Plan) -> tuple[End, ...]:
+    """The arguments, each under a name of its own that C takes."""
+    ends, taken = [], set()
+    for side in (graph.inputs, graph.outputs):
+        for of, tensor in side.items():
+            name = re.sub(r"[^A-Za-z0-9_]", "_", of)
+            fine = re.match("[A-Za-z]", name) and name not in _WORDS | taken
+            name = name if fine else f"end_{len(ends)}"
+            taken.add(name)
+            ends.append(End(of, name, tensor, _at(tensor, plan), side is graph.inputs))
+    return tuple(ends)
+
+
+def _signature(name: str, ends: tuple[End, ...]) -> str:
+    arguments = ", ".join(f"{end.ctype} *{end.name}" for end in ends)
+    return f"int {name}_invoke({arguments})"
+
+
+def _require_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _WORDS:
+        raise InputError(
+            f"name={name!r} cannot begin C's names: take up to 31 letters, digits and _, a letter "
+            "first, and no word of C's own (lesson 17)"
+        )
+
+
+def _calls(graph: Graph, plan: arena.Plan) -> list[tuple[Operator, Call]]:
+    """The calls of what depends on the input; shapes are known before."""
+    at = lambda tensor: _at(tensor, plan)  # noqa: E731
+    data = [op for op in graph.operators if op.output.index in graph.data]
+    return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data)]
+
+
+def _at(tensor: Tensor, plan: arena.Plan) -> str:
+    if tensor.value is not None:
+        return f"constant_{tensor.index}"
+    return f"arena + {plan.offset(tensor)}"
+
+
+def _source(graph: Graph, plan: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> str:
+    used = {"copy"} | {part for _, call in calls for part in call.parts}
+    patch = max((call.patch for _, call in calls), default=0)
+    return _SOURCE.format(
+        functions="\n".join(_part(part) for part in PARTS if part in used),
+        constants="\n".join(
+            f"/* {_comment(op)} */\n{call.constants}" for op, call in calls if call.constants
+        )
+        + _stored(calls),
+        calls="\n".join(_call(op, call) for op, call in calls),
+        arena=plan.size,
+        patch=f"  static int8_t patch[{patch}]; /* what a filter sees */\n" if patch else "",
+        taken="\n".join(f"  copy({e.name}, {e.at}, {e.size});" for e in ends if e.is_input),
+        answers="\n".join(f"  copy({e.at}, {e.name}, {e.size});" for e in ends if not e.is_input),
+        **given,
+    )
+
+
+def _part(name: str) -> str:
+    folder = resources.files("lessons_lib.targets") / "c"
+    return (folder / f"{name}.c").read_text("utf-8")
+
+
+def _stored(calls) -> str:
+    """Constants that an operator reads as it reads activations."""
+    found = {
+        tensor.index: tensor
+        for op, call in calls
+        for tensor in op.inputs
+        if tensor is not None
+        and tensor.value is not None
+        and re.search(rf"\bconstant_{tensor.index}\b", call.call)
+    }
+    return "".join(array(f"constant_{index}", t.value) for index, t in found.items())
+
+
+def _call(op: Operator, call: Call) -> str:
+    lines = "".join(f"  {line}\n" for line in call.call.splitlines())
+    return f"  /* {_comment(op)} */\n{lines}"
+
+
+def _comment(op: Operator) -> str:
+    """What an operator is, in a comment: a stranger's names hold nothing that ends it."""
+    layer = layer_names.layer_name(op.output.name)
+    plain = re.sub(r"[^A-Za-z0-9_. -]", "_", layer)[:60]
+    shapes = " -> ".join(
+        "x".join(str(int(n)) for n in tensor.shape) or "1" for tensor in (op.input, op.output)
+    )
+    return f"{op.name} {shapes}, {plain}"
+
+
+_HEADER = """#ifndef {guard}
+#define {guard}
+
+#include <stdint.h>
+
+/* One sample at a time, and one thread: the activations have one place. What codes stand for:
+   {ends}
+   Returns 0. */
+{signature};
+
+#endif
+"""
+
+_SOURCE = """#include "{name}.h"
+
+{functions}
+{constants}
+/* The activations, one after the other in the same bytes. */
+static int8_t arena[{arena}];
+
+{signature} {{
+{patch}{taken}
+
+{calls}
+{answers}
+  return 0;
+}}
+"""
