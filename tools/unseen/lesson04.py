@@ -15,7 +15,7 @@ LEFT_IN_FLOAT = ("features", "gate")
 def ticket() -> bytes:
     """A "dynamic-range" file with two weight tensors of 1,024 elements or more in float32.
 
-    ``features`` holds most of the bytes, ``gate`` has exactly 1,024 elements. ``squeeze`` has 992
+    ``features`` holds most of the bytes, ``gate`` has exactly 1,024 elements. ``squeeze`` has 1,023
     and is in float rightly; the bias of ``wide`` has 1,040 elements, and is no weight. All weights
     are random: nobody needs the file's answers.
     """
@@ -31,6 +31,7 @@ def ticket() -> bytes:
             layers.Flatten(name="row"),
             layers.Dense(32, activation="relu", name="features"),
             layers.Dense(32, activation="relu", name="gate"),
+            layers.Dense(33, activation="relu", name="mix"),
             layers.Dense(31, activation="relu", name="squeeze"),
             layers.Dense(1040, activation="relu", bias_initializer="random_normal", name="wide"),
             layers.Dense(8, activation="softmax", name="answer"),
