@@ -331,7 +331,8 @@ def lamp() -> tuple[dict[str, float], dict[str, float]]:
     contents = [unseen.path(name).read_bytes() for name in (FLOAT_FILE, INT8_FILE)]
     real = runtime.tensor_values(contents[0], inputs)
     codes = runtime.tensor_values(contents[1], runtime.Model(contents[1]).quantize_input(inputs))
-    table = layer_errors.compare(*contents, real, codes).set_index("layer")
+    table = layer_errors.compare(*contents, real, codes)
+    table = table.set_index(table["layer"].map(_plain))
     highest = {name: float(np.mean(codes[index] == 127)) for name, index in table["index"].items()}
     return table["snr_db"].to_dict(), highest
 
