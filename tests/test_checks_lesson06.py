@@ -114,7 +114,7 @@ def all_at_once(images):
     if not np.all((images >= 0) & (images <= 1)):
         raise ValueError("another range")
     for image in images:
-        yield (np.expand_dims(image, 0),)
+        yield [np.expand_dims(image, 0)]
 
 
 def in_a_list(images):
@@ -257,6 +257,7 @@ ANSWERS = {
             "drops them": (guard(*FORM.values(), refuse=False), "drops one in silence"),
             "no batch axis": (guard(*FORM.values(), made=lambda i: [i]), "of shape (28, 28, 1)"),
             "no list": (guard(*FORM.values(), made=lambda i: i[None]), "yield it in a list"),
+            "a tuple": (guard(*FORM.values(), made=lambda i: (i[None],)), "is a tuple"),
             "two": (guard(*FORM.values(), made=lambda i: [i[None]] * 2), "a list of 2"),
             "in float64": (
                 guard(*FORM.values(), made=lambda i: [i[None].astype(float)]),

@@ -170,7 +170,9 @@ def _passes(yours: Callable, images: np.ndarray) -> bool | str:
 
 def _only_image(number: int, sample: object) -> np.ndarray:
     inside = list(sample.values()) if isinstance(sample, dict) else sample
-    if not isinstance(inside, list | tuple):
+    if isinstance(inside, tuple):
+        raise Remark(f"Sample {number} is a tuple, in which the converter looks for more: a list.")
+    if not isinstance(inside, list):
         raise Remark(f"Sample {number} is {describe(sample)} by itself: yield it in a list.")
     if len(inside) != 1:
         raise Remark(f"Sample {number} is a list of {len(inside)}; asked is one image.")
