@@ -44,6 +44,13 @@ def test_every_lesson_is_listed_with_time_and_objectives(texts):
             assert objective in texts["lesson_list"]
 
 
+def test_the_lessons_page_has_the_table_and_the_readmes_sums(texts):
+    page = (book.BOOK / "lessons.md").read_text("utf-8")
+    assert page.index("{{ lesson_table }}") < page.index("{{ lesson_sums }}")
+    assert texts["lesson_sums"] == readme.sums()
+    assert readme.sums() in readme.README.read_text("utf-8")
+
+
 def test_each_part_stands_in_the_navigation_and_above_its_lessons(texts):
     for part in catalogue.PARTS:
         names = [name.removesuffix(".ipynb") for name in part.questions]
@@ -67,7 +74,8 @@ def test_hours_are_those_of_the_lessons_by_number(monkeypatch):
     assert (written["lesson_hours"], written["lesson_hours_all"]) == (str(count), str(count + 16))
     assert (written["article_hours"], written["article_hours_all"]) == ("8", "8")
     assert (written["other_hours"], written["other_hours_all"]) == ("8", "24")
-    assert "| 60 | 180 |" in written["lesson_table"]
+    assert written["lesson_table"].count("| 60 | 180 |") == count - 9
+    assert written["lesson_table"].count("| 60 | 60 |") == 9
     assert "60 minutes to learn (180 with everything)" in written["lesson_list"]
 
 

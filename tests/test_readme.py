@@ -87,11 +87,33 @@ def test_another_size_gets_into_readme_and_figure(monkeypatch, tmp_path):
     assert set(readme.figure_texts()["leaves"].values()) == {"77,777 bytes, 98.1%"}
 
 
-def test_a_lesson_with_deeper_sections_has_its_other_minutes_in_brackets(monkeypatch):
+def test_both_times_of_each_lesson_and_their_sums_are_listed(monkeypatch):
+    def described(path):
+        times = replace(lesson.times, core=35, everything=60, seconds=20)
+        return replace(lesson, path=path, times=times)
+
     lesson = notebooks.describe(notebooks.find([1])[0])
-    times = replace(lesson.times, core=35, everything=60, seconds=20)
+    monkeypatch.setattr(notebooks, "describe", described)
+    count = len(notebooks.find())
+    assert readme.filled(TEXT).count("| 35 | 60 | 20 |") == count
+    assert readme.sums() == (
+        "**The core path**: lessons 0 to 8 take 5 h 15 min, with everything 9 h 00 min; all "
+        f"{count} take {35 * count // 60} h {35 * count % 60:02} min, with everything {count} h "
+        "00 min."
+    )
+
+
+def test_a_lesson_without_deeper_sections_has_the_same_time_twice(monkeypatch):
+    lesson = notebooks.describe(notebooks.find([1])[0])
+    times = replace(lesson.times, core=35, everything=None, seconds=20)
     monkeypatch.setattr(notebooks, "describe", lambda path: replace(lesson, times=times))
-    assert "| 35 (60) | 20 |" in readme.filled(TEXT)
+    assert "| 35 | 35 | 20 |" in readme.filled(TEXT)
+
+
+def test_the_core_path_takes_the_hours_that_the_course_promises():
+    core = [notebooks.describe(path).times.core for path in notebooks.find()]
+    assert sum(core[:9]) < 5 * 60
+    assert sum(core) < 9 * 60
 
 
 def test_each_part_of_the_course_is_listed_with_its_lessons():

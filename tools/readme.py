@@ -59,15 +59,32 @@ def course_parts() -> str:
 
 
 def lesson_table() -> str:
-    """Return a row for each lesson: its link, its question, its minutes and seconds."""
-    heads = ["", "lesson", "the question it answers", "minutes to learn"]
+    """Return a row for each lesson, with its minutes and seconds, and the sums below it."""
+    heads = ["", "lesson", "the question it answers", "core, minutes", "with everything"]
     rows = []
     for lesson in map(notebooks.describe, notebooks.find()):
         name, times = lesson.path.name, lesson.times
-        minutes = f"{times.core} ({times.everything})" if times.everything else times.core
+        minutes = [times.core, times.everything or times.core, times.seconds]
         link = f"[{lesson.title}](notebooks/{name})"
-        rows.append([lesson.number, link, catalogue.QUESTIONS[name], minutes, times.seconds])
-    return catalogue.markdown_table([*heads, f"seconds to run on {notebooks.MACHINE}"], rows)
+        rows.append([lesson.number, link, catalogue.QUESTIONS[name], *minutes])
+    heads.append(f"seconds to run on {notebooks.MACHINE}")
+    return f"{catalogue.markdown_table(heads, rows)}\n\n{sums()}"
+
+
+def sums() -> str:
+    """Say how long the article's lessons take, and all of them."""
+    lessons = [notebooks.describe(path).times for path in notebooks.find()]
+    last = catalogue.ARTICLE.numbers[-1]
+    said = []
+    for part, of in (f"lessons 0 to {last}", lessons[: last + 1]), (f"all {len(lessons)}", lessons):
+        core = sum(times.core for times in of)
+        everything = sum(times.everything or times.core for times in of)
+        said.append(f"{part} take {_hours(core)}, with everything {_hours(everything)}")
+    return f"**The core path**: {'; '.join(said)}."
+
+
+def _hours(minutes: int) -> str:
+    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def scoreboard_text() -> str:

@@ -18,6 +18,7 @@ def substitutions() -> dict[str, str]:
         "lesson_cards": "\n\n".join(_cards(part, lessons) for part in catalogue.PARTS),
         "lesson_toctrees": "\n\n".join(map(_toctree, catalogue.PARTS)),
         "lesson_table": _lesson_table(lessons),
+        "lesson_sums": readme.sums(),
         "lesson_list": "\n\n".join(_lesson_entry(lesson) for lesson in lessons),
         "lesson_count": str(len(lessons)),
         "machine": notebooks.MACHINE,
@@ -100,12 +101,12 @@ def _lesson_table(lessons: list[notebooks.Lesson]) -> str:
         [
             f"[{lesson.number}. {lesson.title}](notebooks/{lesson.path.name})",
             lesson.times.core,
-            lesson.times.everything or "",
+            lesson.times.everything or lesson.times.core,
             lesson.times.needs,
         ]
         for lesson in lessons
     )
-    return catalogue.markdown_table(["lesson", "minutes", "with everything", "needs"], rows)
+    return catalogue.markdown_table(["lesson", "core, minutes", "with everything", "needs"], rows)
 
 
 def _lesson_entry(lesson: notebooks.Lesson) -> str:
