@@ -1,71 +1,319 @@
-"""The checks of lesson 12, Train for quantization."""
+"""The checks of lesson 12, Train for quantization, and what the lesson runs on with."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lessons_lib.course.checks._answers import compare, content_in
+from lessons_lib.course.checks._answers import (
+    Remark,
+    array_in,
+    call,
+    content_in,
+    describe,
+    numbers_in,
+    slip,
+)
 from lessons_lib.course.checks._verdict import exercise
-from lessons_lib.numbers import affine
+from lessons_lib.models import unseen
+from lessons_lib.run import runtime
 from lessons_lib.tflite import tables
 
-WEIGHTS = np.array([0.35, -0.12, 0.06, 0.02], np.float32)
-SCALE = 0.35 / 7
+# What the lesson runs on with where a blank is open.
+
+QMAX = 7  # of 4 bits, narrow range
+CONTROL = {"weight_bits": None, "activation_bits": None, "epochs": 2, "seed": 0}
+
+
+def fake_quantize(w: ArrayLike, num_bits: int = 4) -> np.ndarray:
+    """Return floats on the integers' grid: symmetric, narrow range, one scale, real units.
+
+    ``scale = max|w| / (2**(num_bits - 1) - 1)``, ``w -> scale * round(w / scale)``, ties to even.
+    Defined in lesson 12.
+    """
+    w = np.asarray(w)
+    scale = np.abs(w).max() / (2 ** (num_bits - 1) - 1)
+    return scale * np.round(w / scale)
+
+
+def gradient(x: ArrayLike, w: ArrayLike, t: float, limit: float) -> np.ndarray:
+    """Return the straight-through gradients (n,) of one neuron of 4 bits, with a fixed range.
+
+    ``y`` is the sum of inputs ``x`` (n,) times weights ``w`` (n,) that are clipped to ``-limit`` to
+    ``limit`` and rounded; the loss is ``(y - t)**2 / 2``. 0 where a weight lies outside.
+    Defined in lesson 12.
+    """
+    x, w, scale = np.asarray(x), np.asarray(w), limit / QMAX
+    rounded = scale * np.round(np.clip(w, -limit, limit) / scale)
+    return (np.sum(rounded * x) - t) * x * (np.abs(w) <= limit)
+
+
+def classes(model: Any, images: np.ndarray) -> np.ndarray:
+    """Return the classes (N,) that a Keras model, or a file's bytes, gives to images (N, ...).
+
+    Defined in lesson 12.
+    """
+    if isinstance(model, bytes):
+        return runtime.Model(model).classes(images)
+    return model.predict(images, batch_size=100, verbose=0).argmax(axis=1)
+
+
+def observed(model: Any, images: np.ndarray, **way: Any) -> Any:
+    """Return a float Keras model that rounds, its ranges observed on images, without any training.
+
+    ``way``: the keywords of ``qat.quantize_aware``. The images (N, ...) go through in three
+    batches. Defined in lesson 12.
+    """
+    from lessons_lib.convert import qat  # imports TensorFlow
+
+    rounded = qat.quantize_aware(model, **way)
+    for batch in np.array_split(images, 3):
+        rounded(batch, training=True)
+    return rounded
+
+
+# Exercise 12.1
+
+
+def _kernels() -> list[tuple[np.ndarray, int]]:
+    random = np.random.default_rng(12)
+    first = np.array([0.35, -0.12, 0.06, 0.02, -0.91], np.float32)  # the largest is negative
+    rest = [random.normal(0, 0.3, shape).astype(np.float32) for shape in ((3, 4), (2, 2, 5), (9,))]
+    return [(first, 4), (rest[0], 4), (rest[1], 8), (rest[2], 3)]
 
 
 @exercise(
-    "4 bits, narrow range: which code does the largest weight get? That settles the scale; "
-    "then go to codes and back.",
-    "The smallest weight is less than half a step: it is gone. Its shadow weight is not.",
+    "the largest magnitude gets the largest code, 7 for 4 bits. Divide by the scale, round, "
+    "multiply by the scale again.",
+    "The smallest weights are gone. Their shadow weights are not.",
 )
-def check_fake_quantize(values: object) -> bool | str:
-    """Exercise 12.1: four floats, fake-quantized to 4 bits with one scale."""
-    codes = affine.quantize(WEIGHTS, SCALE, 0, num_bits=4, narrow_range=True)
-    expected = affine.dequantize(codes, SCALE, 0)
-    ratio = WEIGHTS / SCALE
-    return compare(
-        values,
-        expected,
-        (codes, "These are the codes. Fake quantization goes back to floats: times the scale."),
-        (ratio, "These are steps, not rounded yet; then go back to floats."),
-        (WEIGHTS, "These are the weights as they were; 0.02 is less than half a step."),
-        (np.floor(ratio) * SCALE, "Round to the nearest step; do not cut off."),
-        (np.round(ratio * 8 / 7) * SCALE * 7 / 8, "Narrow range: the largest code is 7."),
-        (np.round(ratio * 127 / 7) * SCALE * 7 / 127, "These are 8 bits; asked are 4."),
-        rtol=1e-5,
-        atol=1e-4,
-        near=1e-2,
+def check_fake_quantize(function: object) -> bool | str:
+    """Exercise 12.1: a function of float weights and bits: the weights, fake-quantized."""
+    for w, num_bits in _kernels():
+        asked = "an array of floats, as many as there are weights"
+        found = array_in(call(function, w.copy(), num_bits), asked)
+        if found.shape != w.shape:
+            return f"It returns the shape {found.shape} for weights of {w.shape}."
+        expected = fake_quantize(w, num_bits)
+        if not np.allclose(found, expected, rtol=0, atol=1e-5):
+            return _slip_of_grid(found, w, num_bits) or (
+                f"For {num_bits} bits {int(np.sum(~np.isclose(found, expected, atol=1e-5)))} of "
+                f"{w.size} weights are not on the right place of the grid."
+            )
+    return True
+
+
+def _slip_of_grid(found: np.ndarray, w: np.ndarray, num_bits: int) -> str | bool:
+    qmax, limit = 2 ** (num_bits - 1) - 1, np.abs(w).max()
+    scale = limit / qmax
+
+    def grid(scale, rounding=np.round):
+        return scale * rounding(w / scale)
+
+    return slip(
+        found,
+        (
+            np.round(w / scale),
+            "These are the codes. Fake quantization goes back to floats: times the scale.",
+        ),
+        (w / scale, "These are steps, not rounded yet; round, then go back to floats."),
+        (w, "These are the weights as they were: nothing was rounded."),
+        (
+            grid(scale, np.floor),
+            grid(scale, np.trunc),
+            "Round to the nearest step; do not cut off.",
+        ),
+        (grid(limit / (qmax + 1)), "Narrow range: the largest code is 2**(bits - 1) - 1."),
+        (grid(limit / (2**num_bits - 1)), "Half of the codes are negative: is the scale right?"),
+        (grid(2 * limit / (2**num_bits - 1)), "The range is symmetric, 2 * qmax steps long."),
+        (grid(limit / QMAX), "This is the grid of 4 bits; asked is the one of `num_bits`."),
+        (grid(w.max() / qmax), "The largest *magnitude* sets the scale; here it is negative."),
+        (grid(np.abs(w).mean() / qmax), "The largest magnitude sets the scale, not the mean."),
+        (
+            np.clip(grid(w.max() / qmax), -w.max(), w.max()),
+            "The largest *magnitude* sets the scale; here it is negative.",
+        ),
+        rtol=1e-4,
+        atol=1e-6,
     )
 
 
+# Exercise 12.2
+
+
+def _neurons() -> list[tuple[np.ndarray, np.ndarray, float, float]]:
+    return [
+        (np.array([2.0, -1.0, 3.0]), np.array([0.34, -0.48, 0.93]), 1.0, 0.7),
+        (np.array([1.0, 0.5, -2.0, 4.0]), np.array([-1.61, 0.22, 0.37, -0.68]), -0.5, 1.4),
+        (np.array([1.0, 2.0, -1.0]), np.array([0.26, -0.73, 0.69]), -1.0, 0.7),
+        (np.array([1.0]), np.array([0.32]), 0.34, 0.7),
+    ]
+
+
 @exercise(
-    "round and clip the weights, compute y and y - t; the gradient is (y - t) * input for a "
-    "weight inside the range and 0 for one outside.",
-    "The clipped weight gets no gradient. Only a wider range, or its decay, brings it back.",
+    "round and clip the weights, compute y and y - t with them; the gradient is (y - t) times "
+    "the weight's own input, and 0 for a weight outside the range.",
+    "A clipped weight gets no gradient: it stays outside.",
 )
-def check_straight_through(values: object) -> bool | str:
-    """Exercise 12.2: the gradient of a rounded neuron, three numbers."""
-    inputs, weights, target = np.array([2.0, -1.0, 3.0]), np.array([0.34, -0.48, 0.93]), 1.0
+def check_gradient(function: object) -> bool | str:
+    """Exercise 12.2: the straight-through gradients of one neuron, a function."""
+    for x, w, t, limit in _neurons():
+        asked = "an array of floats, one for each weight"
+        found = array_in(call(function, x.copy(), w.copy(), t, limit), asked)
+        expected = gradient(x, w, t, limit)
+        if found.shape != w.shape:
+            return f"It returns the shape {found.shape} for {w.size} weights."
+        if not np.allclose(found, expected, rtol=0, atol=1e-4):
+            shown = f"For w = {w.tolist()}, range {limit}: {found.astype(float).round(3).tolist()}."
+            return f"{shown} {_slip_of_gradient(found, x, w, t, limit) or ''}".strip()
+    return True
 
-    def gradient(used):
-        return (used @ inputs - target) * inputs
 
-    through, inside = gradient(np.array([0.3, -0.5, 0.7])), [1, 1, 0]
-    unrounded, unclipped = gradient(weights), gradient(np.array([0.3, -0.5, 0.9]))
-    return compare(
-        values,
-        through * inside,
-        ([0, 0, 0], "That is the true gradient of rounding; the estimator lets it pass on."),
-        (through, "Almost: one weight lies outside the range and is clipped."),
+def _slip_of_gradient(found, x, w, t, limit) -> str | bool:
+    scale, inside = limit / QMAX, np.abs(w) <= limit
+    clipped, unclipped = (scale * np.round(v / scale) for v in (np.clip(w, -limit, limit), w))
+    through, unrounded, beyond = ((np.sum(used * x) - t) * x for used in (clipped, w, unclipped))
+    cut = (np.sum(np.clip(w, -limit, limit) * x) - t) * x
+    own = fake_quantize(w)
+    return slip(
+        found,
+        (
+            through * (np.abs(np.round(w / scale)) <= QMAX),
+            "Just outside the range a weight still has the largest code, and is clipped: "
+            "compare the weights with `limit`.",
+        ),
+        (through, "A weight outside the range is clipped: its gradient is 0."),
+        (0 * x, "That is the true gradient of rounding; the estimator lets it pass on."),
         (-through * inside, "The error is y - t, not t - y."),
+        (through * ~inside, "The mask is upside down: 0 is for the weights outside."),
         (
             unrounded * inside,
             unrounded,
+            cut * inside,
+            cut,
             "The error y - t is that of the rounded and clipped weights.",
         ),
-        (unclipped * inside, unclipped, "You rounded 0.93 to 0.9, but the range ends at 0.7."),
-        (through / inputs * inside, "The error times the weight's own input is the gradient."),
-        rtol=1e-5,
-        atol=1e-3,
+        (beyond * inside, beyond, "The rounded weight must not leave the range: clip it."),
+        (
+            ((own * x).sum() - t) * x * inside,
+            ((own * x).sum() - t) * x,
+            "The range is fixed: `limit` sets the scale, not the largest weight.",
+        ),
+        (through / x * inside, "The error times the weight's own input is the gradient."),
+        (through * w * inside, through * clipped * inside, "Times the input, not the weight."),
+        (2 * through * inside, "The loss is a half of the square: no factor 2."),
+        rtol=1e-4,
+        atol=1e-6,
     )
+
+
+# Exercise 12.3
+
+
+@exercise(
+    "everything as in `QAT`, but that nothing is rounded: `None` leaves weights and activations "
+    "in float.",
+    "Now a difference between the two is rounding, and nothing else.",
+)
+def check_control(recipe: object) -> bool | str:
+    """Exercise 12.3: the keywords of the control for a training of 2 epochs with seed 0."""
+    if not isinstance(recipe, dict) or set(recipe) != set(CONTROL):
+        given = f"the keys {list(recipe)}" if isinstance(recipe, dict) else describe(recipe)
+        raise Remark(f"Give a dict with the keys {', '.join(CONTROL)}; given: {given[:80]}.")
+    for name in ("weight_bits", "activation_bits"):
+        if recipe[name] is not None:
+            bits = describe(recipe[name])
+            return f"`{name}` is {bits}: this model still rounds. `None` leaves it in float."
+    epochs, seed = (numbers_in(recipe[name], 1)[0] for name in ("epochs", "seed"))
+    if epochs != CONTROL["epochs"]:
+        what = "the old model: its distance holds" if not epochs else "another training: it holds"
+        return f"With {epochs:g} epochs this is {what} rounding and the additional epochs."
+    if seed != CONTROL["seed"]:
+        return "Another seed means other images in another order: chance would be compared as well."
+    return True
+
+
+# Exercise 12.4, the open task.
+
+LOGS, LAST, MANY = "12_two_logs.npz", 60, 10
+
+
+@cache
+def logs() -> dict[str, np.ndarray]:
+    """Return the shadow weights (steps, weights), float32, of both trainings, by name."""
+    with np.load(unseen.path(LOGS)) as stored:
+        return {name: stored[name] for name in ("a", "b")}
+
+
+def flipping(shadow: np.ndarray, limit: float = 0.7) -> list[int]:
+    """Return the weights whose 4-bit copy changes MANY times or more in the LAST steps."""
+    codes = np.round(np.clip(shadow, -limit, limit) * QMAX / limit)[-LAST:]
+    return [int(n) for n in np.flatnonzero((np.diff(codes, axis=0) != 0).sum(axis=0) >= MANY)]
+
+
+def moving_outside(shadow: np.ndarray, limit: float = 0.7) -> list[int]:
+    """Return the weights that change while they are outside the range."""
+    outside = np.abs(shadow[:-1]) > limit
+    return [int(n) for n in np.flatnonzero((outside & (np.diff(shadow, axis=0) != 0)).any(axis=0))]
+
+
+@exercise(
+    "`np.diff` along the steps: once of the shadow weights, where they are outside the range; "
+    "once of their codes, in the last steps.",
+    "One line of code apart: the mask of 12.2 was forgotten in one of the two.",
+)
+def check_logs(findings: object) -> bool | str:
+    """Exercise 12.4: a dict: the training with the "slip", the weights "moving", "flipping"."""
+    keys = {"slip", "moving", "flipping"}
+    if not isinstance(findings, dict) or set(findings) != keys:
+        given = f"the keys {list(findings)}" if isinstance(findings, dict) else describe(findings)
+        raise Remark(f'Give a dict with "slip", "moving" and "flipping"; given: {given[:80]}.')
+    moving = {name: moving_outside(shadow) for name, shadow in logs().items()}
+    if findings["slip"] not in moving:
+        return f'"slip" is {describe(findings["slip"])}; give "a" or "b".'
+    if not moving[findings["slip"]]:
+        return "In this one no weight moves while it is outside the range. Look at the other."
+    wanted = {"moving": moving[findings["slip"]], "flipping": flipping(logs()["a"])}
+    for key, right in wanted.items():
+        remark = _slip_of_columns(key, _columns(findings[key], key), right)
+        if remark:
+            return remark
+    return True
+
+
+def _columns(value: Any, key: str) -> list[int]:
+    """Return the weights' numbers that an answer holds; a mask of all of them will do."""
+    count = logs()["a"].shape[1]
+    if isinstance(value, set | frozenset | tuple | list) and not value:
+        return []
+    subject = f'"{key}"'
+    mask = np.asarray(value) if isinstance(value, np.ndarray | list) else None
+    if mask is not None and mask.dtype == bool and mask.shape == (count,):
+        return [int(n) for n in np.flatnonzero(mask)]
+    found = numbers_in(value, subject=subject, ordered=False)
+    if not all(float(n).is_integer() and 0 <= n < count for n in found):
+        raise Remark(f"{subject} holds a number that is no weight's; they are 0 to {count - 1}.")
+    return sorted({int(n) for n in found})
+
+
+def _slip_of_columns(key: str, found: Iterable[int], right: list[int]) -> str:
+    missing, more = sorted(set(right) - set(found)), sorted(set(found) - set(right))
+    if not missing and not more:
+        return ""
+    if key == "flipping":
+        ever = {int(n) for n in range(logs()["a"].shape[1])} - set(right)
+        if more and not missing and set(more) <= ever:
+            return f"Weight {more[0]} flips on its way, and rests in the last {LAST} steps."
+        return f'"flipping" is not right yet: {len(missing)} missing, {len(more)} too many.'
+    outside = np.abs(logs()["a"]).max(axis=0) > 0.7
+    if more and not missing and all(outside[n] for n in more):
+        return f"Weight {more[0]} is outside the range at times, and does not move there."
+    return f'"moving" is not right yet: {len(missing)} missing, {len(more)} too many.'
+
+
+# One more exercise.
 
 
 @exercise(
@@ -74,7 +322,7 @@ def check_straight_through(values: object) -> bool | str:
     "Half the bytes of int8 for the weights. Compare its accuracy with float on your digits.",
 )
 def check_packed_int4(answer: object) -> bool | str:
-    """Exercise 12.3: the content of an integer-only file of mnist_cnn, all weights INT4."""
+    """Exercise 12.5: the content of an integer-only file of mnist_cnn, all weights INT4."""
     content = content_in(answer)
     found, weights = tables.audit(content), tables.tensors(content).query("role == 'weight'")
     if found.float_operators:
