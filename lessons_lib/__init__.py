@@ -71,6 +71,7 @@ targets     browser         a model for a browser, and what a browser gave
 targets     arena           where activations lie in a small memory: one block, shared over time
 targets     c_operators     each integer operator as a call in C, with its constants
 targets     c_source        a full-integer model as one C file
+targets     firmware        C files, a test vector and a Makefile, for who builds the device
 targets     board           that C compiled for a small processor, and run in an emulator
 advise      jobs            independent jobs: each result in a file, here or on a Dask cluster
 advise      brought         your model, made into what can be converted

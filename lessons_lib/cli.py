@@ -9,6 +9,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -270,6 +271,31 @@ def quantize_command(
     for line in worse:
         err.print(f"[bold red]Worse:[/] {escape(line)}", soft_wrap=True)
     raise typer.Exit(3 if worse or not found.passes else 0)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.tflite", help="A full-integer file, int8 or uint8.")
+    ],
+    to: Annotated[str, typer.Option(metavar="FORM", help="c: C99 for a microcontroller.")] = "c",
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Else c/NAME.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How the C names begin; else as the file.")
+    ] = None,
+) -> None:
+    """Write a model as C, with a test that shows that it computes what TFLite-Micro does."""
+    with _refusals():
+        from lessons_lib.targets import firmware
+
+        if to != "c":
+            raise InputError(f"--to {to}: expected c")
+        called = name or re.sub(r"\W", "_", model.stem)
+        written = firmware.export(model, folder or Path("c", model.stem), called)
+    out.print(f"{called}.c, {called}.h and their test: {escape(str(written))}", soft_wrap=True)
+    out.print(f"Try them: make -C {escape(str(written))}", soft_wrap=True)
 
 
 def _tell(status: Status, words: str) -> None:

@@ -85,7 +85,12 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
     graph = load(model)
     plan = arena.of_graph(graph)
     calls, ends = _calls(graph, plan), _ends(graph, plan)
-    given = {"name": name, "guard": f"{name.upper()}_H", "signature": _signature(name, ends)}
+    given = {
+        "mark": MARK,
+        "name": name,
+        "guard": f"{name.upper()}_H",
+        "signature": _signature(name, ends),
+    }
     said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
     header = _HEADER.format(**given, ends=said)
     return Program(name, header, _source(graph, plan, calls, ends, given), plan, ends)
@@ -204,7 +209,10 @@ def _comment(op: Operator) -> str:
     return f"{op.name} {shapes}, {plain}"
 
 
-_HEADER = """#ifndef {guard}
+MARK = "Made by Quantization lessons (lesson 17)"
+
+_HEADER = """/* {mark}. */
+#ifndef {guard}
 #define {guard}
 
 #include <stdint.h>
@@ -217,7 +225,8 @@ _HEADER = """#ifndef {guard}
 #endif
 """
 
-_SOURCE = """#include "{name}.h"
+_SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc, no float. */
+#include "{name}.h"
 
 {functions}
 {constants}

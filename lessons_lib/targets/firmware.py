@@ -1,0 +1,166 @@
+"""What a firmware engineer gets: a model's C file, a test that runs anywhere, and a Makefile.
+
+The test has ten inputs with the outputs that TFLite-Micro gives for them, by ``integer_engine``,
+so that a wrong compiler flag, or a file that was edited, is found on the first run.
+Defined in lesson 17.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lessons_lib.errors import InputError
+from lessons_lib.run.engine import integer_engine
+from lessons_lib.system import files
+from lessons_lib.targets.c_operators import array
+from lessons_lib.targets.c_source import MARK, End, Program, c_source
+from lessons_lib.tflite import samples, signature
+from lessons_lib.tflite.samples import Rows
+
+VECTORS = 10
+
+
+def export(
+    model: str | os.PathLike | bytes,
+    directory: str | os.PathLike,
+    name: str = "model",
+    x: Rows | np.ndarray | None = None,
+) -> Path:
+    """Write ``name.c``, ``name.h``, ``test_vectors.h``, ``main.c`` and a ``Makefile``.
+
+    ``model``, ``name`` and what is refused: see ``c_source.c_source``. ``x``: the inputs to test
+    with, codes (N, ...), of which the first ``VECTORS`` are taken; without them random ones are
+    drawn. Returns the directory, which is made if it is missing. Files of these names are replaced
+    where an earlier export wrote them; raises InputError where somebody else did, before anything
+    is written, and StorageError when the directory cannot be written. Defined in lesson 17.
+    """
+    directory = Path(directory)
+    program = c_source(model, name)
+    given = _drawn(program) if x is None else samples.rows(x, signature.of_file(model))
+    given = {end: rows[:VECTORS] for end, rows in given.items()}
+    outputs = integer_engine.run(model, given, "tflm")
+    (first, *others) = [end for end in program.ends if not end.is_input]
+    expected = outputs if others else {first.of: outputs}
+    written = {
+        f"{name}.h": program.header,
+        f"{name}.c": program.source,
+        "test_vectors.h": _vectors(program, given | expected),
+        "main.c": _main(program, len(next(iter(given.values())))),
+        "Makefile": _MAKEFILE.format(name=name),
+    }
+    _require_own(directory, written)
+    for file, content in written.items():
+        files.write_atomic(directory / file, content)
+    return directory
+
+
+def _drawn(program: Program) -> Rows:
+    """Random codes, over the whole range of each input."""
+    random = np.random.default_rng(0)
+    return {
+        end.of: random.integers(
+            np.iinfo(end.tensor.dtype).min,
+            np.iinfo(end.tensor.dtype).max + 1,
+            (VECTORS, *end.tensor.shape[1:]),
+            dtype=end.tensor.dtype,
+        )
+        for end in program.ends
+        if end.is_input
+    }
+
+
+def _require_own(directory: Path, written: dict[str, str]) -> None:
+    foreign = [
+        file
+        for file in written
+        if (directory / file).exists()
+        and MARK not in (directory / file).read_text("utf-8", errors="replace")
+    ]
+    if foreign:
+        raise InputError(
+            f"{directory} has files that no export wrote: {', '.join(foreign)}. They would be "
+            "replaced: give another folder"
+        )
+
+
+def _vectors(program: Program, values: Rows) -> str:
+    arrays = (array(f"{end.name}_of_test", values[end.of], _plain(end)) for end in program.ends)
+    return f"/* {MARK}: inputs, and TFLite-Micro's outputs for them. */\n" + "\n".join(arrays)
+
+
+def _plain(end: End) -> str:
+    return end.ctype.removeprefix("const ")
+
+
+def _main(program: Program, count: int) -> str:
+    return _MAIN.format(
+        mark=MARK,
+        name=program.name,
+        count=count,
+        results="\n".join(
+            f"  {_plain(end)} {end.name}[{end.size}];" for end in program.ends if not end.is_input
+        ),
+        arguments=", ".join(
+            f"{end.name}_of_test + {end.size} * i" if end.is_input else end.name
+            for end in program.ends
+        ),
+        compared="\n".join(_comparisons(program)),
+    )
+
+
+def _comparisons(program: Program) -> Iterator[str]:
+    for end in program.ends:
+        if not end.is_input:
+            yield (
+                f"    equal &= !memcmp({end.name}, {end.name}_of_test + {end.size} * i, "
+                f"{end.size});"
+            )
+
+
+_MAIN = """/* {mark}: does the model here what it does there? */
+#include <stdio.h>
+#include <string.h>
+
+#include "{name}.h"
+#include "test_vectors.h"
+
+int main(void) {{
+{results}
+  int right = 0;
+  for (int i = 0; i < {count}; i++) {{
+    int equal = 1;
+    {name}_invoke({arguments});
+{compared}
+    right += equal;
+  }}
+  printf("%d of {count} test vectors are equal\\n", right);
+  return right != {count};
+}}
+"""
+
+_MAKEFILE = """# {mark}.
+# `make` runs the test on this computer. For a board: CC=arm-none-eabi-gcc, the board's flags, and
+# {name}.c with {name}.h alone; -DNDEBUG changes nothing. On a Cortex-M4 or M7 the flags
+# -mcpu=cortex-m4 or -mcpu=cortex-m7 switch on the instructions that multiply two pairs at once.
+CC ?= cc
+CFLAGS ?= -O2 -std=c99 -Wall -Wextra
+
+test: {name}_test
+\t./{name}_test
+
+{name}_test: main.c {name}.c {name}.h test_vectors.h
+\t$(CC) $(CFLAGS) -o $@ main.c {name}.c
+
+{name}.o: {name}.c {name}.h
+\t$(CC) $(CFLAGS) -c -o $@ {name}.c
+
+size: {name}.o  # code and constants, and what is static
+\tsize {name}.o
+
+clean:
+\trm -f {name}_test {name}.o
+
+.PHONY: test size clean
+""".replace("{mark}", MARK)
