@@ -20,6 +20,7 @@ from lessons_lib.tflite import samples, signature
 from lessons_lib.tflite.samples import Rows
 
 VECTORS = 10
+_CANDIDATES = 200
 
 
 def export(
@@ -31,14 +32,15 @@ def export(
     """Write ``name.c``, ``name.h``, ``test_vectors.h``, ``main.c`` and a ``Makefile``.
 
     ``model``, ``name`` and what is refused: see ``c_source.c_source``. ``x``: the inputs to test
-    with, codes (N, ...), of which the first ``VECTORS`` are taken; without them random ones are
-    drawn. Returns the directory, which is made if it is missing. Files of these names are replaced
-    where an earlier export wrote them; raises InputError where somebody else did, before anything
-    is written, and StorageError when the directory cannot be written. Defined in lesson 17.
+    with, codes (N, ...), of which the first ``VECTORS`` are taken; without them random ones whose
+    answers tell most. Returns the directory, which is made if it is missing. Files of these names
+    are replaced where an earlier export wrote them; raises InputError where somebody else did,
+    before anything is written, and StorageError when the directory cannot be written. Defined in
+    lesson 17.
     """
     directory = Path(directory)
     program = c_source(model, name)
-    given = _drawn(program) if x is None else samples.rows(x, signature.of_file(model))
+    given = _telling(program, model) if x is None else samples.rows(x, signature.of_file(model))
     given = {end: rows[:VECTORS] for end, rows in given.items()}
     outputs = integer_engine.run(model, given, "tflm")
     (first, *others) = [end for end in program.ends if not end.is_input]
@@ -56,19 +58,28 @@ def export(
     return directory
 
 
-def _drawn(program: Program) -> Rows:
-    """Random codes, over the whole range of each input."""
-    random = np.random.default_rng(0)
-    return {
-        end.of: random.integers(
-            np.iinfo(end.tensor.dtype).min,
-            np.iinfo(end.tensor.dtype).max + 1,
-            (VECTORS, *end.tensor.shape[1:]),
-            dtype=end.tensor.dtype,
-        )
-        for end in program.ends
-        if end.is_input
-    }
+def _telling(program: Program, model) -> Rows:
+    """Random codes whose answers tell most: the least of their codes lie at an end of the type.
+
+    Most models are sure of most noise, and a sure answer hides a wrong sum: its codes are clipped.
+    """
+    random, drawn = np.random.default_rng(0), {}
+    for end in (end for end in program.ends if end.is_input):
+        limits = np.iinfo(end.tensor.dtype)
+        shape = (_CANDIDATES, *end.tensor.shape[1:])
+        ones = (1,) * (len(shape) - 1)
+        middle = random.uniform(limits.min, limits.max, (_CANDIDATES, *ones))
+        spread = random.uniform(0, limits.max - limits.min, (_CANDIDATES, *ones))
+        values = middle + spread * random.uniform(-0.5, 0.5, shape)
+        drawn[end.of] = values.round().clip(limits.min, limits.max).astype(end.tensor.dtype)
+    answers = integer_engine.run(model, drawn, "tflm")
+    answers = list(answers.values()) if isinstance(answers, dict) else [answers]
+    clipped = sum(
+        np.isin(a, (np.iinfo(a.dtype).min, np.iinfo(a.dtype).max)).reshape(len(a), -1).mean(axis=1)
+        for a in answers
+    )
+    best = np.argsort(clipped, kind="stable")[:VECTORS]
+    return {name: rows[best] for name, rows in drawn.items()}
 
 
 def _require_own(directory: Path, written: dict[str, str]) -> None:
