@@ -185,7 +185,7 @@ ANSWERS = {
             "divided too": (divided_too, "The zero point is divided as well"),
             "floats": (lambda x, scale, zero: np.round(x / scale) + zero, "is float"),
             "flat": (lambda x, scale, zero: by_numpy(x, scale, zero).ravel(), "have the shape"),
-            "no return": (lambda x, scale, zero: None, "`return` missing"),
+            "no return": (lambda x, scale, zero: x is None or None, "`return` missing"),
         },
     ),
     checks.check_samples_by_name: Answers(
