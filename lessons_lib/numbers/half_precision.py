@@ -13,7 +13,7 @@ def bits(x: float) -> tuple[str, str, str]:
     """Return ``(sign, exponent, fraction)`` of ``x`` as float16: 1, 5 and 10 characters of 0 and 1.
 
     ``x`` is rounded to the nearest float16, ties to even; from 65520 on that is infinity.
-    Raises InputError unless ``x`` is one number. Defined in lesson 03; IEEE 754, binary16.
+    Raises InputError unless ``x`` is one number. Defined in lesson 05; IEEE 754, binary16.
     """
     half = _float16(x)
     if half.ndim:
@@ -27,13 +27,13 @@ def spacing(x: ArrayLike) -> np.ndarray | float:
 
     ``2**(e - 10)`` where ``2**e <= |x| < 2**(e + 1)``, and ``2**-24`` below ``2**-14``. The result
     is a float, or an array of the shape of ``x``.
-    Raises InputError where ``x`` is NaN, infinite or rounds to infinity. Defined in lesson 03.
+    Raises InputError where ``x`` is NaN, infinite or rounds to infinity. Defined in lesson 05.
     """
     half = _float16(x)
     if not np.all(np.isfinite(half)):
         raise InputError(
             f"{affine.first(np.asarray(x), ~np.isfinite(half))} has no neighbours in float16: "
-            "its largest number is 65504 (lesson 03)"
+            "its largest number is 65504 (lesson 05)"
         )
     magnitude = np.maximum(np.abs(half.astype(np.float64)), FLOAT16_SMALLEST_NORMAL)
     spacing = np.ldexp(1.0, np.frexp(magnitude)[1] - 11)

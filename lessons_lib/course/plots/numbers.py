@@ -150,7 +150,7 @@ def float16_bits(value: float) -> Figure:
 
     ``(-1)**sign * 2**(exponent - 15) * (1 + fraction / 1024)``; an exponent of 0 means
     ``2**-14 * (fraction / 1024)``, one of 31 infinity or NaN. Raises what ``half_precision.bits``
-    raises. Defined in lesson 03; IEEE 754, binary16.
+    raises. Defined in lesson 05; IEEE 754, binary16.
     """
     parts = half_precision.bits(value)
     names = ("sign", "exponent", "fraction")
