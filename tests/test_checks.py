@@ -1,8 +1,10 @@
 """The framework of the exercise checks."""
 
 import dataclasses
+import functools
 import importlib
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +32,23 @@ def is_three(answer):
     return answer + 0 == 3
 
 
+def open_still(x): ...
+
+
+def half_a_sum(x):
+    total = x + ...
+    return total
+
+
+def half_a_list(converter):
+    converter.optimizations = [...]
+    return converter
+
+
+def half_a_call(x):
+    return round(...)
+
+
 def test_a_right_answer():
     verdict = report("3.1", 3, is_three, hint="Count again.", explain="1 + 2 makes 3.")
     assert bool(verdict) is True
@@ -43,7 +62,12 @@ def test_a_wrong_answer_shows_the_hint_and_not_the_explanation():
 
 
 @pytest.mark.parametrize(
-    "answer", [..., (..., 3), [3, ...], {"scale": ..., "zero_point": 0}, ([1, ...], 2)]
+    "answer",
+    [
+        *(..., (..., 3), [3, ...], {"scale": ..., "zero_point": 0}, ([1, ...], 2)),
+        {"number": 3, "read": open_still},
+        *(half_a_sum, half_a_list, half_a_call),
+    ],
 )
 def test_three_dots_are_not_attempted(answer):
     verdict = report("3.1", answer, is_three, hint="Count again.")
@@ -185,6 +209,7 @@ def test_numbers_are_compared_exactly_unless_they_may_be_off():
         (lambda x: ..., "returns nothing"),
         (lambda: 1, "Your function raised TypeError: "),
         (lambda x: 1 / 0, "Your function raised ZeroDivisionError: division by zero."),
+        (lambda x: sys.exit(1), "Your function raised SystemExit: 1."),
     ],
 )
 def test_a_learners_function_may_fail_in_any_way(function, said):
@@ -237,6 +262,15 @@ def halved(x):
     return x / 2
 
 
+def one_half_of(numbers):
+    return numbers / 2
+
+
+class CallableHalf:
+    def __call__(self, x):
+        return np.asarray(x) / 2
+
+
 half = 2  # a whole number, whatever its name; NumPy has a float type of that name
 
 
@@ -266,6 +300,11 @@ def with_names_of_floats(x):
         (lambda x: np.divide(np.asarray(x), 2), "`divide`"),
         (lambda x: np.array([(lambda code: float(code))(code) for code in x]), "`float`"),
         (lambda x: affine.quantize(x, 1, 0), "`affine`, which calculates in float32"),
+        (lambda x: one_half_of(np.asarray(x)), "the division `/`"),
+        (functools.partial(lambda by, x: np.asarray(x) / by, 2), "the division `/`"),
+        (np.vectorize(lambda x: int(x * 0.5)), "the number 0.5"),
+        (CallableHalf(), "the division `/`"),
+        (functools.partial(np.add, 1), ""),
     ],
 )
 def test_floats_are_found_in_a_function(function, found):

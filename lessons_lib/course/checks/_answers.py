@@ -5,13 +5,13 @@ raises.
 """
 
 import dis
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from numbers import Number
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def numbers_in(
             f"{subject} is {describe(answer)}; {count} numbers are asked: give a tuple or a list "
             "of numbers, without quotation marks around it."
         )
-    first = islice(_numbers(answer, subject, units, ordered), _MOST_NUMBERS + 1)
+    first = itertools.islice(_numbers(answer, subject, units, ordered), _MOST_NUMBERS + 1)
     found = np.array([*first], dtype=float)
     if found.size > _MOST_NUMBERS:
         raise Remark(f"{subject} holds more than {_MOST_NUMBERS:,} numbers; does it ever end?")
@@ -172,7 +172,7 @@ def call(function: Any, *arguments: Any, none_is_an_answer: bool = False) -> Any
         )
     try:
         result = function(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of `exit()`, too
         said = " ".join(str(error).split())[:160]
         raise Remark(f"Your function raised {type(error).__name__}: {said}.") from None
     if result is Ellipsis or (result is None and not none_is_an_answer):
@@ -226,8 +226,20 @@ def floats_in(function: Callable, integers: np.ndarray) -> str:
             return str(error).partition(",")[0]
     except Exception:  # such as an object array, which is no float: np.vectorize works with them
         pass
-    code = getattr(function, "__code__", None)
-    return next(_floats_in_code(code, function.__globals__), "") if code else ""
+    written = _written(function)
+    parts = [written, *_helpers(written)] if written else []
+    codes = (_floats_in_code(part.__code__, part.__globals__) for part in parts)
+    return next(itertools.chain.from_iterable(codes), "")
+
+
+def _written(function: Any) -> FunctionType | None:
+    """The learner's own function inside a partial, np.vectorize or an object that can be called."""
+    for name in ("func", "pyfunc"):
+        function = getattr(function, name, function)
+    if not hasattr(function, "__code__"):
+        function = vars(type(function)).get("__call__")
+    function = getattr(function, "__func__", function)
+    return function if isinstance(function, FunctionType) else None
 
 
 def _floats_in_code(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
@@ -243,3 +255,12 @@ def _floats_in_code(code: CodeType, known: dict[str, Any]) -> Iterator[str]:
             yield f"`{name}`, which calculates in float32"
         elif isinstance(name, CodeType):
             yield from _floats_in_code(name, known)
+
+
+def _helpers(function: FunctionType) -> list[FunctionType]:
+    """The functions that a function calls by name, and that stand where it stands."""
+    known = function.__globals__
+    steps = dis.get_instructions(function.__code__)
+    called = [known.get(step.argval) for step in steps if step.opname == "LOAD_GLOBAL"]
+    functions = [held for held in called if isinstance(held, FunctionType)]
+    return [held for held in functions if held.__globals__ is known and held is not function]

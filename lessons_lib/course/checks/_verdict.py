@@ -52,14 +52,14 @@ def report(
     Raises InputError when the exercise itself is badly made: its number, its hint, or ``passed``.
     """
     _require_exercise(number, passed, hint)
-    if _holds_ellipsis(answer) or _is_blank(answer):
+    if _holds_ellipsis(answer):
         return Verdict(number, "not attempted", "Put your answer in place of the three dots.")
     try:
         outcome = passed(answer)
         outcome = outcome if isinstance(outcome, str) else bool(outcome)
     except Remark as remark:
         outcome = str(remark)
-    except Exception:
+    except (Exception, SystemExit):
         subject = "What your function returns" if callable(answer) else "Your answer"
         given = "" if callable(answer) else f", {describe(answer)},"
         outcome = f"{subject}{given} has another form than the task asks for."
@@ -100,7 +100,11 @@ def _holds_ellipsis(answer: object, depth: int = 3) -> bool:
     if isinstance(answer, dict | list | tuple) and depth:
         parts = answer.values() if isinstance(answer, dict) else answer
         return any(_holds_ellipsis(part, depth - 1) for part in parts)
-    return answer is Ellipsis
+    return answer is Ellipsis or _is_blank(answer)
+
+
+# What is done with three dots that stand for a value; those of an index make a tuple.
+_FILLS = ("STORE_", "RETURN_", "BUILD_LIST", "BINARY_OP", "PRECALL", "CALL")
 
 
 def _is_blank(answer: object) -> bool:
@@ -116,6 +120,6 @@ def _is_blank(answer: object) -> bool:
     steps = [step for step in dis.get_instructions(code) if step.opname not in ("NOP", "CACHE")]
     return any(
         step.argval is Ellipsis
-        and (step.opname == "RETURN_CONST" or after.opname.startswith(("STORE_", "RETURN_")))
+        and (step.opname == "RETURN_CONST" or after.opname.startswith(_FILLS))
         for step, after in zip(steps, [*steps[1:], steps[-1]], strict=True)
     )
