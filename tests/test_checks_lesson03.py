@@ -136,6 +136,11 @@ def vectorized(x, scale, zero_point):
     return np.vectorize(one)(x, scale).astype(np.int8)
 
 
+def one_by_one(x, scale, zero_point):
+    codes = [max(-128, min(127, round(value / float(scale)) + zero_point)) for value in x.tolist()]
+    return np.array(codes, np.int8)
+
+
 def torn(x, scale, zero_point):
     return np.clip(np.round(x / np.max(scale)) + zero_point, -128, 127).astype(np.int8)
 
@@ -233,6 +238,8 @@ ANSWERS = {
         },
         wrong={
             "256 steps": ((6.375 / 256, -128), "255 steps apart"),
+            "steps for each 1": ((40, -128), "how many steps make 1"),
+            "rounded": ((0.03, -128), "0.03 does not make 255 steps"),
             "symmetric": ((6.375 / 127, 0), "symmetric scale"),
             "a zero point of 0": ((0.025, 0), "The scale is right"),
             "uint8's": ((0.025, 128), "The scale is right"),
@@ -255,6 +262,18 @@ ANSWERS = {
             "clipped before the shift": (clipped_before_the_shift, "shift first, then clip"),
             "not clipped": (not_clipped, "it wraps around: clip before you cast"),
             "not shifted": (not_shifted, "the zero point is missing"),
+            "shifted the other way": (
+                lambda x, s, z: np.clip(affine.round_half_away(x / s) - z, 0, 255).astype("u1"),
+                "not taken off",
+            ),
+            "the zero point of the message": (
+                lambda x, s, z: by_the_library(x, s, 10),
+                "use those given",
+            ),
+            "the scale of the message": (
+                lambda x, s, z: by_the_library(x, 0.25, z),
+                "use those given",
+            ),
             "not cast": (not_cast, "but their type is float64"),
             "int8": (affine.quantize, "codes of int8"),
             "a column": (in_a_column, "the codes have the shape"),
@@ -336,6 +355,12 @@ ANSWERS = {
                 "the cast cuts off",
             ),
             "floor": (quantized(lambda r, z: np.clip(np.floor(r) + z, -128, 127)), "cuts off"),
+            "ceil": (quantized(lambda r, z: np.clip(np.ceil(r) + z, -128, 127)), "always up"),
+            "clipped too early, wrapped": (
+                quantized(lambda r, z: wrapping(np.clip(np.rint(r), -128, 127) + z)),
+                "shift first, then clip",
+            ),
+            "number by number, with one scale": (one_by_one, "an array of scales"),
             "not clipped": (quantized(lambda r, z: wrapping(np.rint(r) + z)), "no such code"),
             "not cast, not clipped": (quantized(lambda r, z: np.rint(r) + z, float), "no such"),
             "not shifted": (
@@ -396,6 +421,12 @@ ANSWERS = {
                 lambda q, s, z: ((q.astype(float) - z) * s).astype(int),
                 "real numbers have fractions",
             ),
+            "the other way round": (lambda q, s, z: (z - q.astype(float)) * s, "code comes first"),
+            "code by code, with one scale": (
+                lambda q, s, z: np.array([float(s) * (int(code) - z) for code in q]),
+                "an array of scales",
+            ),
+            "flat": (lambda q, s, z: dequantize(q, s, z).ravel(), "have the shape (12,)"),
             "half the scale": (lambda q, s, z: (q.astype(float) - z) * s / 2, "the first formula"),
             "one scale for all": (
                 lambda q, s, z: (q.astype(float) - z) * np.max(s),
@@ -422,6 +453,10 @@ ANSWERS = {
         },
         wrong={
             "one scale": (lambda w: np.abs(w).max() / 127, "one scale for all filters"),
+            "one scale, repeated": (
+                lambda w: np.full((len(w), *[1] * (w.ndim - 1)), np.abs(w).max() / 127),
+                "one scale for all filters",
+            ),
             "one in brackets": (
                 lambda w: np.abs(w).max(keepdims=True) / 127,
                 "one scale for all filters",
@@ -465,6 +500,10 @@ ANSWERS = {
             ),
             "light by its dark": log(light=(*stored("light")[:2], int(LOG["light_codes"].min()))),
             "light, symmetric": log(light=symmetric("light")),
+            "wide integers": log(light=(LOG["light_codes"].astype(int), LOG["light_scale"], -128)),
+            "plain lists": log(
+                light=[LOG["light_codes"].tolist(), float(LOG["light_scale"]), -128]
+            ),
         },
         wrong={
             "as stored": ({name: stored(name) for name in SENSORS}, "temperature: readings come"),
@@ -477,7 +516,10 @@ ANSWERS = {
             "humidity spoiled": (log(humidity=again("humidity", high=60)), "humidity: readings"),
             "a far wider range": (log(temperature=again("temperature", -200)), "need be worth"),
             "uint8": (log(light=again("light", signed=False)), "the codes are uint8"),
-            "real numbers": (log(light=LOG["light"]), "asked are (codes, scale, zero_point)"),
+            "real numbers": (
+                log(light=LOG["light"]),
+                "light: this is an array of float32, shape (2016,); asked",
+            ),
             "the scale negative": (log(light=(LOG["light_codes"], -2.5, 0)), "scale is positive"),
             "a broken zero point": (log(light=(*stored("light")[:2], -128.4)), "whole number"),
             "codes of one day": (

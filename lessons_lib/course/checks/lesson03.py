@@ -91,7 +91,7 @@ def check_quantize(quantize: object) -> bool | str:
 
 def _reason8(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
     """Which well-known function gives these codes for ``ratio`` = x / scale."""
-    shifted = np.rint(ratio) + _SHIFT
+    shifted, early = np.rint(ratio) + _SHIFT, np.clip(np.rint(ratio), -128, 127) + _SHIFT
     wrapped = (
         (shifted.astype(int) + 128) % 256 - 128,
         (np.trunc(ratio + _SHIFT) + 128) % 256 - 128,
@@ -102,7 +102,8 @@ def _reason8(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
         (np.clip(np.rint(ratio) - _SHIFT, -128, 127), "the zero point is added, not taken off"),
         (np.clip(shifted, 0, 255), "these are codes of uint8"),
         (np.clip(shifted, -127, 127), "int8 begins at -128"),
-        (np.clip(np.rint(ratio), -128, 127) + _SHIFT, "shift first, then clip"),
+        (early, (early + 128) % 256 - 128, "shift first, then clip"),
+        (np.clip(np.ceil(ratio) + _SHIFT, -128, 127), "round to the nearest, not always up"),
         (
             *(np.clip(cut(ratio) + _SHIFT, -128, 127) for cut in (np.trunc, np.floor)),
             np.clip(np.trunc(ratio + _SHIFT), -128, 127),
@@ -118,11 +119,22 @@ def _quantizes_channels(quantize: Callable) -> bool | str:
     """The lesson goes on with weights of four axes, and a scale for each filter."""
     x = np.arange(-6, 6, dtype=np.float32).reshape(2, 3, 2)
     scales = np.float32([0.5, 0.25]).reshape(2, 1, 1)
-    codes = array_in(call(quantize, x.copy(), scales, 0), "an array of codes")
+    codes = array_in(_by_rows(quantize, x, scales), "an array of codes")
     if codes.shape != x.shape:
         return f"For numbers of shape {x.shape} the codes have the shape {codes.shape}."
     same = np.array_equal(codes, affine.quantize(x, scales, 0))
     return same or "With a scale for each row, of shape (2, 1, 1), the codes are others."
+
+
+def _by_rows(function: Callable, numbers: np.ndarray, scales: np.ndarray) -> object:
+    """What a function makes of numbers with a scale for each row; a Remark if it cannot."""
+    try:
+        return call(function, numbers.copy(), scales.copy(), 0)
+    except Remark as remark:
+        raise Remark(
+            f"With one scale it is right. The lesson goes on with an array of scales, one for each "
+            f"row, here of shape {scales.shape}: NumPy's arithmetic takes both. {remark}"
+        ) from None
 
 
 @exercise(
@@ -148,6 +160,7 @@ def check_dequantize(dequantize: object) -> bool | str:
                 (q * 0.25, "the zero point is missing"),
                 (q * 0.25 - zero_point, "take the zero point off before you multiply"),
                 ((q + zero_point) * 0.25, "take the zero point off; it was added"),
+                (-expected, "the code comes first, the zero point is taken off it"),
                 ((q - zero_point) / 0.25, "multiply by the scale, not divide"),
                 (np.trunc(expected), np.rint(expected), "real numbers have fractions"),
                 (wrapped, "it wrapped around: widen the codes first, with .astype(float)"),
@@ -159,8 +172,10 @@ def check_dequantize(dequantize: object) -> bool | str:
             )
     x = np.arange(-6, 6, dtype=np.int8).reshape(2, 3, 2)
     scales = np.float32([0.5, 0.25]).reshape(2, 1, 1)
-    back = array_in(call(dequantize, x.copy(), scales, 0), "an array of real numbers")
-    same = back.shape == x.shape and np.allclose(back, x * scales)
+    back = array_in(_by_rows(dequantize, x, scales), "an array of real numbers")
+    if back.shape != x.shape:
+        return f"For codes of shape {x.shape} the numbers have the shape {back.shape}."
+    same = np.allclose(back, x * scales)
     return same or "With a scale for each row, of shape (2, 1, 1), the numbers are others."
 
 
@@ -186,7 +201,7 @@ def check_channel_scales(scales_of: object) -> bool | str:
 def _wrong_channel_scales(found: np.ndarray, w: np.ndarray) -> str | bool:
     axes = tuple(range(1, w.ndim))
     tops = np.abs(w).max(axis=axes, keepdims=True)
-    if found.size == 1:
+    if found.size == 1 or (found.size == len(w) and np.ptp(found) == 0):
         return "this is one scale for all filters; each is to have its own."
     if found.size != len(w):
         return f"the scales have the shape {found.shape}; the filters lie along the first axis."
@@ -238,10 +253,11 @@ def check_mended_log(mended: object) -> bool | str:
 def _not_stored_well(kept: object, x: np.ndarray) -> str | bool:
     """What is wrong with ``kept``; a reading far from all others may come back as anything."""
     if not isinstance(kept, tuple | list) or len(kept) != 3:
-        raise Remark(f"It holds {describe(kept)}; asked are (codes, scale, zero_point).")
+        return f"this is {describe(kept)}; asked are (codes, scale, zero_point)."
     scale, zero_point = numbers_in(kept[1:], 2, subject="The scale and zero point")
     codes = array_in(kept[0], "an array of codes", "The first part is")
-    if codes.shape != x.shape or codes.dtype != np.int8:
+    whole = np.isin(codes, np.arange(-128, 128)).all()  # in any type: int8 would hold them
+    if codes.shape != x.shape or not whole:
         return f"the codes are {codes.dtype} of shape {codes.shape}; asked is int8, {x.shape}."
     if not (0 < scale < np.inf and zero_point in range(-128, 128)):
         return "the scale is positive, and the zero point a whole number from -128 to 127."
@@ -272,11 +288,12 @@ def check_relu_range(pair: object) -> bool | str:
         scale,
         (6.375 / 256, "256 codes are 255 steps apart."),
         (6.375 / 127, "That is the symmetric scale: half of the codes would never occur."),
+        (255 / 6.375, "That is how many steps make 1; the scale is what one step is worth."),
     ):
         return known
     if np.isclose(scale, 0.025) and zero_point != -128:
         return f"The scale is right; with the zero point {zero_point:g}, which code has 6.375?"
-    return np.isclose(scale, 0.025)
+    return np.isclose(scale, 0.025) or f"The scale {scale:g} does not make 255 steps of the range."
 
 
 SCALE, ZERO_POINT = 0.25, 10
@@ -308,7 +325,10 @@ def check_quantize_uint8(quantize: object) -> bool | str:
             return f"{name}: {given} gets {found} ({_reason(codes, x / SCALE) or rule})."
     if codes.dtype != np.uint8:
         return f"All codes are right, but their type is {codes.dtype}: cast them to uint8."
-    return True
+    x = np.float32([-3.0, 0.25, 2.0])
+    codes = array_in(call(quantize, x.copy(), 0.5, 3), "an array of codes")
+    same = np.array_equal(codes, affine.quantize(x, 0.5, 3, signed=False))
+    return same or "With another scale and zero point the codes are others: use those given."
 
 
 def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
@@ -318,6 +338,7 @@ def _reason(codes: np.ndarray, ratio: np.ndarray) -> str | bool:
     return slip(
         codes,
         (np.clip(away, 0, 255), "the zero point is missing"),
+        (np.clip(away - ZERO_POINT, 0, 255), "the zero point is added, not taken off"),
         (np.clip(away + ZERO_POINT, -128, 127), "these are codes of int8"),
         (np.clip(away, 0, 255) + ZERO_POINT, "shift first, then clip"),
         ((away + ZERO_POINT).astype(int) % 256, "it wraps around: clip before you cast"),
