@@ -221,6 +221,8 @@ ANSWERS = {
             "zero": (lambda r: (by_formulas(r)[0], 0), "here that is not 0"),
             "the first": (lambda r: by_formulas([r[0], r[0]]), "the first array alone"),
             "the last": (lambda r: by_formulas([r[-1], r[-1]]), "the last array alone"),
+            "the first three": (lambda r: by_formulas(r[:3]), "of the first three arrays"),
+            "from zero": (lambda r: pair(0, widened(r)[1]), "smallest value of all, not 0"),
             "averages": (averages, "the range of the averages"),
             "symmetric": (
                 lambda r: (affine.symmetric_scale(max(map(abs, ends(r)))), 0),
@@ -324,6 +326,7 @@ ANSWERS = {
             "in int8": (levels_in_int8, "does not fit into int8"),
             "a fraction": (lambda real, recorded: 256 * real / recorded, "whole ones"),
             "not saturated": (lambda a, b: round(255 * a / b) + 1, "saturates"),
+            "cut off": (lambda a, b: int(255 * min(a / b, 1)) + 1, "rounded, not cut off"),
             "one end": (lambda a, b: round(255 * min(a / b, 1)), "both ends count"),
             "a number": (2, "asked is a function"),
             "a text": (
@@ -347,6 +350,10 @@ ANSWERS = {
             "no negative ones": (lambda x: x[(x <= 1).all((1, 2, 3))], "holds a negative value"),
             "mended": (lambda images: np.clip(images, 0, 1), "comes back changed"),
             "without the ends": (keep_inner, "0 and 1 themselves are good"),
+            "the first channel alone": (
+                lambda x: x[((x >= 0) & (x <= 1)).all((1, 2))[:, 0]],
+                "An image is kept that holds a NaN",
+            ),
             "the mask": (lambda x: ((x >= 0) & (x <= 1)).all((1, 2, 3)), "return images[mask]"),
             "reversed": (lambda images: keep_good(images)[::-1], "not in the same order"),
             "in rows": (lambda images: keep_good(images).reshape(-1, 16), "has the shape"),

@@ -27,6 +27,7 @@ _TENSORS = {  # what a list of arrays shows, and the arrays
     "both signs": ([0.1, -0.51], [2.04, 0.0, 0.7], [-0.2, 1.5]),
     "both signs, in images": ([[[0.2]], [[-0.1]]], [[[1.0]], [[0.3]]]),
     "both signs, the range in one array": ([-0.3, 1.0], [0.5, 0.2], [-0.1, 0.9]),
+    "both signs, five of them": ([0.1, 0.2], [0.3], [-0.1, 0.4], [-0.61, 0.5], [1.94, 0.0]),
     "no negative value": ([0.7, 1.1], [2.55, 0.9], [1.3]),
     "no positive value": ([-0.7, -1.1], [-2.55, -0.9], [-0.3]),
 }
@@ -49,6 +50,11 @@ def _slips(arrays: list[np.ndarray]) -> list[tuple]:
         (
             affine.scale_zero_point(np.mean(lows), np.mean(highs)),
             "this is the range of the averages; calibration keeps the extremes",
+        ),
+        (calibrate(arrays[:3]), "this is the range of the first three arrays; there may be more"),
+        (
+            affine.scale_zero_point(0, max(high, 0)),
+            "the low end is the smallest value of all, not 0",
         ),
         ((symmetric, 0), "this is a symmetric range; low and high are the two ends"),
         ((scale * 255 / 256, point), "a range of 256 codes has 255 steps"),
@@ -264,7 +270,9 @@ def check_levels_left(levels_left: object) -> bool | str:
     for real, recorded in _RANGES:
         result, expected = call(levels_left, real, recorded), _levels_left(real, recorded)
         given = float(numbers_in(result, 1, subject="What your function returns")[0])
+        steps = 255 * min(real / recorded, 1)
         reasons = (
+            (given == int(steps) + 1, "a code is rounded, not cut off"),
             (given == expected - 1, "both ends count"),
             (given == expected - 256, "the difference of two int8 codes does not fit into int8"),
             (real > recorded, "what is larger than recorded saturates, it shares the last code"),
@@ -287,13 +295,13 @@ _SPOILT = {  # what is wrong with five of the seven images, by place; the others
 
 
 def _mixed_images() -> np.ndarray:
-    """Seven images of noise, of which those of _SPOILT are spoilt: float32 (7, 4, 4, 1)."""
-    images = np.random.default_rng(6).random((7, 4, 4, 1), dtype=np.float32)
+    """Seven images of noise, of which those of _SPOILT are spoilt: float32 (7, 4, 4, 2)."""
+    images = np.random.default_rng(6).random((7, 4, 4, 2), dtype=np.float32)
     images[0] *= 255
-    images[2, 1, 1] = np.nan
-    images[3, 2, 2] = np.inf
-    images[5, 0, 0] = -0.5
-    images[6, 3, 3] = -np.inf
+    images[2, 1, 1, 1] = np.nan
+    images[3, 2, 2, 0] = np.inf
+    images[5, 0, 0, 1] = -0.5
+    images[6, 3, 3, 1] = -np.inf
     images[1, 0, 0], images[4, 3, 3] = 0.0, 1.0  # the ends of the range are good
     return images
 
@@ -310,7 +318,7 @@ def check_keep_good(keep_good: object) -> bool | str:
     if kept.shape == (7,):
         return "This looks like one entry for each image, such as a mask: return images[mask]."
     if kept.ndim != 4 or kept.shape[1:] != images.shape[1:]:
-        return f"What comes back has the shape {kept.shape}; images are (N, 4, 4, 1)."
+        return f"What comes back has the shape {kept.shape}; images are (N, 4, 4, 2)."
     places = [
         next((i for i, image in enumerate(images) if np.array_equal(image, one, True)), None)
         for one in kept
