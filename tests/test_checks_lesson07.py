@@ -131,7 +131,13 @@ def one_by_one(x, scale, zero_point, dtype):
 
 
 def by_course(x, scale, zero_point, dtype):
-    return affine.quantize(x, scale, zero_point, signed=np.dtype(dtype).kind == "i")
+    bits, signed = np.iinfo(dtype).bits, np.dtype(dtype).kind == "i"
+    return affine.quantize(x, scale, zero_point, bits, signed)
+
+
+def of_two_types(x, scale, zero_point, dtype):
+    ends = (0, 255) if dtype == np.uint8 else (-128, 127)
+    return np.clip(np.round(x / scale) + zero_point, *ends).astype(dtype)
 
 
 def only_clipped(x, scale, zero_point, dtype):
@@ -219,6 +225,20 @@ ANSWERS = {
             "by the remainder, a text": by_remainder,
         },
         wrong={
+            "the half of the example": (
+                in_steps(lambda a, m, n: (a * m + 4096) >> n),
+                "half of 2**n, with this shift",
+            ),
+            "the shift of the example": (
+                in_steps(lambda a, m, n: (a * m + 4096) >> 13),
+                "take the shift that is given",
+            ),
+            "narrow": (lambda *given: max(-127, lesson07.requantize(*given)), "begins at -128"),
+            "uint8": (lambda a, m, n, z: np.clip(nearest(a, m, n) + z, 0, 255), "codes of uint8"),
+            "wrapped": (
+                lambda a, m, n, z: np.array(nearest(a, m, n) + z).astype(np.int8),
+                "it wraps around",
+            ),
             "no half": (in_steps(lambda a, m, n: (a * m) >> n), "add half of 2**n before"),
             "no clip": (lambda a, m, n, z: nearest(a, m, n) + z, "127: clip"),
             "no zero point": (lambda a, m, n, z: clipped(nearest(a, m, n), 0), "is missing"),
@@ -261,6 +281,17 @@ ANSWERS = {
             "cast alone": (cast_alone, "cut off: round first"),
             "wraps around": (not_clipped, "values out of range wrap around"),
             "not cast": (in_the_type_after, "their type is int32"),
+            "two types": (of_two_types, "take the ends from the dtype"),
+            "multiplied": (
+                lambda x, s, z, d: lesson07.quantized(x * s * s, s, z, d),
+                "divide by the scale",
+            ),
+            "rounded up": (
+                lambda x, s, z, d: np.clip(
+                    np.ceil(np.float64(x) / s) + z, np.iinfo(d).min, np.iinfo(d).max
+                ).astype(d),
+                "rounded up",
+            ),
             "always int8": (as_int8, "take the ends from the dtype"),
             "images clipped": (images_clipped, "clip the codes and not the images"),
             "zero point behind": (zero_point_behind, "clip behind the zero point"),
@@ -310,6 +341,7 @@ ANSWERS = {
             "the owner's numbers": (found(read=read_pixels), "with the owner's numbers"),
             "his zero point": (found(read=reading(HALF, -128)), "the zero point is the owner's"),
             "his scale": (found(read=reading(1 / 255, -64)), "the scale is the owner's"),
+            "no island": (found(None), "`island` is None; asked is a list of names"),
             "no zero point": (found(read=reading(HALF, 0)), "the zero point is missing"),
             "times 255": (found(read=reading(HALF / 255, -64)), "multiplied by 255 first"),
             "one class": (found(read=lambda images: np.zeros(len(images))), "of 200 hard digits"),
@@ -334,6 +366,8 @@ ANSWERS = {
             "texts": ("-5", "127"),
         },
         wrong={
+            "wrapped": ((-5, -106), "wraps around"),
+            "uint8": ((123, 255), "the end of uint8"),
             "no zero point": ((25, 180), "The zero point is missing"),
             "no zero point, clipped": ((25, 127), "The zero point is missing"),
             "not clipped": ((-5, 150), "Clip."),

@@ -35,8 +35,8 @@ def requantize(accumulator: ArrayLike, m: int, shift: int, zero_point: int) -> A
     return np.clip(steps + zero_point, -128, 127)
 
 
-# (accumulator, m, shift, zero_point): plain, signs, both ends, 31 bits, and one that a float64
-# takes for a tie: the product is 41.5 * 2**56 - 1.
+# (accumulator, m, shift, zero_point): plain, signs, both ends, another shift, 31 bits, and one that
+# a float64 takes for a tie: the product is 41.5 * 2**56 - 1.
 _SUMS = (
     (1000, 82, 13, 0),
     (1375, 82, 13, -30),
@@ -44,6 +44,7 @@ _SUMS = (
     (20_000, 82, 13, -100),
     (90_000, 82, 13, -30),
     (-90_000, 82, 13, -30),
+    (100, 60, 10, 3),
     (5300, 1_374_389_535, 37, -28),
     (1_475_704_627, 2_026_415_109, 56, 0),
 )
@@ -63,6 +64,11 @@ def _sums_slips(a: int, m: int, shift: int, zero: int) -> tuple:
         (np.clip(((a * m + (1 << shift)) >> shift) + zero, -128, 127), "add half of 2**n"),
         (np.clip(((a + half) * m >> shift) + zero, -128, 127), "multiply before you add half"),
         (np.clip(a * m / 2**shift + zero, -128, 127), "a code is a whole number"),
+        (np.clip(((a * m + 2**12) >> 13) + zero, -128, 127), "take the shift that is given"),
+        (np.clip(((a * m + 2**12) >> shift) + zero, -128, 127), "half of 2**n, with this shift"),
+        (np.clip(steps + zero, -127, 127), "int8 begins at -128"),
+        (np.clip(steps + zero, 0, 255), "these are codes of uint8"),
+        ((steps + zero + 128) % 256 - 128, "it wraps around: clip before you cast"),
     )
 
 
@@ -95,7 +101,12 @@ def quantized(images: ArrayLike, scale: float, zero_point: int, dtype: np.dtype)
     return np.clip(steps + zero_point, limits.min, limits.max).astype(dtype)
 
 
-_INPUTS = ((1 / 255, 0, "uint8"), (1 / 255, -128, "int8"), (2 / 255, -64, "int8"))
+_INPUTS = (
+    (1 / 255, 0, "uint8"),
+    (1 / 255, -128, "int8"),
+    (2 / 255, -64, "int8"),
+    (1 / 24_000, 0, "int16"),
+)
 _VALUES = np.concatenate([np.arange(256) / 255, [0.3033, 0.6081, 0.9042]]).astype(np.float32)
 _OUTSIDE = np.array([-0.6, -0.1, -0.01, 1.01, 1.1, 1.6], np.float32)
 
@@ -147,7 +158,9 @@ def _codes_said(found: np.ndarray, x: np.ndarray, scale: float, zero: int, dtype
         ),
         (np.clip(steps, -128, 127), np.clip(steps, 0, 255), "take the ends from the dtype given"),
         (inside(np.rint(x * 255) + zero), "take the scale that is given"),
-        (x.astype(int), "divide by the scale"),
+        (x.astype(int), inside(np.rint(x * scale) + zero), "divide by the scale"),
+        (inside(np.ceil(real) + zero), "they are rounded up: round to the nearest"),
+        (np.clip(steps, ends.min + 1, ends.max), "the lowest code is a code, too"),
     )
     flat = found.ravel()[wrong]
     known = ((*(np.ravel(c)[wrong] for c in row[:-1]), row[-1]) for row in slips)
@@ -229,14 +242,13 @@ def _listed(kinds: set[str]) -> str:
     return ", ".join(sorted(kinds)) or "nothing"
 
 
-def _kinds(value: object) -> set[str]:
-    """The operators' names that a learner's audit returns, as a list or the like."""
+def _kinds(value: object, subject: str = "Your function returns") -> set[str]:
+    """The operators' names that a learner gives, as a list or the like."""
     if isinstance(value, pd.DataFrame | str | bytes | dict) or not isinstance(value, Iterable):
-        raise Remark(f"Your function returns {describe(value)}; asked is a list of names.")
+        raise Remark(f"{subject} {describe(value)}; asked is a list of names.")
     kinds = [*value]
     if not all(isinstance(kind, str) for kind in kinds):
-        held = describe(kinds[0])
-        raise Remark(f"Your function returns a list that holds {held}; names are asked.")
+        raise Remark(f"{subject} a list that holds {describe(kinds[0])}; names are asked.")
     return {*kinds}
 
 
@@ -252,7 +264,7 @@ def check_meter(findings: object) -> bool | str:
     file = unseen.path("07_meter.tflite")
     table, island = tables.operators(file), findings["island"]
     touching = {*float_operators(table)}
-    named = {island} if isinstance(island, str) else _kinds(island)
+    named = {island} if isinstance(island, str) else _kinds(island, "`island` is")
     named = {name.upper().partition(" AT ")[0].strip() for name in named}
     cause = touching - {"QUANTIZE", "DEQUANTIZE"}
     if not cause <= named <= touching:
@@ -286,7 +298,9 @@ def _reads(read: object, meter: runtime.Model) -> bool | str:
     }
     if np.mean(found == right) >= 0.98:
         return True
-    why = next((said for said, ends in slips.items() if np.mean(found == by(*ends)) > 0.99), "")
+    alike = {said: np.mean(found == by(*ends)) for said, ends in slips.items()}
+    why = max(alike, key=alike.get)
+    why = why if alike[why] > 0.95 else ""
     said = f"`read` reads {np.mean(found == split.labels):.0%} of 200 hard digits"
     return f"{said}, the file can {np.mean(right == split.labels):.0%}{f': {why}' if why else ''}."
 
@@ -307,6 +321,8 @@ def check_two_codes(codes: object) -> bool | str:
         ((-6, 127), (-6, 150), "Round to the nearest step; do not cut off."),
         ((-5.31, 127), (-5.31, 150), "Codes are whole numbers: round."),
         ((127, -5), "The codes come in the order of the accumulators."),
+        ((-5, -106), "That is what wraps around: clip before you cast."),
+        ((-5, 255), (123, 255), "That is the end of uint8; an int8 ends at 127."),
         ((-29, -21), "Divide by the output's scale, too."),
     )
 
