@@ -1,6 +1,7 @@
 """A model as C: equal to TFLite-Micro to the last bit, on this computer and in an emulator."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,8 +197,8 @@ def test_an_operator_without_c_is_named():
 def test_a_board_that_is_too_small(tmp_path):
     program = c_source.c_source(converted("ds_cnn")["int8"], "ds_cnn")
     for what, small in (
-        ("flash", board.Board("chip", board.CORTEX_M4.flags, flash=4096)),
-        ("RAM", board.Board("chip", board.CORTEX_M4.flags, ram=4096)),
+        ("flash", replace(board.CORTEX_M4, name="chip", flash=4096)),
+        ("RAM", replace(board.CORTEX_M4, name="chip", ram=4096)),
     ):
         with pytest.raises(InputError, match=rf"bytes of {what}, and the chip has 4,096"):
             board.compile_for(program, small, tmp_path)

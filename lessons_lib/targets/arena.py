@@ -6,6 +6,7 @@ two dimensions); placing the large ones first is nearly as good, and what TFLite
 ``tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc``.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -77,18 +78,15 @@ def _lives(graph: Graph) -> list[Place]:
         dead.update({t.index: number for t in op.inputs if t is not None and t.index in born})
     dead.update({t.index: max(0, len(graph.operators) - 1) for t in graph.outputs.values()})
     return [
-        Place(tensor, born[index], dead[index], bytes_of(tensor))
+        Place(tensor, born[index], dead[index], size_of(tensor) * tensor.dtype.itemsize)
         for index, tensor in sorted(tensors.items())
         if index in graph.data
     ]
 
 
-def bytes_of(tensor: Tensor) -> int:
-    """The bytes of one sample of a tensor."""
-    size = tensor.dtype.itemsize
-    for length in tensor.shape:
-        size *= int(length)
-    return size
+def size_of(tensor: Tensor) -> int:
+    """Return the number of elements of one sample of a tensor."""
+    return math.prod(int(length) for length in tensor.shape)
 
 
 def _placed(lives: Iterable[Place]) -> list[Place]:

@@ -2,7 +2,7 @@
 
 ``ziglang`` is clang for every target, ``unicorn`` the processors of QEMU as a library; both come
 with the extra ``micro``. What is counted are instructions, not cycles: a board also waits for its
-flash. Defined in lesson 17.
+flash.
 """
 
 import ctypes
@@ -27,16 +27,39 @@ _PAINT = 0xA5  # what the stack holds before a call
 
 @dataclass(frozen=True)
 class Board:
-    """A processor with its memories, in bytes; ``flags`` choose it for the compiler."""
+    """A processor with its memories, in bytes; ``flags`` choose it for the compiler.
+
+    ``cpu`` (an architecture, a mode, and a model where there are several), the ``stack`` pointer
+    and the ``link`` register are unicorn's names; a Thumb address has its last bit set, and its
+    long instructions have other marks.
+    """
 
     name: str
     flags: tuple[str, ...]
+    cpu: tuple[str, ...]
+    stack: str
+    link: str
+    thumb: int
     flash: int = 2**20
     ram: int = 2**18
 
 
-CORTEX_M4 = Board("cortex-m4", ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"))
-RISCV = Board("riscv32", ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c"))
+CORTEX_M4 = Board(
+    "cortex-m4",
+    ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+    ("UC_ARCH_ARM", "UC_MODE_THUMB UC_MODE_MCLASS", "UC_CPU_ARM_CORTEX_M4"),
+    "UC_ARM_REG_SP",
+    "UC_ARM_REG_LR",
+    thumb=1,
+)
+RISCV = Board(
+    "riscv32",
+    ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c"),
+    ("UC_ARCH_RISCV", "UC_MODE_RISCV32"),
+    "UC_RISCV_REG_SP",
+    "UC_RISCV_REG_RA",
+    thumb=0,
+)
 BOARDS = {board.name: board for board in (CORTEX_M4, RISCV)}
 
 
@@ -151,20 +174,18 @@ def _zig(*arguments: str, folder: Path) -> None:
     if importlib.util.find_spec("ziglang") is None:
         raise LessonError(
             "there is no C compiler: the package ziglang is not installed. `make setup` installs "
-            "it, or `pip install quantization-lessons[micro]` (lesson 17)"
+            "it, or `pip install quantization-lessons[micro]`"
         )
     command = [sys.executable, "-m", "ziglang", "cc", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[:8])
-        raise LessonError(f"the compiler refuses {arguments[-1]}: {said} (lesson 17)")
+        raise LessonError(f"the compiler refuses {arguments[-1]}: {said}")
 
 
 def _start(program: Program) -> str:
     """Where a board begins: the arguments have places of their own, and it calls the model."""
-    buffers = "\n".join(
-        f"{end.ctype.removeprefix('const ')} {_buffer(end)}[{end.size}];" for end in program.ends
-    )
+    buffers = "\n".join(f"{end.element} {_buffer(end)}[{end.size}];" for end in program.ends)
     given = ", ".join(_buffer(end) for end in program.ends)
     return (
         f'#include "{program.name}.h"\n\n{buffers}\n\n'
@@ -216,7 +237,7 @@ def _require_room(image: Image, program: Program) -> Image:
         if needed > there:
             raise InputError(
                 f"{program.name} takes {needed:,} bytes of {what}, and the {image.board.name} has "
-                f"{there:,}: take a smaller model, or a larger board (lesson 17)"
+                f"{there:,}: take a smaller model, or a larger board"
             )
     return image
 
@@ -253,23 +274,18 @@ class _Machine:
         if importlib.util.find_spec("unicorn") is None:
             raise LessonError(
                 "there is no emulator: the package unicorn is not installed. `make setup` "
-                "installs it, or `pip install quantization-lessons[micro]` (lesson 17)"
+                "installs it, or `pip install quantization-lessons[micro]`"
             )
         import unicorn
         from unicorn import arm_const, riscv_const
 
-        self.image, self.api = image, unicorn
-        if image.board is CORTEX_M4:
-            self.cpu = unicorn.Uc(
-                unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
-            )
-            self.cpu.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
-            self.sp, self.link = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_LR
-            self.thumb = 1
-        else:
-            self.cpu = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
-            self.sp, self.link = riscv_const.UC_RISCV_REG_SP, riscv_const.UC_RISCV_REG_RA
-            self.thumb = 0
+        known = vars(unicorn) | vars(arm_const) | vars(riscv_const)
+        self.image, self.board, self.api = image, image.board, unicorn
+        architecture, modes, *model = self.board.cpu
+        self.cpu = unicorn.Uc(known[architecture], sum(known[mode] for mode in modes.split()))
+        for name in model:
+            self.cpu.ctl_set_cpu_model(known[name])
+        self.sp, self.link = known[self.board.stack], known[self.board.link]
         self.cpu.mem_map(_FLASH, image.board.flash)
         self.cpu.mem_map(_RAM, image.board.ram)
         self.cpu.mem_map(_RETURNED & ~0xFFF, 0x1000)
@@ -285,13 +301,12 @@ class _Machine:
     def call(self) -> None:
         """Call ``start`` and wait until it returns."""
         self.cpu.reg_write(self.sp, _RAM + self.image.board.ram)
-        self.cpu.reg_write(self.link, _RETURNED | self.thumb)
+        self.cpu.reg_write(self.link, _RETURNED | self.board.thumb)
         try:
-            self.cpu.emu_start(self.image.symbols["start"] & ~1 | self.thumb, _RETURNED)
+            self.cpu.emu_start(self.image.symbols["start"] & ~1 | self.board.thumb, _RETURNED)
         except self.api.UcError as error:
             raise LessonError(
                 f"{self.image.program.name} stops on the {self.image.board.name}: {error} "
-                "(lesson 17)"
             ) from error
 
     def counted(self) -> tuple[int, int]:
@@ -302,7 +317,7 @@ class _Machine:
             nonlocal count
             if (address, size) not in lengths:
                 lengths[address, size] = _instructions(
-                    bytes(cpu.mem_read(address, size)), self.thumb
+                    bytes(cpu.mem_read(address, size)), self.board.thumb
                 )
             count += lengths[address, size]
 
@@ -313,7 +328,7 @@ class _Machine:
         self.call()
         self.cpu.hook_del(hook)
         painted = bytes(self.cpu.mem_read(free, top - free))
-        return count, len(painted) - (len(painted) - len(painted.lstrip(bytes([_PAINT]))))
+        return count, len(painted.lstrip(bytes([_PAINT])))
 
     def _free(self) -> int:
         """The first byte behind what is static."""

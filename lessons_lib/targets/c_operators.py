@@ -3,10 +3,9 @@
 What depends on the file alone is computed here, with the integers of ``integer_engine`` for
 TFLite-Micro: multipliers and shifts, biases that hold the input's zero point, tables of the 256
 answers of an operator on single codes, walks for what only moves codes. The functions that are
-called stand in ``c/``, a file each, to be read. Defined in lesson 17.
+called stand in ``c/``, a file each, to be read.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from lessons_lib.numbers import fixed_point
 from lessons_lib.run.engine.integer_engine import OPERATORS as ENGINE
 from lessons_lib.run.engine.integer_graph import Operator, Tensor
 from lessons_lib.run.engine.windows import same_padding
+from lessons_lib.targets.arena import size_of
 from lessons_lib.tflite import reader
 
 MOST_AXES = 6
@@ -25,7 +25,7 @@ _LONGEST_SOFTMAX = 4096  # its sum has 32 bits
 
 @dataclass(frozen=True)
 class Call:
-    """What an operator adds to a C file: ``parts`` of ``c/``, constants, and its call.
+    """What an operator adds to a C file: the ``parts`` of ``c/`` that it calls, constants, a call.
 
     ``patch``: the codes that one position of a filter sees, for which there must be room.
     """
@@ -75,13 +75,13 @@ def emitted(op: Operator, where: Where) -> Call:
     """Return an operator's call; raises ModelFileError for one that C does not have."""
     if op.name not in CALLS:
         raise ModelFileError(
-            f"{op.name} has no function in C; there are {', '.join(sorted(CALLS))} (lesson 17)"
+            f"{op.name} has no function in C; there are {', '.join(sorted(CALLS))}"
         )
     for tensor in (*op.inputs, *op.outputs):
         if tensor is not None and tensor.dtype == np.int16:
             raise ModelFileError(
                 f"{op.name} takes or gives int16, and the C functions have 8 bits: take the path "
-                "int8 (lesson 17)"
+                "int8"
             )
     return CALLS[op.name](op, where)
 
@@ -92,6 +92,9 @@ def emitted(op: Operator, where: Where) -> Call:
 def _layer(op: Operator, where: Where, bias, weights) -> str:
     _require_eight_bits(op)
     channels = len(bias)
+    summed = 1 if weights.ndim == 2 else (0, 1, 2)  # (out, in), or those of a depthwise layer
+    if np.abs(bias).max() + 255 * np.abs(weights).sum(axis=summed).max() >= 2**30:
+        raise ModelFileError(f"the sums of {op.name} may pass 2**30, which C does not round")
     multiplier, shift = (np.broadcast_to(part, channels) for part in op.multiplier_shift)
     return (
         where.array("weights", weights)
@@ -118,10 +121,7 @@ def _bias(op: Operator, channels: int) -> np.ndarray:
 
 def _bias_with_zero_point(op: Operator, weights) -> np.ndarray:
     """``sum (x - z) w + b = sum x w + (b - z sum w)``; weights (out, inputs of one sum)."""
-    folded = _bias(op, len(weights)) - op.input.zero_point * weights.sum(axis=1, dtype=np.int64)
-    if np.abs(folded).max(initial=0) + 128 * np.abs(weights).sum(axis=1).max(initial=0) >= 2**30:
-        raise ModelFileError(f"the sums of {op.name} may pass 2**30, which C does not round")
-    return folded
+    return _bias(op, len(weights)) - op.input.zero_point * weights.sum(axis=1, dtype=np.int64)
 
 
 def _fully_connected(op: Operator, where: Where) -> Call:
@@ -133,7 +133,7 @@ def _fully_connected(op: Operator, where: Where) -> Call:
         f"{outputs}, &{where.name('layer')});"
     )
     constants = _layer(op, where, _bias_with_zero_point(op, weights), weights)
-    return Call(("clip", "rescale", "dot", "weights", "rows", "fully_connected"), constants, call)
+    return Call(("fully_connected",), constants, call)
 
 
 def _conv_2d(op: Operator, where: Where) -> Call:
@@ -146,9 +146,8 @@ def _conv_2d(op: Operator, where: Where) -> Call:
         f"conv_2d({where.at(op.input)}, {where.at(op.output)}, patch, {sizes}, "
         f"&{where.name('window')}, &{where.name('layer')});"
     )
-    parts = ("fill", "clip", "rescale", "dot", "weights", "rows", "window", "conv_2d")
     constants += _window(op, where, op.inputs[1].shape[1:3])
-    return Call(parts, constants, call, patch=weights.shape[1])
+    return Call(("conv_2d",), constants, call, patch=weights.shape[1])
 
 
 def _depthwise_conv_2d(op: Operator, where: Where) -> Call:
@@ -158,9 +157,8 @@ def _depthwise_conv_2d(op: Operator, where: Where) -> Call:
         f"depthwise_conv_2d({where.at(op.input)}, {where.at(op.output)}, {op.input.zero_point}, "
         f"{channels}, &{where.name('window')}, &{where.name('layer')});"
     )
-    parts = ("clip", "rescale", "weights", "window", "depthwise_conv_2d")
     constants += _window(op, where, op.inputs[1].shape[1:3])
-    return Call(parts, constants, call)
+    return Call(("depthwise_conv_2d",), constants, call)
 
 
 def _window(op: Operator, where: Where, size: Sequence[int]) -> str:
@@ -184,8 +182,7 @@ def _pool(op: Operator, where: Where) -> Call:
         f"{op.name.lower()}({where.at(op.input)}, {where.at(op.output)}, {_joined(op.limits)}, "
         f"&{where.name('window')});"
     )
-    parts = ("clip",) if op.name == "AVERAGE_POOL_2D" else ()
-    return Call((*parts, "window", op.name.lower()), _window(op, where, size), call)
+    return Call((op.name.lower(),), _window(op, where, size), call)
 
 
 # ---- single codes, from tables
@@ -213,14 +210,14 @@ def _softmax(op: Operator, where: Where) -> Call:
     if length > _LONGEST_SOFTMAX or op.output.dtype != np.int8 or op.input.dtype != np.int8:
         raise ModelFileError(
             f"SOFTMAX of {length} codes of {op.input.dtype} to {op.output.dtype}: C has it for at "
-            f"most {_LONGEST_SOFTMAX} codes of int8 (lesson 17)"
+            f"most {_LONGEST_SOFTMAX} codes of int8"
         )
     exps = _exps(op)
     call = (
         f"softmax({where.at(op.input)}, {where.at(op.output)}, {size_of(op.input) // length}, "
         f"{length}, {where.name('exps')}, {len(exps)});"
     )
-    return Call(("clip", "softmax"), where.array("exps", exps, "int32_t"), call)
+    return Call(("softmax",), where.array("exps", exps, "int32_t"), call)
 
 
 def _exps(op: Operator) -> np.ndarray:
@@ -253,12 +250,11 @@ def _of_two(op: Operator, where: Where, name: str, sign: int | None, scalings: I
     given += [str(size_of(op.output)), *([] if sign is None else [str(sign)])]
     given += [f"&{where.name('over_a')}", f"&{where.name('over_b')}", *names]
     given += [_joined(op.limits)] if names else []
-    parts = (*(("clip", "rescale", "two") if names else ()), "walk", name)
-    return Call(parts, walks + constants, f"{name}({', '.join(given)});")
+    return Call((name,), walks + constants, f"{name}({', '.join(given)});")
 
 
 def _add(op: Operator, where: Where) -> Call:
-    _require_codes(op)
+    _require_codes(op, *op.inputs, op.output)
     scales = [float(tensor.scale[0]) for tensor in op.inputs]
     twice = 2 * max(scales)
     ratios = [scale / twice for scale in scales] + [twice / (2**20 * float(op.output.scale[0]))]
@@ -267,23 +263,21 @@ def _add(op: Operator, where: Where) -> Call:
 
 
 def _mul(op: Operator, where: Where) -> Call:
-    _require_codes(op)
+    _require_codes(op, *op.inputs, op.output)
     a, b, y = (float(tensor.scale[0]) for tensor in (*op.inputs, op.output))
     ratios = zip((*op.inputs, op.output), (0.5, 0.5, a * b / y), strict=True)
     return _of_two(op, where, "mul", None, ratios)
 
 
 def _extreme(op: Operator, where: Where) -> Call:
-    _require_codes(op)
+    _require_codes(op, *op.inputs, op.output)
     return _of_two(op, where, "extreme", 1 if op.name == "MAXIMUM" else -1, ())
 
 
-def _require_codes(op: Operator) -> None:
-    for tensor in (*op.inputs, op.output):
-        if tensor.dtype != np.int8 or (tensor.scale is None):
-            raise ModelFileError(
-                f"{op.name} takes {tensor.dtype}, and C has it for codes of int8 (lesson 17)"
-            )
+def _require_codes(op: Operator, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        if tensor.dtype != np.int8 or tensor.scale is None:
+            raise ModelFileError(f"{op.name} takes {tensor.dtype}, and C has it for codes of int8")
 
 
 def _spread(tensor: Tensor, over: Tensor) -> list[tuple[int, int]]:
@@ -301,7 +295,7 @@ def _ones(shape: Sequence[int], rank: int) -> list[int]:
 
 
 def _mean(op: Operator, where: Where) -> Call:
-    _require_codes_of(op)
+    _require_codes(op, op.input, op.output)
     shape = op.input.shape
     axes = sorted({int(axis) % len(shape) for axis in np.ravel(op.inputs[1].value)})
     order = [axis for axis in range(len(shape)) if axis not in axes] + axes
@@ -320,12 +314,7 @@ def _mean(op: Operator, where: Where) -> Call:
         f"{op.input.zero_point}, &{where.name('kept')}, &{where.name('summed')}, "
         f"&{where.name('of_y')}, {_joined(op.limits)});"
     )
-    return Call(("clip", "rescale", "walk", "two", "mean"), constants, call)
-
-
-def _require_codes_of(op: Operator) -> None:
-    if op.input.dtype != np.int8:
-        raise ModelFileError(f"{op.name} takes {op.input.dtype}; C has it for int8 (lesson 17)")
+    return Call(("mean",), constants, call)
 
 
 # ---- codes that only move
@@ -355,19 +344,20 @@ def _move(op: Operator, where: Where) -> Call:
         for number, (output, places) in enumerate(zip(op.outputs, found, strict=True))
     ]
     constants, calls = ("".join(part[n] for part in parts) for n in range(2))
-    parts = (("walk", "move") if constants else ()) + (("fill",) if "fill(" in calls else ())
-    return Call(parts, constants, calls.strip())
+    parts = [part for part in ("fill", "move") if f"{part}(" in calls]
+    return Call(tuple(parts), constants, calls.strip())
 
 
 def _of_numbers(op: Operator) -> Operator:
     """The operator on numbers of codes instead of codes: nothing is clipped, 0 is ``_FILL``."""
-    plain = [replace(t, dtype=np.dtype(np.int64), zero_point=_FILL) for t in op.outputs]
-    alike = [t and replace(t, scale=None, zero_point=_FILL) for t in op.inputs]
-    plain = [replace(t, scale=None) for t in plain]
-    options = copy.copy(op.options)
-    if getattr(options, "fusedActivationFunction", 0):
-        raise ModelFileError(f"{op.name} with a fused activation has no function in C (lesson 17)")
-    return replace(op, inputs=tuple(alike), outputs=tuple(plain), options=options)
+    if getattr(op.options, "fusedActivationFunction", 0):
+        raise ModelFileError(f"{op.name} with a fused activation has no function in C")
+    plain = {"scale": None, "zero_point": _FILL}
+    return replace(
+        op,
+        inputs=tuple(t and replace(t, **plain) for t in op.inputs),
+        outputs=tuple(replace(t, dtype=np.dtype(np.int64), **plain) for t in op.outputs),
+    )
 
 
 def _copies(op, where: Where, suffix: str, output: Tensor, places, sources) -> tuple[str, str]:
@@ -413,7 +403,7 @@ def _factored(walks: np.ndarray) -> list[tuple[int, ...]]:
             size -= 1
         if size == 1 or len(axes) == MOST_AXES:
             raise ModelFileError(
-                f"codes are moved in an order that no walk along {MOST_AXES} axes has (lesson 17)"
+                f"codes are moved in an order that no walk along {MOST_AXES} axes has"
             )
         axes.insert(0, (size, *(int(step) for step in steps)))
         walks = walks[:, ::size]
@@ -426,11 +416,6 @@ def _repeats(walks: np.ndarray, size: int, steps: np.ndarray) -> bool:
 
 
 # ---- small things
-
-
-def size_of(tensor: Tensor) -> int:
-    """The number of elements of one sample."""
-    return int(np.prod(tensor.shape, dtype=np.int64))
 
 
 def _joined(numbers: Iterable) -> str:

@@ -2,7 +2,6 @@
 
 It is what TFLite-Micro computes, to the last bit, without an interpreter: the calls stand in a
 row, the weights are constants, the activations share one arena. No malloc, no float.
-Defined in lesson 17.
 """
 
 import os
@@ -14,15 +13,35 @@ from lessons_lib.errors import InputError, ModelFileError
 from lessons_lib.run.engine import integer_graph
 from lessons_lib.run.engine.integer_graph import Graph, Operator, Tensor
 from lessons_lib.targets import arena
-from lessons_lib.targets.c_operators import Call, Where, array, emitted, size_of
+from lessons_lib.targets.arena import size_of
+from lessons_lib.targets.c_operators import Call, Where, array, emitted
 from lessons_lib.tflite import layer_names
 
-# The files of c/, in the order in which one needs another.
-PARTS = (
-    "copy", "fill", "clip", "rescale", "dot", "weights", "rows", "fully_connected", "window",
-    "conv_2d", "depthwise_conv_2d", "max_pool_2d", "average_pool_2d", "softmax", "look_up", "walk",
-    "move", "two", "add", "mul", "extreme", "mean",
-)  # fmt: skip
+# The files of c/, each behind those that it needs.
+PARTS = {
+    "copy": (),
+    "fill": (),
+    "clip": (),
+    "rescale": (),
+    "dot": (),
+    "weights": ("clip", "rescale"),
+    "rows": ("dot", "weights"),
+    "fully_connected": ("rows",),
+    "window": (),
+    "conv_2d": ("copy", "fill", "rows", "window"),
+    "depthwise_conv_2d": ("weights", "window"),
+    "max_pool_2d": ("window",),
+    "average_pool_2d": ("clip", "window"),
+    "softmax": ("clip",),
+    "look_up": (),
+    "walk": (),
+    "move": ("walk",),
+    "scaling": (),
+    "add": ("clip", "rescale", "scaling", "walk"),
+    "mul": ("clip", "rescale", "scaling", "walk"),
+    "extreme": ("walk",),
+    "mean": ("clip", "rescale", "scaling", "walk"),
+}
 _TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
 _WORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if
@@ -45,8 +64,12 @@ class End:
     is_input: bool
 
     @property
+    def element(self) -> str:
+        return _TYPES[self.tensor.dtype.name]
+
+    @property
     def ctype(self) -> str:
-        return f"{'const ' if self.is_input else ''}{_TYPES[self.tensor.dtype.name]}"
+        return f"{'const ' if self.is_input else ''}{self.element}"
 
     @property
     def size(self) -> int:
@@ -78,13 +101,12 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
     ``model``: a ``.tflite`` whose inputs and outputs are int8 or uint8. ``name``: how its
     function, its constants and its two files begin. The result is bit-exact with TFLite-Micro.
     Raises InputError for a name that C does not take, ModelFileError for a file that is not full
-    integer, has ends of another type, or an operator that has no function in C. Defined in
-    lesson 17.
+    integer, has ends of another type, or an operator that has no function in C.
     """
     _require_name(name)
     graph = load(model)
-    plan = arena.of_graph(graph)
-    calls, ends = _calls(graph, plan), _ends(graph, plan)
+    places = arena.of_graph(graph)
+    calls, ends = _calls(graph, places), _ends(graph, places)
     given = {
         "mark": MARK,
         "name": name,
@@ -93,11 +115,11 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
     }
     said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
     header = _HEADER.format(**given, ends=said)
-    return Program(name, header, _source(graph, plan, calls, ends, given), plan, ends)
+    return Program(name, header, _source(places, calls, ends, given), places, ends)
 
 
 def plan(model: str | os.PathLike | bytes) -> arena.Plan:
-    """Return where the activations of a model lie; see ``c_source``. Defined in lesson 17."""
+    """Return where the activations of a model lie; see ``c_source``."""
     return arena.of_graph(load(model))
 
 
@@ -114,12 +136,12 @@ def load(model: str | os.PathLike | bytes) -> Graph:
     if graph.call not in (None, 1):
         raise ModelFileError(
             f"the model takes {graph.call} samples at once, and C takes one: save it with "
-            "sources.save(..., batch_size=1), or with an open batch (lesson 17)"
+            "sources.save(..., batch_size=1), or with an open batch"
         )
     return graph
 
 
-def _ends(graph: Graph, plan: arena.Plan) -> tuple[End, ...]:
+def _ends(graph: Graph, places: arena.Plan) -> tuple[End, ...]:
     """The arguments, each under a name of its own that C takes."""
     ends, taken = [], set()
     for side in (graph.inputs, graph.outputs):
@@ -128,7 +150,7 @@ def _ends(graph: Graph, plan: arena.Plan) -> tuple[End, ...]:
             fine = re.match("[A-Za-z]", name) and name not in _WORDS | taken
             name = name if fine else f"end_{len(ends)}"
             taken.add(name)
-            ends.append(End(of, name, tensor, _at(tensor, plan), side is graph.inputs))
+            ends.append(End(of, name, tensor, _at(tensor, places), side is graph.inputs))
     return tuple(ends)
 
 
@@ -141,25 +163,25 @@ def _require_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _WORDS:
         raise InputError(
             f"name={name!r} cannot begin C's names: take up to 31 letters, digits and _, a letter "
-            "first, and no word of C's own (lesson 17)"
+            "first, and no word of C's own"
         )
 
 
-def _calls(graph: Graph, plan: arena.Plan) -> list[tuple[Operator, Call]]:
+def _calls(graph: Graph, places: arena.Plan) -> list[tuple[Operator, Call]]:
     """The calls of what depends on the input; shapes are known before."""
-    at = lambda tensor: _at(tensor, plan)  # noqa: E731
+    at = lambda tensor: _at(tensor, places)  # noqa: E731
     data = [op for op in graph.operators if op.output.index in graph.data]
     return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data)]
 
 
-def _at(tensor: Tensor, plan: arena.Plan) -> str:
+def _at(tensor: Tensor, places: arena.Plan) -> str:
     if tensor.value is not None:
         return f"constant_{tensor.index}"
-    return f"arena + {plan.offset(tensor)}"
+    return f"arena + {places.offset(tensor)}"
 
 
-def _source(graph: Graph, plan: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> str:
-    used = {"copy"} | {part for _, call in calls for part in call.parts}
+def _source(places: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> str:
+    used = {"copy"}.union(*(_needed(part) for _, call in calls for part in call.parts))
     patch = max((call.patch for _, call in calls), default=0)
     return _SOURCE.format(
         functions="\n".join(_part(part) for part in PARTS if part in used),
@@ -168,12 +190,16 @@ def _source(graph: Graph, plan: arena.Plan, calls, ends: tuple[End, ...], given:
         )
         + _stored(calls),
         calls="\n".join(_call(op, call) for op, call in calls),
-        arena=plan.size,
+        arena=places.size,
         patch=f"  static int8_t patch[{patch}]; /* what a filter sees */\n" if patch else "",
         taken="\n".join(f"  copy({e.name}, {e.at}, {e.size});" for e in ends if e.is_input),
         answers="\n".join(f"  copy({e.at}, {e.name}, {e.size});" for e in ends if not e.is_input),
         **given,
     )
+
+
+def _needed(part: str) -> set[str]:
+    return {part}.union(*(_needed(other) for other in PARTS[part]))
 
 
 def _part(name: str) -> str:
@@ -209,7 +235,7 @@ def _comment(op: Operator) -> str:
     return f"{op.name} {shapes}, {plain}"
 
 
-MARK = "Made by Quantization lessons (lesson 17)"
+MARK = "Made by Quantization lessons"
 
 _HEADER = """/* {mark}. */
 #ifndef {guard}

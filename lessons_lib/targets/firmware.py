@@ -2,7 +2,6 @@
 
 The test has ten inputs with the outputs that TFLite-Micro gives for them, by ``integer_engine``,
 so that a wrong compiler flag, or a file that was edited, is found on the first run.
-Defined in lesson 17.
 """
 
 import os
@@ -15,7 +14,7 @@ from lessons_lib.errors import InputError
 from lessons_lib.run.engine import integer_engine
 from lessons_lib.system import files
 from lessons_lib.targets.c_operators import array
-from lessons_lib.targets.c_source import MARK, End, Program, c_source
+from lessons_lib.targets.c_source import MARK, Program, c_source
 from lessons_lib.tflite import samples, signature
 from lessons_lib.tflite.samples import Rows
 
@@ -35,8 +34,7 @@ def export(
     with, codes (N, ...), of which the first ``VECTORS`` are taken; without them random ones whose
     answers tell most. Returns the directory, which is made if it is missing. Files of these names
     are replaced where an earlier export wrote them; raises InputError where somebody else did,
-    before anything is written, and StorageError when the directory cannot be written. Defined in
-    lesson 17.
+    before anything is written, and StorageError when the directory cannot be written.
     """
     directory = Path(directory)
     program = c_source(model, name)
@@ -97,12 +95,8 @@ def _require_own(directory: Path, written: dict[str, str]) -> None:
 
 
 def _vectors(program: Program, values: Rows) -> str:
-    arrays = (array(f"{end.name}_of_test", values[end.of], _plain(end)) for end in program.ends)
+    arrays = (array(f"{end.name}_of_test", values[end.of], end.element) for end in program.ends)
     return f"/* {MARK}: inputs, and TFLite-Micro's outputs for them. */\n" + "\n".join(arrays)
-
-
-def _plain(end: End) -> str:
-    return end.ctype.removeprefix("const ")
 
 
 def _main(program: Program, count: int) -> str:
@@ -111,7 +105,7 @@ def _main(program: Program, count: int) -> str:
         name=program.name,
         count=count,
         results="\n".join(
-            f"  {_plain(end)} {end.name}[{end.size}];" for end in program.ends if not end.is_input
+            f"  {end.element} {end.name}[{end.size}];" for end in program.ends if not end.is_input
         ),
         arguments=", ".join(
             f"{end.name}_of_test + {end.size} * i" if end.is_input else end.name
