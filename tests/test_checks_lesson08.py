@@ -170,6 +170,8 @@ ANSWERS = {
             ),
         },
         wrong={
+            "rounded": (way(end=lambda p: round(p, 2)), "It is rounded"),
+            "a text": (lambda gained, lost: "ten", "What your function returns is or holds"),
             "one side": (way(sides=1), "one side; both count"),
             "this split alone": (way(exactly=True), "this split alone"),
             "this split on one side": (way(exactly=True, sides=1), "this split alone"),
@@ -273,6 +275,8 @@ ANSWERS = {
         },
         wrong={
             "one-sided": (0.0327, "one side; double it"),
+            "fewer than two": (24 / 2**11, "Two heads count, too"),
+            "the rest": (1 - 134 / 2**11, "what is left of 1"),
             "exactly two": (55 / 2**11, "exactly two heads"),
             "two decimals": (0.07, "give three decimals"),
             "in per cent": (6.54, "is this in per cent"),

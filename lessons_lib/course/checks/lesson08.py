@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 
 from lessons_lib.convert import paths
-from lessons_lib.course.checks._answers import Remark, call, compare, describe, number_in
+from lessons_lib.course.checks._answers import (
+    Remark,
+    call,
+    compare,
+    describe,
+    number_in,
+    numbers_in,
+)
 from lessons_lib.course.checks._verdict import Verdict, exercise, report
 from lessons_lib.judge import evaluate
 from lessons_lib.judge.evaluate import Flips
@@ -41,7 +48,8 @@ _SPLITS = ((1, 5), (6, 1), (2, 9), (0, 6), (3, 3), (1, 0), (0, 0), (61, 30), (40
 def check_mcnemar(test: object) -> bool | str:
     """Exercise 8.1: a function (gained, lost) to McNemar's exact two-sided p-value."""
     for gained, lost in _SPLITS:
-        p = number_in(call(test, gained, lost))
+        made = call(test, gained, lost)
+        (p,) = numbers_in(made, 1, subject="What your function returns")
         right = mcnemar(gained, lost)
         if not abs(p - right) <= 1e-6:
             said = _p_slip(p, gained, lost, right)
@@ -61,6 +69,7 @@ def _p_slip(p: float, gained: int, lost: int, right: float) -> str:
         (_near(p, alone / 2) or _near(p, alone), "That is this split alone; more uneven count."),
         (_near(p, without) or _near(p, without / 2), "The split that was seen counts, too."),
         (_near(p, 1 - right) or _near(p, 1 - right / 2), "That is what is left of 1."),
+        (any(p == round(right, n) for n in (1, 2, 3, 4)), "It is rounded: leave it as it is."),
         (any(_near(p, q) for q in _by_chi_square(gained, lost)), "That is an approximation."),
     )
     said = next((remark for holds, remark in known if holds), "")
@@ -112,6 +121,10 @@ _BOARDS = (
         1000,
     ),
     ({"big": (900, True, 0, 0), "tiny": (20, False, 0, 1)}, 100),
+    (  # p = 0.035, 0.057 and 1; the second takes all the room
+        {"seen": (50, True, 3, 12), "luck": (60, True, 3, 11), "roomy": (70, True, 2, 2)},
+        60,
+    ),
     ({"huge": (50_000, True, 1, 0), "less": (40_000, True, 0, 1), "x": (10, False, 0, 0)}, 60_000),
 )
 
@@ -240,6 +253,7 @@ _HIDDEN = (
     {"one": (4, 14), "two": (14, 4), "three": (0, 0), "four": (1, 17), "five": (60, 20)},
     {"one": (0, 5), "two": (0, 12)},
     {"one": (11, 3)},
+    {"one": (12, 0)},
 )
 
 
@@ -299,6 +313,8 @@ def check_p_value(p: object) -> bool | str:
             110 / 2**11,
             "That is exactly two heads; fewer are even more uneven, and count.",
         ),
+        (24 / 2**11, 12 / 2**11, "Two heads count, too."),
+        (1 - exact, 1 - exact / 2, "That is what is left of 1."),
         (0.0348, 0.0704, "That is the chi-square approximation; with so few flips, count."),
         atol=0.0005,
         near=0.01,
