@@ -1,5 +1,6 @@
 """The checks of lesson 09, Run int8 by hand."""
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable
@@ -121,7 +122,10 @@ def check_dense_codes(dense_layer: object) -> bool | str:
     """Exercise 9.2: a function ``(x, layer, rule)`` that gives the codes of a dense layer."""
     for layer, rule in _layers_to_run():
         x = np.random.default_rng(92).integers(-128, 128, (30, 12)).astype(np.int8)
-        codes = array_in(call(dense_layer, x.copy(), layer, rule), "an array of codes")
+        given = copy.deepcopy(layer)
+        codes = array_in(call(dense_layer, x.copy(), given, rule), "an array of codes")
+        if any(not np.array_equal(vars(given)[name], kept) for name, kept in vars(layer).items()):
+            return "It changes `layer`, which others still need: calculate with copies."
         right = dense(x, layer, rule)
         if codes.shape != right.shape:
             return f"For 30 rows and 5 outputs it returns shape {codes.shape}; asked is (30, 5)."
@@ -161,6 +165,7 @@ def _other_layers(x: np.ndarray, layer: SimpleNamespace, rule: Callable) -> list
         return np.clip(steps + out, low, 127)
 
     narrow = (x - zero).astype(np.int8).astype(int) @ layer.weights.T + layer.bias
+    early = np.clip(steps, low, 127) + out, np.clip(steps, -128, 127) + out
     unused = ended(_twice(sums, layer))
     return [
         (
@@ -176,8 +181,14 @@ def _other_layers(x: np.ndarray, layer: SimpleNamespace, rule: Callable) -> list
             np.clip(steps, -128, 127),
             "The output's zero point is missing.",
         ),
-        (np.clip(steps, low, 127) + out, np.clip(steps, -128, 127) + out, "Clip last."),
-        (steps + out, (steps + out).astype(np.int8), "It is not clipped: a code ends at 127."),
+        (ended(steps - 2 * out), "The output's zero point is added."),
+        (*early, *(codes.astype(np.int8) for codes in early), "Clip last."),
+        (
+            *(steps + out, (steps + out).astype(np.int8)),
+            *(np.maximum(steps + out, low), np.maximum(steps + out, low).astype(np.int8)),
+            "It is not clipped: a code ends at 127.",
+        ),
+        (ended(sums), "`rule(sums, layer)` is missing: it makes steps of the sums."),
         (ended(steps, -128), "The activation is missing: clip from `layer.low`, not from -128."),
         (
             ended(steps, 0),
@@ -220,19 +231,24 @@ def check_stuck_outputs(stuck: object) -> bool | str:
 
 @functools.cache
 def _valves() -> dict[str, bytes]:
-    """Both files, and each with its outputs in another order: what a function is tried on."""
+    """Both files, and two made of them that nobody has: what a function is tried on."""
     files = {name: unseen.path(name).read_bytes() for name in _VALVES}
-    return files | {f"{name}, reordered": _rolled(content) for name, content in files.items()}
+    return files | {f"{name}, changed": _changed(content) for name, content in files.items()}
 
 
-def _rolled(content: bytes) -> bytes:
-    """The same layer, its outputs moved on by two places."""
+def _changed(content: bytes) -> bytes:
+    """The same layer, its outputs moved on by two places, and output 2 with weights of sum 0.
+
+    So this one gives the same code for inputs that are all 127 and for such that are all -128.
+    """
     model = reader.read(content)
     for tensor in model.subgraphs[0].tensors:
         stored = reader.stored_value(model, tensor)
         if stored is not None:
-            moved = np.ascontiguousarray(np.roll(stored, 2, axis=0)).tobytes()
-            model.buffers[tensor.buffer].data = np.frombuffer(moved, np.uint8)
+            moved = np.ascontiguousarray(np.roll(stored, 2, axis=0))
+            if moved.ndim == 2:
+                moved[2, 1::2] = -moved[2, ::2]  # weights end at -127
+            model.buffers[tensor.buffer].data = np.frombuffer(moved.tobytes(), np.uint8)
             tensor.quantization.scale = np.roll(tensor.quantization.scale, 2)
     return reader.pack(model)
 
@@ -302,6 +318,7 @@ def check_three_roundings(codes: object) -> bool | str:
 
 _RELU6 = {  # (scale, zero point): the codes of 0 and of 6
     (0.05, -128): (-128, -8),
+    (0.065, -120): (-120, -28),
     (0.07, -100): (-100, -14),
     (0.0235, -128): (-128, 127),
     (0.04, 3): (3, 127),
@@ -329,6 +346,8 @@ def check_relu6_bounds(bounds: object) -> bool | str:
             ((zero_point, zero_point + round(real)), "a code ends at 127"),
             ((zero_point, min(127, zero_point + int(real))), "round to the nearest step"),
             ((zero_point, min(127, zero_point + real)), "codes are whole numbers"),
+            ((zero_point, min(127, zero_point + int(real) + 1)), "round to the nearest step"),
+            (*((low, expected[1]) for low in (-128, 0)), "which code is that of the real 0?"),
             rtol=1e-9,
         )
         given = f"({', '.join(f'{end:g}' for end in found)})"
