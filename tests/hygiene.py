@@ -45,7 +45,7 @@ VERDICTS = {f"shows:{statement.key}" for statement in article.STATEMENTS}
 TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
 # On the site such a cell, of code or text, is shut until the reader has made the prediction.
 EXPLAINS = "explains:"
-MAX_CORE = 35  # minutes
+MAX_READING, MAX_CORE = 25, 50  # minutes
 MIN_ALT = 20  # letters
 WIDGETS = {
     "lesson-prediction asks": predictions._ASK_SCRIPT,
@@ -435,9 +435,10 @@ def figures_have_a_text(notebook: NotebookNode) -> Iterator[str]:
 
 
 def core_is_short(notebook: NotebookNode) -> list[str]:
-    core, _ = minutes.minutes(notebook)
-    what = f"the core takes {core:.1f} min, at most {MAX_CORE}: move more below `## Deeper: ...`"
-    return [what] if core > MAX_CORE else []
+    core, read = minutes.minutes(notebook)[0], minutes.reading(notebook)
+    what = f"the core takes {core:.1f} min, at most {MAX_CORE}, and {read:.1f} to read, at most "
+    what += f"{MAX_READING}: move more below `## Deeper: ...`"
+    return [what] if core > MAX_CORE or read > MAX_READING else []
 
 
 @listed

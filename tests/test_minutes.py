@@ -54,19 +54,20 @@ size"""
         ([shown("text/plain", "1")], 1 / 12),
         ([markdown("## Exercises"), code("checks.check_a(1)")], 1 / 180 + 1 / 12 + 6),
         ([markdown("## Your turn"), code("checks.check_a(1)")], 2 / 180 + 1 / 12 + 6),
-        ([code("checks.check_a(1)")], 1 / 12 + 2),
-        ([code(BLANK), solved(*TYPED, "second = 2", CHECKED)], 5 / 12 + 2),
-        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", CHECKED)], 5 / 12 + 4),
-        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", "other.check_a(1)")], 5 / 12 + 2),
+        ([code("checks.check_a(1)")], 1 / 12 + 3),
+        ([code(BLANK), solved(*TYPED, "second = 2", CHECKED)], 5 / 12 + 3),
+        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", CHECKED)], 5 / 12 + 6),
+        ([code(BLANK), solved(*TYPED, "x = 1", "second = 2", "other.check_a(1)")], 5 / 12 + 3),
         ([code("checks.check_a(1)\nchecks.check_b(2)"), solved("a = 1", "checks.check_a(a)"),
-          solved("b = 1", "b += 1", "b -= 1", "checks.check_b(b)")], 2 / 12 + 2 + 4),
-        ([code(FUNCTION), solved(*F_SOLVED)], 2 / 12 + 2),
-        ([code(FUNCTION), solved("y = 1", *F_SOLVED)], 2 / 12 + 4),
-        ([code(BLANK), markdown("one"), solved("a", "b", "c", CHECKED)], 5 / 12 + 2 + 1 / 180),
+          solved("b = 1", "b += 1", "b -= 1", "checks.check_b(b)")], 2 / 12 + 3 + 6),
+        ([code(FUNCTION), solved(*F_SOLVED)], 2 / 12 + 3),
+        ([code(FUNCTION), solved("y = 1", *F_SOLVED)], 2 / 12 + 6),
+        ([code(BLANK), markdown("one"), solved("a", "b", "c", CHECKED)], 5 / 12 + 3 + 1 / 180),
         ([markdown("## Exercises"), code(BLANK), solved("a", "b", "c", CHECKED)],
          1 / 180 + 5 / 12 + 6),
-        ([code(QUIZ)], 5 / 180),
-        ([code(PREDICTION)], 5 / 180 + 1 / 12),
+        ([code(QUIZ)], 5 / 180 + 0.5),
+        ([code(PREDICTION)], 5 / 180 + 1 / 12 + 1),
+        ([markdown("## Exercises"), markdown("### Open task: one"), code(BLANK)], 4 / 180 + 5 / 12 + 12),
         ([fold("word " * 180)], 0),
         ([markdown("## References\n\nA book."), code("x")], 0),
         ([markdown(LINE)], 0),
@@ -74,6 +75,13 @@ size"""
 )  # fmt: skip
 def test_what_counts(cells, expected):
     assert minutes.minutes(notebook(*cells)) == (pytest.approx(expected),) * 2
+
+
+def test_what_is_done_is_not_reading():
+    lesson = notebook(markdown("word " * 180), code(PREDICTION), code(QUIZ), code(BLANK))
+    read = 1 + (5 + 5) / 180 + (1 + 5) / 12
+    assert minutes.reading(lesson) == pytest.approx(read)
+    assert minutes.minutes(lesson)[0] == pytest.approx(read + 1 + 0.5 + 3)
 
 
 def test_a_deeper_section_ends_at_the_next_heading_of_its_height():

@@ -47,8 +47,8 @@ def test_rules_of_a_lesson(path):
     assert hygiene.title_and_time(notebooks.read(path), path.name[:2]) == []
 
 
-def test_lesson_0_keeps_the_half_hour_that_readme_and_site_promise():
-    assert notebooks.describe(notebooks.find([0])[0]).times.core == 30
+def test_lesson_0_keeps_the_minutes_that_readme_and_site_promise():
+    assert notebooks.describe(notebooks.find([0])[0]).times.core == 40
 
 
 @pytest.mark.parametrize("path", _named(LESSONS))

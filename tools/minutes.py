@@ -1,8 +1,10 @@
 """How long a lesson takes to learn: computed from its notebook by one rule, not felt.
 
-The rule is words / 180 + lines of code / 12 + 4 for a figure or table + 6 for an exercise, in
-minutes. A blank in the middle of a lesson, above its exercises, is 2 where its solution types at
-most two lines that the lesson's cell does not give, else 4. What stands in a section headed
+The rule is words / 180 + lines of code / 12 + 4 for a figure or table, in minutes, and for what
+the learner does: 6 for an exercise, 12 for an open task; 3 for a blank in the middle of a lesson
+where its solution types at most two lines that the lesson's cell does not give, else 6; 1 for a
+prediction, a half for a question of the quiz. (With half of these, two first readers of eight
+lessons needed about 1.7 times the minutes.) What stands in a section headed
 ``Deeper: ...`` counts for "with everything" only. What nobody reads does not count: folded
 solutions, the references, imports; code, formulas and HTML inside the text; of a quiz and of a
 prediction the words count, and not the code around them.
@@ -20,9 +22,11 @@ import sections
 from lessons_lib import notebooks
 
 WORDS, LINES = 180, 12  # a minute
-PICTURE, EXERCISE, BLANK, LONG_BLANK = 4, 6, 2, 4  # minutes
-_SHORT = 2  # lines that are typed into a blank of 2 minutes
+PICTURE, EXERCISE, OPEN_TASK = 4, 6, 12  # minutes
+BLANK, LONG_BLANK, PREDICTION, QUESTION = 3, 6, 1, 0.5
+_SHORT = 2  # lines that are typed into a short blank
 _FULL_EXERCISES = ("Exercises", "Your turn")  # the headings above them
+_OPEN = "Open task"
 _ASKED = (
     "widgets.quiz",
     "widgets.predict",
@@ -42,21 +46,30 @@ _NOT_READ = re.compile(
 def minutes(notebook: NotebookNode) -> tuple[float, float]:
     """Return the minutes of a lesson's core and those with everything."""
     core = deeper = 0.0
-    for headings, spent in _spent(notebook):
+    for headings, read, done in _spent(notebook):
         if sections.is_deeper(headings):
-            deeper += spent
+            deeper += read + done
         elif "References" not in headings:
-            core += spent
+            core += read + done
     return core, core + deeper
+
+
+def reading(notebook: NotebookNode) -> float:
+    """Return the minutes of a lesson's core without what the learner does himself."""
+    return sum(
+        read
+        for headings, read, _ in _spent(notebook)
+        if not sections.is_deeper(headings) and "References" not in headings
+    )
 
 
 def deeper(notebook: NotebookNode) -> list[float]:
     """Return the minutes of each deeper section, in order; one inside another counts for it."""
     found: dict[str, float] = {}
-    for headings, spent in _spent(notebook):
+    for headings, read, done in _spent(notebook):
         top = next((text for text in headings if text.startswith(sections.DEEPER)), None)
         if top:
-            found[top] = found.get(top, 0.0) + spent
+            found[top] = found.get(top, 0.0) + read + done
     return list(found.values())
 
 
@@ -81,15 +94,15 @@ def rounded(value: float) -> int:
     return 5 * round(value / 5)
 
 
-def _spent(notebook: NotebookNode) -> Iterator[tuple[list[str], float]]:
-    """Yield the headings above each piece of the notebook, and its minutes."""
+def _spent(notebook: NotebookNode) -> Iterator[tuple[list[str], float, float]]:
+    """Yield the headings above each piece of the notebook, its minutes to read and to do."""
     places = {id(cell): place for place, cell in enumerate(notebook.cells)}
     for cell, piece, above in sections.pieces(notebook):
         if cell.cell_type == "code":
             solutions = folds.behind(notebook, places[id(cell)])
-            yield above, _code(cell) + _exercises(cell, above, solutions)
+            yield above, _code(cell), _exercises(cell, above, solutions) + _asked(cell)
         elif not folds.is_fold(cell):
-            yield above, _text(_NOT_READ.sub(" ", piece))
+            yield above, _text(_NOT_READ.sub(" ", piece)), 0.0
 
 
 def _text(part: str) -> float:
@@ -128,10 +141,19 @@ def _strings(node: ast.AST) -> Iterator[str]:
 def _exercises(cell: NotebookNode, headings: list[str], solutions: dict[str, str]) -> float:
     """Return the minutes of the exercises in a cell; ``solutions``: their code, by the check."""
     checks = folds.checks_called(cell)
+    if any(heading.startswith(_OPEN) for heading in headings):
+        return OPEN_TASK * len(checks)
     if any(heading.startswith(_FULL_EXERCISES) for heading in headings):
         return EXERCISE * len(checks)
     typed = (_typed(solutions.get(check, ""), cell.source) for check in checks)
     return sum(BLANK if lines <= _SHORT else LONG_BLANK for lines in typed)
+
+
+def _asked(cell: NotebookNode) -> float:
+    """Return the minutes of the predictions and the quiz in a cell."""
+    calls = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    return PREDICTION * names.count("widgets.predict") + QUESTION * names.count("widgets.Question")
 
 
 def _typed(solution: str, given: str) -> int:

@@ -33,7 +33,7 @@ class Part:
 
 
 DOOR = Part(
-    "The article in half an hour",
+    "The article in 40 minutes",
     "its code, typed and run from top to bottom.",
     {
         "00_run_article.ipynb": "What does the article's code do, typed and run from top to "
