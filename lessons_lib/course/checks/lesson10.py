@@ -9,6 +9,7 @@ from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.errors import InputError
 from lessons_lib.models import unseen
 from lessons_lib.numbers import affine
+from lessons_lib.numbers.folding import fold_batch_norm
 
 _FLOAT32 = 1e-6  # relative: what a few roundings to float32 may add up to
 # Layers of ds_cnn whose channels only the next layer reads, ReLU or a mean between them.
@@ -17,15 +18,6 @@ _EQUALIZABLE |= {"block3_pointwise"}
 _BRANCHES = {"block1_pointwise", "block2_pointwise"}  # both enter the residual addition
 _LAST = "probabilities"
 _NAMES = _EQUALIZABLE | _BRANCHES | {_LAST}
-
-
-def fold(kernel, bias, gamma, beta, mean, variance, epsilon) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights and bias of a layer that does what it and its batch normalization did.
-
-    ``kernel``: real numbers, channels last; the others (channels,) or numbers.
-    """
-    factor = gamma / np.sqrt(variance + epsilon)
-    return kernel * factor, (bias - mean) * factor + beta
 
 
 @exercise(
@@ -39,7 +31,7 @@ def check_fold(folding: object) -> bool | str:
         layer = _normalized_layer(shape, with_bias)
         result = call(folding, *(np.copy(part) if np.ndim(part) else part for part in layer))
         weights, bias = _parts(result, "two arrays, weights and bias", shape, (5,))
-        right = fold(*layer)
+        right = fold_batch_norm(*layer)
         if _close(weights, right[0]) and _close(bias, right[1]):
             continue
         reason = _slip_of_pair((weights, bias), _other_folds(*layer))
@@ -192,7 +184,7 @@ def check_gauge(pair: object) -> bool | str:
     output = int(np.argmax(off))
     if off[output] <= most:
         return True
-    plain = fold(*(layer[name] for name in _LAYER))
+    plain = fold_batch_norm(*(layer[name] for name in _LAYER))
     why = ""
     if _close(weights, plain[0]) and _close(bias, plain[1]):
         why = (
