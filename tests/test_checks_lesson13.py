@@ -112,6 +112,10 @@ def first_of_equals(board, floor):
     return kept["bytes"].idxmin() if len(kept) else None
 
 
+def last_of_equals(board, floor):
+    return first_of_equals(board[::-1], floor)
+
+
 def strictly_above(board, floor):
     return smallest_above(board, floor + 1e-9)
 
@@ -244,6 +248,7 @@ ANSWERS = {
             "the best": (best_of_all, "it gives 'a', expected 'c'"),
             "always one": (no_thought_of_none, "expected None"),
             "the first of equals": (first_of_equals, "it gives 'x', expected 'y'"),
+            "the last of equals": (last_of_equals, "it gives 'x', expected 'y'"),
             "strictly above": (strictly_above, "expected 'c'"),
             "fails when empty": (fails_when_empty, "Your function raised IndexError"),
             "a number": (lambda board, floor: 20_000, "asked is a name, or None"),
