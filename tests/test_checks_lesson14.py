@@ -29,7 +29,15 @@ def by_affine(x, scale, zero_point):
     return affine.quantize(x, scale, zero_point, signed=False)
 
 
+def flat(x, scale, zero_point):
+    return by_affine(x, scale, zero_point).ravel()
+
+
 def in_a_loop(x, scale, zero_point):
+    return along_a_row(x.ravel(), scale, zero_point).reshape(x.shape)
+
+
+def along_a_row(x, scale, zero_point):
     codes = []
     for value in x:
         step = value / scale
@@ -195,6 +203,10 @@ def types_of_all(tensors):
     return fits_browser(tensors) and tensors["dtype"].isin(KNOWN).all()
 
 
+def with_type(other):
+    return lambda table: fits_browser(table.replace({"dtype": {other: "UINT8"}}))
+
+
 def types_only(tensors):
     return fits_browser(tensors.assign(shape_signature=tensors["shape"]))
 
@@ -226,6 +238,8 @@ ANSWERS = {
             "the course's": lesson14.page_codes,
         },
         wrong={
+            "flat": (flat, "shape (2, 3) it gives an array of shape (6,)"),
+            "along a row": (along_a_row, "it is right; not for an image"),
             "Math.round": (coded(lambda s, z: np.floor(s + 0.5) + z), "as `Math.round` has it"),
             "np.round": (coded(lambda s, z: np.round(s) + z), "as `np.round` has it"),
             "cut off": (coded(lambda s, z: np.trunc(s) + z), "decimals are cut off"),
@@ -341,6 +355,10 @@ ANSWERS = {
             "cut off": ([0, 52, 56, 255], "cut off"),
             "not clipped": ([-15, 53, 57, 260], "clip"),
             "wrapped": ([241, 53, 57, 4], "overflow"),
+            "not clipped above": ([0, 53, 57, 260], "clip"),
+            "not clipped below": ([-15, 53, 57, 255], "clip"),
+            "taken off": ([0, 0, 0, 160], "not taken off"),
+            "not rounded": ([0, 52.5, 56.55, 255], "whole numbers"),
             "no zero point": ([0, 3, 7, 210], "zero point is missing"),
             "int8": ([-128, -75, -71, 127], "int8"),
             "three": ([0, 53, 57], "holds 3 numbers; 4 are asked"),
@@ -350,7 +368,8 @@ ANSWERS = {
     checks.check_runs_in_batch: Answers(
         right={"by ceil": runs_in_batch, "by floor": by_floor, "by counting": by_counting},
         wrong={
-            "rounded down": (rounded_down, "it gives 333, expected 334"),
+            "rounded down": (rounded_down, "gives 333, expected 334: the mean of so few"),
+            "one too many": (lambda *g: runs_in_batch(*g) + 1, "expected 200: fewer are enough"),
             "rounded": (rounded, "it gives 333, expected 334"),
             "duration forgotten": (duration_forgotten, "it gives 10000, expected 200"),
             "a number": (200, "asked is a function"),
@@ -367,6 +386,9 @@ ANSWERS = {
             "the batch only": (batch_only, "a dynamic height"),
             "inputs only": (inputs_only, "float32 input, int8 output"),
             "no int32": (no_int32, "one of them int32"),
+            "int64 as well": (with_type("INT64"), "does not take this one (int64)"),
+            "float16 as well": (with_type("FLOAT16"), "does not take this one (float16)"),
+            "bool as well": (with_type("BOOL"), "does not take this one (bool output)"),
             "always": (lambda tensors: True, "does not take this one (int8)"),
             "a column": (lambda tensors: tensors["dtype"].isin(KNOWN), "returns a Series"),
             "a truth": (True, "asked is a function"),

@@ -1,11 +1,12 @@
 """The checks of lesson 14, Run it in a browser."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from lessons_lib.course.checks._answers import array_in, call, compare, describe, numbers_in
+from lessons_lib.course.checks._answers import Remark, array_in, call, compare, describe, numbers_in
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.models import data, unseen
 from lessons_lib.numbers.affine import round_half_away
@@ -86,7 +87,19 @@ def check_page_codes(function: object) -> bool | str:
         return (
             f"{said[:1].upper()}{said[1:]}. For {given} it gives {got[at]:g}, expected {right[at]}."
         )
-    return True
+    return _codes_of_rows(function)
+
+
+def _codes_of_rows(function: Callable) -> bool | str:
+    """The lesson goes on with images, which have four axes."""
+    x = np.float32([[0.0, 0.5, 1.0], [2.0, -1.0, 0.25]])
+    try:
+        got = array_in(call(function, x.copy(), 0.25, 100), "an array of codes")
+    except Remark as remark:
+        raise Remark(f"For a row of numbers it is right; not for an image. {remark}") from None
+    if got.shape != x.shape:
+        return f"For numbers of shape {x.shape} it gives an array of shape {got.shape}."
+    return np.array_equal(got, page_codes(x, 0.25, 100))
 
 
 def _slip_in(got: np.ndarray, x: np.ndarray, scale: float, zero_point: int) -> str:
@@ -155,7 +168,7 @@ def _misjudged(largest: float, here: np.ndarray, there: np.ndarray) -> str:
     if here.dtype == np.uint8 and largest in (wrapped.max(), (there - here).max()):
         return "A difference of bytes wraps: 3 - 5 is 254 among uint8. Make floats of both first."
     signed = here.astype(float) - there
-    if np.isclose(largest, signed.max()) or np.isclose(largest, (-signed).max()):
+    if largest and (np.isclose(largest, signed.max()) or np.isclose(largest, (-signed).max())):
         return "The sign counts: take the absolute difference before the largest."
     if np.isclose(largest, np.abs(signed).mean()):
         return "It gives the mean difference; asked is the largest."
@@ -220,9 +233,16 @@ def check_uint8_codes(codes: object) -> bool | str:
         (0, 53, 57, 255),
         ((0, 52, 57, 255), "0.05 is exactly two and a half steps: a tie, rounded away from zero."),
         ((0, 52, 56, 255), "Round to the nearest step; do not cut off the decimals."),
-        ((-15, 53, 57, 260), "uint8 ends at 0 and at 255: clip."),
+        (
+            (-15, 53, 57, 260),
+            (-15, 53, 57, 255),
+            (0, 53, 57, 260),
+            "uint8 ends at 0 and at 255: clip.",
+        ),
         ((241, 53, 57, 4), "That is what bytes do when they overflow. Clip before you cast."),
         ((0, 3, 7, 210), "The zero point is missing."),
+        ((0, 0, 0, 160), (-115, -47, -43, 160), "The zero point is added, not taken off."),
+        ((0, 52.5, 56.55, 255), (-15, 52.5, 56.55, 260), "Codes are whole numbers: round."),
         ((-128, -75, -71, 127), "Those are the codes of int8: 128 less."),
     )
 
@@ -250,7 +270,8 @@ def check_runs_in_batch(runs_in_batch: object) -> bool | str:
         got = numbers_in(result, 1, subject="What your function returns")[0]
         if got != runs:
             given = f"{microseconds} µs, a tick of {tick} µs and an error of {error}"
-            return f"For {given} it gives {got:g}, expected {runs}."
+            why = "the mean of so few may be wrong by more" if got < runs else "fewer are enough"
+            return f"For {given} it gives {got:g}, expected {runs}: {why}."
     return True
 
 
@@ -262,6 +283,9 @@ _FILES = (  # what it is, its inputs and its output, the input's shape, whether 
     ("int8", "INT8", "INT8", _IMAGE, False),
     ("int16x8", "INT16", "INT16", _IMAGE, False),
     ("float32 input, int8 output", "FLOAT32", "INT8", _IMAGE, False),
+    ("int64", "INT64", "FLOAT32", _IMAGE, False),
+    ("float16", "FLOAT16", "FLOAT16", _IMAGE, False),
+    ("bool output", "FLOAT32", "BOOL", _IMAGE, False),
     ("a dynamic batch", "UINT8", "UINT8", (-1, 28, 28, 1), False),
     ("a dynamic height", "UINT8", "UINT8", (1, -1, 28, 1), False),
 )
