@@ -276,11 +276,24 @@ ANSWERS = {
             "everything": (of_everything, "all images together"),
             "per cent": (lambda p, d: 100 * counts(p, d), "in per cent"),
             "a count": (lambda p, d: len(d.test) * counts(p, d), "how many are right"),
+            "of 1,000": (lambda p, d: len(d.test) * counts(p, d) / 1000, "need not be 1,000"),
+            "the first hundred": (
+                lambda p, d: (p(d.test.images[:100]).argmax(1) == d.test.labels[:100]).mean(),
+                "of these images 0.85 are right",
+            ),
+            "other labels": (
+                lambda p, d: (p(d.test.images)[:120].argmax(1) == d.train.labels).mean(),
+                "of these images 0.85 are right",
+            ),
+            "a mask": (
+                lambda p, d: p(d.test.images).argmax(1) == d.test.labels,
+                "What your function returns holds 140 numbers",
+            ),
             "errors": (lambda p, d: 1 - counts(p, d), "share of wrong answers"),
             "no class": (forgot_the_class, "Your function raised ValueError"),
             "several": (lambda p, d: [counts(p, d), counts(p, d, "train")], "holds 2 numbers"),
-            "a little off": (mostly(1e-3), ""),
-            "rounded": (lambda p, d: round(counts(p, d), 1), ""),
+            "a little off": (mostly(1e-3), "of these images 0.85 are right"),
+            "rounded": (lambda p, d: round(counts(p, d), 1), "It gives 0.8"),
         },
     ),
     checks.check_save_single: Answers(

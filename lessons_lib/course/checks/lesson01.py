@@ -21,6 +21,7 @@ from lessons_lib.course.checks._answers import (
     content_in,
     describe,
     number_in,
+    numbers_in,
 )
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.errors import LessonError
@@ -105,22 +106,25 @@ def check_share_right(share: object) -> bool | str:
     another share: the number tells which one was taken.
     """
     found = call(share, _predict, _toy())
-    found = number_in(getattr(found, "value", found))  # evaluate.accuracy has an interval as well
-    return compare(
+    found = getattr(found, "value", found)  # evaluate.accuracy has an interval as well
+    (found,) = numbers_in(found, 1, subject="What your function returns")
+    said = compare(
         found,
         _SHARES["test"],
         (_SHARES["train"], "That is the share of the training images: it learned them by heart."),
         (_SHARES["calibration"], "That is the calibration split: later lessons choose with it."),
         (_SHARES["hard"], "That is the share of the hard digits; asked is the plain test."),
         (
-            np.average([*_SHARES.values()][:3], weights=[120, 30, 40]),
+            np.average([*_SHARES.values()][:3], weights=[120, 30, 140]),
             "That is the share of all images together, training images among them.",
         ),
         (100 * _SHARES["test"], "That is in per cent; asked is a share from 0 to 1."),
-        (40 * _SHARES["test"], "That is how many are right; asked is their share."),
+        (140 * _SHARES["test"], "That is how many are right; asked is their share."),
         (1 - _SHARES["test"], "That is the share of wrong answers."),
+        (0.14 * _SHARES["test"], "Divide by the number of images, which need not be 1,000."),
         rtol=1e-6,
     )
+    return said or f"It gives {found:.4g}; of these images {_SHARES['test']:.4g} are right."
 
 
 _SHARES = {"train": 1.0, "calibration": 0.9, "test": 0.85, "hard": 0.6}
@@ -130,9 +134,10 @@ _SHARES = {"train": 1.0, "calibration": 0.9, "test": 0.85, "hard": 0.6}
 def _toy() -> SimpleNamespace:
     """Splits whose first pixel says what ``_predict`` answers, right in _SHARES of the images."""
     splits = {}
-    for role, count in (("train", 120), ("calibration", 30), ("test", 40), ("hard", 40)):
-        labels = np.arange(count) % 3
-        wrong = np.arange(count) >= round(_SHARES[role] * count)
+    counts = {"train": 120, "calibration": 30, "test": 140, "hard": 140}
+    for first, (role, count) in enumerate(counts.items()):
+        labels = (first + np.arange(count)) % 3
+        wrong = 3 * np.arange(count) % count < round((1 - _SHARES[role]) * count)
         pixels = np.zeros((count, 4, 4, 1), np.uint8)
         pixels[:, 0, 0, 0] = 50 * (1 + (labels + wrong) % 3)
         known_role = "test" if role == "hard" else role
