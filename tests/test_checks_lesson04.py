@@ -286,6 +286,10 @@ ANSWERS = {
             "with zero points": ([(0.002, -128), (0.2, -128)], "the scales only"),
             "swapped": ([0.2, 0.002], "of the first row"),
             "symmetric": ([0.51 / 127, 51 / 127], "symmetric scales"),
+            "the small one twice": ([0.002, 0.002], "a scale of its own"),
+            "ranges": ([0.51, 51], "255 steps make each"),
+            "steps": ([500, 5], "how many steps make 1"),
+            "zero points": ([-128, -128], "the scales are asked"),
             "256 steps": ([0.51 / 256, 51 / 256], "255 steps apart"),
             "a set": ({0.002, 0.2}, "has no order"),
             "a function": (affine.scale_zero_point, "holds a function"),
@@ -301,6 +305,7 @@ ANSWERS = {
         wrong={
             "one in ten thousand": (10_000, "the bound would be 3.000 in ten thousand"),
             "one too few": (29_955, "too few"),
+            "not rounded": (log(0.05) / log(1 - 1e-4), "round up"),
             "one too many": (30_001, "30,001 inputs are enough"),
             "none": (0, "none at all"),
             "a share": (1e-4, "too few"),

@@ -332,6 +332,10 @@ def check_scales_of_rows(scales: object) -> bool | str:
         ([0.2, 0.002], "The first scale is that of the first row."),
         ([0.51 / 127, 51 / 127], "These are symmetric scales; the kernel's are asymmetric."),
         ([0.51 / 256, 51 / 256], "256 codes are 255 steps apart."),
+        ([0.002, 0.002], "The second row has a larger range, and a scale of its own."),
+        ([0.51, 51], "These are the ranges: 255 steps make each."),
+        ([500, 5], "That is how many steps make 1; a scale is what one step is worth."),
+        ([-128, -128], "These are the zero points; the scales are asked."),
         rtol=1e-4,
         atol=1e-8,
     )
@@ -354,4 +358,4 @@ def check_inputs_without_flip(count: object) -> bool | str:
     if count < exact:
         bound = f"{3e4 / count:,.3f} in ten thousand" if count >= 3 else "none at all"
         return f"{count:,.0f} inputs are too few: the bound would be {bound}."
-    return bool(count >= exact)
+    return count == np.rint(count) or "Inputs are whole: round up."
