@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lessons_lib import affine, checks, data, layer_errors, reader, unseen
+from lessons_lib import affine, checks, data, layer_errors, reader, runtime, unseen
 from lessons_lib.course.checks import lesson11
 from lessons_lib.errors import InputError
 from verdicts import Answers, class_of_tests, network
@@ -376,7 +376,10 @@ def test_outputs_are_what_the_layers_table_measures():
     contents = [
         unseen.path(name).read_bytes() for name in (lesson11.FLOAT_FILE, lesson11.INT8_FILE)
     ]
-    found = lesson11.outputs(*contents, data.load("mnist").calibration.images[:100])
+    inputs = data.load("mnist").calibration.images[:100]
+    real = runtime.tensor_values(contents[0], inputs)
+    codes = runtime.tensor_values(contents[1], runtime.Model(contents[1]).quantize_input(inputs))
+    found = layer_errors.outputs(*contents, real, codes)
     decibels = {name: layer_errors.signal_to_noise(*pair) for name, pair in found.items()}
     assert decibels == pytest.approx(lesson11.lamp()[0], abs=1e-3)
     assert list(decibels)[-1] == "softmax"

@@ -98,6 +98,33 @@ def compare(
     return table.fillna({"worst_channel": ABSENT}).astype(COLUMNS)
 
 
+def outputs(
+    float_model: Source, quantized_model: Source, float_values: Values, quantized_values: Values
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what each layer gives: the float model's values, and what came back of them.
+
+    By the layer's name, in order, both in real units; of a layer with several operators the last
+    one counts, and what has no partner in the other file is left out. The converter calls a
+    model's result "StatefulPartitionedCall"; here it is called as its operator, such as
+    "softmax". Arguments, pairing and errors: as in ``compare``. Defined in lesson 11.
+    """
+    models = [edit.only_signature(files.content(m)) for m in (float_model, quantized_model)]
+    sides = [_tensors(model) for model in models]
+    return {
+        _plain_name(second): (
+            _real(sides[0], first.index, float_values),
+            _real(sides[1], second.index, quantized_values),
+        )
+        for first, second in _paired(*map(_outputs, models, sides))
+        if first and second
+    }
+
+
+def _plain_name(one: _Output) -> str:
+    is_result = one.layer.startswith("StatefulPartitionedCall")
+    return one.operator.lower() if is_result else one.layer
+
+
 def _errors(row: dict, expected: np.ndarray, found: np.ndarray, scale) -> dict[str, float]:
     """The columns of one pair of outputs."""
     if expected.shape != found.shape and (

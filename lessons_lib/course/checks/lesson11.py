@@ -20,7 +20,7 @@ from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.errors import InputError
 from lessons_lib.judge import layer_errors
 from lessons_lib.models import data, unseen
-from lessons_lib.numbers import affine, folding
+from lessons_lib.numbers import affine
 from lessons_lib.numbers.noise import rms_error, signal_to_noise
 from lessons_lib.run import runtime
 from lessons_lib.tflite import tables
@@ -40,45 +40,6 @@ def decibels_by_layer(layers: Sequence[Layer]) -> dict[str, float]:
         name: signal_to_noise(real, affine.dequantize(codes, scale, zero_point))
         for name, real, codes, scale, zero_point in layers
     }
-
-
-def outputs(
-    float_content: bytes, content: bytes, x: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return what each layer gives: the float model's values, and what came back of them.
-
-    By the layer's name, in order, both in real units. ``x``: native inputs (N, ...) of the float
-    file; both files run on them, and codes are dequantized. Defined in lesson 11.
-    """
-    real = runtime.tensor_values(float_content, x)
-    found = runtime.tensor_values(content, runtime.Model(content).quantize_input(x))
-    pairs = layer_errors.compare(float_content, content, real, found)
-    tensors = tables.tensors(content).set_index("index")
-    made = {}
-    for row in pairs.to_dict("records"):
-        back, zero_point = found[row["index"]], tensors["zero_point"][row["index"]]
-        if back.dtype.kind != "f":
-            back = affine.dequantize(back, row["scale"], int(zero_point))
-        made[_plain(row["layer"])] = real[row["float_index"]], back
-    return made
-
-
-def _plain(layer: str) -> str:
-    """The layer's name; the converter calls the last one as it calls the model's result."""
-    return "softmax" if layer.startswith("StatefulPartitionedCall") else layer
-
-
-def divide_channels(network, factor: np.ndarray) -> None:
-    """Divide what goes from the first depthwise layer of a ds_cnn to the pointwise one behind it.
-
-    ``factor``: positive numbers (24,). The second layer's kernel makes up for it, so that the float
-    function stays; ``network`` is changed. Defined in lesson 11, for what lesson 10 does by hand.
-    """
-    norm, reads = map(network.get_layer, ("block1_depthwise_norm", "block1_pointwise"))
-    gamma, beta, *seen = norm.get_weights()
-    gamma, beta, kernel = folding.rescale(gamma, beta, reads.kernel, factor, first_axis=0)
-    norm.set_weights([gamma, beta, *seen])
-    reads.kernel.assign(kernel)
 
 
 def steepest_fall(decibels: dict[str, float]) -> str:
@@ -318,6 +279,11 @@ def _same_tensors(found: Any, layers: list[str]) -> bool | str:
 
 CAUSES = ("weights", "clipped", "too wide")
 FLOAT_FILE, INT8_FILE = "11_lamp_float.tflite", "11_lamp_int8.tflite"
+
+
+def _plain(layer: str) -> str:
+    """The layer's name; the converter calls the last one as it calls the model's result."""
+    return "softmax" if layer.startswith("StatefulPartitionedCall") else layer
 
 
 @cache
