@@ -24,9 +24,7 @@ def settle(check: str, yours: object, ours: object, *given: object) -> object:
     if verdict:
         print("with your answer")
         return yours
-    untried = verdict.state == "not attempted"
-    print("no answer yet" if untried else "your answer is not right yet", end=": ")
-    print("with the course's own")
+    print(f"{verdict.why_ours}: with the course's own")
     return ours
 
 

@@ -28,6 +28,12 @@ class Verdict:
     def __bool__(self) -> bool:
         return self.state == "correct"
 
+    @property
+    def why_ours(self) -> str:
+        """Why a page runs on with the course's answer, where this one is not correct."""
+        untried = self.state == "not attempted"
+        return "no answer yet" if untried else "your answer is not right yet"
+
     def __repr__(self) -> str:
         return f"Exercise {self.number}: {self.state}. {self.message}".rstrip()
 

@@ -147,8 +147,7 @@ def settle(answer: object, name: str, run: Callable[..., Report]) -> Report:
     if verdict:
         print("your report:", end=" ")
         return answer
-    untried = verdict.state == "not attempted"
-    print("no answer yet" if untried else "your answer is not right yet", end="; the course's: ")
+    print(verdict.why_ours, end="; the course's: ")
     known = picture_model() if name == "pictures" else name
     samples = getattr(examples, known)(1500)
     folder = files.artifacts("lesson15", known)
