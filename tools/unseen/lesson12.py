@@ -29,7 +29,7 @@ def _trained(masked: bool) -> np.ndarray:
     for _ in range(STEPS):
         log.append(shadow.astype(np.float32))
         copy = scale * np.round(np.clip(shadow, -LIMIT, LIMIT) / scale)
-        gradient = copy - np.round(TARGETS, 2)  # an input of 1, a loss of its own
+        gradient = copy - TARGETS  # an input of 1, a loss of its own
         if masked:
             gradient *= np.abs(shadow) <= LIMIT
         gradient[np.abs(gradient) < 1e-9] = 0.0  # on the target, but for the last bit

@@ -85,16 +85,10 @@ def straight_through(w: ArrayLike, stairs: ArrayLike, slope: ArrayLike, limit: f
         left.plot(w, stairs, color=BLUE, linewidth=2, label="fq(w), forwards")
         believed = np.clip(w, -limit, limit)
         left.plot(w, believed, "--", color=VERMILION, label="what the gradient believes")
-        left.set(
-            title="Forwards: a staircase", xlabel="w (real units)", ylabel="fq(w) (real units)"
-        )
+        left.set(title="Forwards: a staircase", ylabel="fq(w) (real units)")
         left.legend(loc="upper left", fontsize=9.5)
         right.plot(w, slope, color=VERMILION, linewidth=2)
-        right.set(
-            title="Backwards: straight through",
-            xlabel="w (real units)",
-            ylabel="gradient (no unit)",
-        )
+        right.set(title="Backwards: straight through", ylabel="gradient (no unit)")
         right.set(yticks=[0, 1], ylim=(-0.15, 1.35))
         for axes in (left, right):
             axes.set_xticks([-1, -limit, 0, limit, 1])
