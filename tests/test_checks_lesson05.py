@@ -133,6 +133,12 @@ def moved(factor, later=None, bias=True):
     return edit.with_constants(SORTER, changed)
 
 
+def both_biases(factor):
+    bias = NAMES[next(key for key in NAMES if key[0].startswith("kind") and key[1] == "bias")]
+    content = moved(factor)
+    return edit.with_constants(content, {bias: reader.constant(content, bias) * factor})
+
+
 def unit_by_unit():
     """Each unit of the middle layer gets a factor of its own, not a power of two."""
     last = reader.constant(SORTER, LOST)
@@ -294,8 +300,14 @@ ANSWERS = {
         wrong={
             "as it was": ((LOST, SORTER), "In float16 only"),
             "clipped": ((LOST, clipped()), "this is another function"),
-            "without the bias": ((LOST, moved(2.0**16, bias=False)), "this is another function"),
-            "the last layer alone": ((LOST, moved(1.0, 2.0**16)), "this is another function"),
+            "without the bias": (
+                (LOST, moved(2.0**16, bias=False)),
+                "the bias of the layer before was not scaled",
+            ),
+            "a negative factor": ((LOST, moved(-16.0)), "holds for a > 0 only"),
+            "the last layer alone": ((LOST, moved(1.0, 2.0**16)), "the layer before has not"),
+            "the layer before alone": ((LOST, moved(2.0**16, 1.0)), "weights have not"),
+            "both biases": ((LOST, both_biases(2.0**12)), "the last layer's bias does not go"),
             "the wrong way": ((LOST, moved(0.5)), "In float16 only"),
             "too far": ((LOST, moved(2.0**45)), "In float16 only"),
             "too little": ((LOST, moved(2.0)), "In float16 only"),

@@ -110,16 +110,20 @@ def by_assertions(images):
 
 def all_at_once(images):
     if images.dtype != np.float32 or images.shape[1:] != (28, 28, 1):
-        raise TypeError("another form")
+        raise ValueError("another form")
     if not np.all((images >= 0) & (images <= 1)):
         raise ValueError("another range")
     for image in images:
         yield [np.expand_dims(image, 0)]
 
 
+class UnfitError(ValueError):
+    pass
+
+
 def in_a_list(images):
     if not all(fit(image) for image in images):
-        raise Exception("no")
+        raise UnfitError("no")
     return [[image.reshape(1, 28, 28, 1)] for image in images]
 
 
@@ -162,6 +166,13 @@ def lets_nan_pass(images):
             raise ValueError("form")
         if image.min() < 0 or image.max() > 1:
             raise ValueError("range")
+        yield [image[np.newaxis]]
+
+
+def raises_type_error(images):
+    for image in images:
+        if not fit(image):
+            raise TypeError("an image does not fit")
         yield [image[np.newaxis]]
 
 
@@ -243,13 +254,14 @@ ANSWERS = {
     checks.check_guarded: Answers(
         right={
             "the course's": lesson06.guarded,
-            "by assertions": by_assertions,
             "all at once": all_at_once,
             "in a list": in_a_list,
             "by the input's name": by_name,
             "by questions": guard(*FORM.values()),
         },
         wrong={
+            "by assertions": (by_assertions, "an `assert`, which `python -O` leaves out"),
+            "a TypeError": (raises_type_error, "it raises TypeError; asked is a ValueError"),
             "no guard": (guard(), "of float64, all pass"),
             "no dtype": (without("dtype"), "of float64, all pass"),
             "no shape": (without("shape"), "of shape (28, 28), all pass"),

@@ -184,12 +184,33 @@ def _answers_alike(before: bytes, content: bytes) -> bool | str:
         return "The file takes or gives something else than the sorter does."
     moved = np.abs(model.predict(x) - expected).max()
     if moved > 1e-3:
-        return f"In float32 this is another function: a probability moves by {moved:.2g}."
+        why = _slip_of_mend(before, content)
+        why = f": {why}" if why else ""
+        return f"In float32 this is another function, a probability moves by {moved:.2g}{why}."
     rounded = Model(in_half(content)).predict(x)
     same = np.mean(rounded.argmax(axis=1) == expected.argmax(axis=1))
     if same < 0.99 or np.abs(rounded - expected).max() > 0.05:
         return f"In float16 only {same:.1%} of the answers stay, or a probability moves far."
     return True
+
+
+def _slip_of_mend(before: bytes, content: bytes) -> str:
+    """What of a factor between the two last layers was forgotten; "" where it is not known."""
+    then, now = _floats(before), _floats(content)
+    fully = tables.operators(before).query("operator == 'FULLY_CONNECTED'")["inputs"]
+    (_, w1, b1), (_, w2, b2) = fully.iloc[-2:]
+    if {name: w.shape for name, w in now.items()} != {name: w.shape for name, w in then.items()}:
+        return ""
+    same = {name: np.allclose(now[name], then[name], rtol=1e-6, atol=0) for name in then}
+    if np.any(now[w1] * then[w1] < 0):
+        return "ReLU(a z) = a ReLU(z) holds for a > 0 only"
+    if not same[w1] and same[b1]:
+        return "the bias of the layer before was not scaled"
+    if not same[w2] and same[w1]:
+        return "the last layer has changed, and the layer before has not"
+    if not same[w1] and same[w2]:
+        return "the layer before has changed, and the last layer's weights have not"
+    return "" if same[b2] else "the last layer's bias does not go through the ReLU: it stays"
 
 
 CANDIDATES = np.array([0.3, 1e-5, 3e-6, 2e-7, 5e-8, 1e-9, 60000.0, 80000.0])
