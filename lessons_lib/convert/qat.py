@@ -218,6 +218,28 @@ def quantize_aware(
     )
 
 
+def observed(model, images: np.ndarray, **way):
+    """Return a float Keras model that rounds, its ranges observed on images, without any training.
+
+    ``way``: the keywords of ``quantize_aware``, which raises InputError for what it does not know.
+    The images (N, ...) go through in three batches. Defined in lesson 12.
+    """
+    rounded = quantize_aware(model, **way)
+    for batch in np.array_split(images, 3):
+        rounded(batch, training=True)
+    return rounded
+
+
+def classes(model, images: np.ndarray) -> np.ndarray:
+    """Return the classes (N,) that a Keras model, or a file's bytes, gives to images (N, ...).
+
+    Defined in lesson 12.
+    """
+    if isinstance(model, bytes):
+        return runtime.Model(model).classes(images)
+    return model.predict(images, batch_size=100, verbose=0).argmax(axis=1)
+
+
 def fine_tuned(name: str, directory, dataset, jobs: Sequence[tuple[int, dict]], *, epochs: int):
     """Return one trained model for each job, all trained one by one in a fresh process.
 

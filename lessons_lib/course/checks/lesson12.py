@@ -18,7 +18,7 @@ from lessons_lib.course.checks._answers import (
 )
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.models import unseen
-from lessons_lib.run import runtime
+from lessons_lib.numbers import affine
 from lessons_lib.tflite import tables
 
 # What the lesson runs on with where a blank is open.
@@ -30,12 +30,13 @@ CONTROL = {"weight_bits": None, "activation_bits": None, "epochs": 2, "seed": 0}
 def fake_quantize(w: ArrayLike, num_bits: int = 4) -> np.ndarray:
     """Return floats on the integers' grid: symmetric, narrow range, one scale, real units.
 
-    ``scale = max|w| / (2**(num_bits - 1) - 1)``, ``w -> scale * round(w / scale)``, ties to even.
+    ``scale = max|w| / (2**(num_bits - 1) - 1)``, ``w -> scale * round(w / scale)``, ties away from
+    zero; float32.
     Defined in lesson 12.
     """
-    w = np.asarray(w)
-    scale = np.abs(w).max() / (2 ** (num_bits - 1) - 1)
-    return scale * np.round(w / scale)
+    scale = affine.symmetric_scale(np.abs(w).max(), num_bits)
+    codes = affine.quantize(w, scale, 0, num_bits=num_bits, narrow_range=True)
+    return affine.dequantize(codes, scale, 0)
 
 
 def gradient(x: ArrayLike, w: ArrayLike, t: float, limit: float) -> np.ndarray:
@@ -48,30 +49,6 @@ def gradient(x: ArrayLike, w: ArrayLike, t: float, limit: float) -> np.ndarray:
     x, w, scale = np.asarray(x), np.asarray(w), limit / QMAX
     rounded = scale * np.round(np.clip(w, -limit, limit) / scale)
     return (np.sum(rounded * x) - t) * x * (np.abs(w) <= limit)
-
-
-def classes(model: Any, images: np.ndarray) -> np.ndarray:
-    """Return the classes (N,) that a Keras model, or a file's bytes, gives to images (N, ...).
-
-    Defined in lesson 12.
-    """
-    if isinstance(model, bytes):
-        return runtime.Model(model).classes(images)
-    return model.predict(images, batch_size=100, verbose=0).argmax(axis=1)
-
-
-def observed(model: Any, images: np.ndarray, **way: Any) -> Any:
-    """Return a float Keras model that rounds, its ranges observed on images, without any training.
-
-    ``way``: the keywords of ``qat.quantize_aware``. The images (N, ...) go through in three
-    batches. Defined in lesson 12.
-    """
-    from lessons_lib.convert import qat  # imports TensorFlow
-
-    rounded = qat.quantize_aware(model, **way)
-    for batch in np.array_split(images, 3):
-        rounded(batch, training=True)
-    return rounded
 
 
 # Exercise 12.1
