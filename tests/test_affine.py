@@ -481,6 +481,12 @@ def test_float16_bits_and_spacing_of_every_finite_half():
     assert half_precision.spacing(65504) == 32.0
 
 
+def test_what_a_float16_file_keeps_saturates_and_vanishes():
+    kept = half_precision.saturated([1e5, -np.inf, 65504, 0.1, 1e-9, -2e-8])
+    assert kept.dtype == np.float32
+    assert kept.tolist() == [65504, -65504, 65504, np.float32(np.float16(0.1)), 0, 0]
+
+
 @pytest.mark.parametrize("x", [np.nan, np.inf, 65520.0, [1.0, 1e6]])
 def test_float16_spacing_refuses_what_float16_cannot_hold(x):
     with pytest.raises(InputError, match="float16"):

@@ -345,5 +345,5 @@ def test_one_tensor_of_the_sorter_does_not_survive_float16_and_ruins_the_answers
     stored = {name: reader.constant(SORTER, name) for name in NAMES.values()}
     assert [name for name, values in stored.items() if not survives(values)] == [LOST]
     x = np.random.default_rng(1).normal(size=(300, 4)).astype(np.float32)
-    classes = [Model(content).classes(x) for content in (SORTER, lesson05.in_half(SORTER))]
+    classes = [Model(content).classes(x) for content in (SORTER, edit.rounded_to_half(SORTER))]
     assert np.mean(classes[0] == classes[1]) < 0.7

@@ -156,6 +156,18 @@ def test_halves_unfolded_are_the_float_file_of_rounded_weights():
     by_litert.quantize(whole, "dynamic_range")  # which refuses the halves
 
 
+def test_a_file_rounded_to_half_answers_as_its_float16_file():
+    x = tiny_models.images((28, 28, 1), 1)
+    half, float32 = (tiny_models.converted("cnn", path) for path in ("float16", "float32"))
+    rounded = edit.rounded_to_half(float32)
+    gave = []
+    for content in (half, rounded, float32):
+        interpreter = tiny_models.run(content, x)
+        gave.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    assert np.array_equal(gave[0], gave[1])
+    assert not np.array_equal(gave[1], gave[2])
+
+
 def test_a_half_that_a_signature_gives_stays():
     model = reader.read(tiny_models.converted("cnn", "float16"))
     (graph,) = model.subgraphs

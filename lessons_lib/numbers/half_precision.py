@@ -7,6 +7,7 @@ from lessons_lib.errors import InputError
 from lessons_lib.numbers import affine
 
 FLOAT16_SMALLEST_NORMAL = 2.0**-14
+FLOAT16_MAX = 65504.0
 
 
 def bits(x: float) -> tuple[str, str, str]:
@@ -38,6 +39,14 @@ def spacing(x: ArrayLike) -> np.ndarray | float:
     magnitude = np.maximum(np.abs(half.astype(np.float64)), FLOAT16_SMALLEST_NORMAL)
     spacing = np.ldexp(1.0, np.frexp(magnitude)[1] - 11)
     return spacing if spacing.ndim else float(spacing)
+
+
+def saturated(x: ArrayLike) -> np.ndarray:
+    """Return what is left of ``x`` in a float16 file of TFLiteConverter's, as float32.
+
+    It saturates at 65,504, where NumPy alone gives infinity. Defined in lesson 05.
+    """
+    return np.clip(x, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16).astype(np.float32)
 
 
 def _float16(x: ArrayLike) -> np.ndarray:

@@ -17,11 +17,12 @@ from lessons_lib.course.checks._answers import (
 )
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.models import training, unseen
+from lessons_lib.numbers import half_precision
+from lessons_lib.numbers.half_precision import FLOAT16_MAX
 from lessons_lib.run.runtime import Model
 from lessons_lib.system.quiet import quiet
 from lessons_lib.tflite import edit, reader, tables
 
-HALF_MAX = 65504.0
 _SIZES = (1.25, 0.1, 0.4623, 3000.7, 60000.0, 2.0, 0.5, 2.0**-14, 3e-5, 1e-7)
 
 
@@ -96,7 +97,7 @@ def check_convert_to_float16(convert: object) -> bool | str:
 def survives(w: np.ndarray) -> bool:
     """Return whether all numbers of ``w`` survive float16: what exercise 5.3 asks for."""
     size = np.abs(w)
-    return bool(size.max() <= HALF_MAX and not np.any((size > 0) & (size <= 2.0**-25)))
+    return bool(size.max() <= FLOAT16_MAX and not np.any((size > 0) & (size <= 2.0**-25)))
 
 
 _TENSORS = {  # what the guard is tried with, and whether it survives
@@ -151,7 +152,7 @@ def check_mended_sorter(answer: object) -> bool | str:
     if name not in constants:
         return f"No tensor of numbers is called {name[:60]!r}; there are: {', '.join(constants)}."
     top = np.abs(constants[name]).max()
-    if top <= HALF_MAX:
+    if top <= FLOAT16_MAX:
         return f"{name} survives: its largest number is {top:.3g}, and none becomes 0."
     return _answers_alike(before, content)
 
@@ -159,20 +160,6 @@ def check_mended_sorter(answer: object) -> bool | str:
 def _floats(content: bytes) -> dict[str, np.ndarray]:
     stored = tables.tensors(content).query("bytes > 0 and dtype == 'FLOAT32'")["name"]
     return {name: reader.constant(content, name) for name in stored}
-
-
-def converter_half(values: np.ndarray) -> np.ndarray:
-    """Return the float32 numbers that are left of ``values`` in a float16 file.
-
-    TFLiteConverter saturates at 65,504, where NumPy alone gives infinity. Defined in lesson 05.
-    """
-    return np.clip(values, -HALF_MAX, HALF_MAX).astype(np.float16).astype(np.float32)
-
-
-def in_half(content: bytes) -> bytes:
-    """Return a float32 file with its numbers rounded to float16 as TFLiteConverter does."""
-    halves = {name: converter_half(values) for name, values in _floats(content).items()}
-    return edit.with_constants(content, halves)
 
 
 def _answers_alike(before: bytes, content: bytes) -> bool | str:
@@ -187,7 +174,7 @@ def _answers_alike(before: bytes, content: bytes) -> bool | str:
         why = _slip_of_mend(before, content)
         why = f": {why}" if why else ""
         return f"In float32 this is another function, a probability moves by {moved:.2g}{why}."
-    rounded = Model(in_half(content)).predict(x)
+    rounded = Model(edit.rounded_to_half(content)).predict(x)
     same = np.mean(rounded.argmax(axis=1) == expected.argmax(axis=1))
     if same < 0.99 or np.abs(rounded - expected).max() > 0.05:
         return f"In float16 only {same:.1%} of the answers stay, or a probability moves far."
@@ -224,7 +211,7 @@ LARGEST_OUTPUT = 21.6  # of dense1, as the exercise gives it
 )
 def check_changed_weights(weights: object) -> bool | str:
     """Exercise 5.5: the weights that float16 changes by more than 1 %, a list of floats."""
-    half = np.clip(CANDIDATES, -HALF_MAX, HALF_MAX).astype(np.float16).astype(float)
+    half = half_precision.saturated(CANDIDATES)
     changed = np.abs(half - CANDIDATES) > 0.01 * CANDIDATES
     weights = numbers_in(weights, ordered=False)
     same = np.isclose(weights[:, None], CANDIDATES, rtol=1e-6, atol=0)
@@ -244,14 +231,14 @@ def check_changed_weights(weights: object) -> bool | str:
 )
 def check_headroom(k: object) -> bool | str:
     """Exercise 5.6: the largest power of two that a layer can bear in half, an int."""
-    largest = floor(log2(HALF_MAX / LARGEST_OUTPUT))
+    largest = floor(log2(FLOAT16_MAX / LARGEST_OUTPUT))
     k = number_in(k)
     if k == 17:
         return "The weights alone would bear that; the outputs would not."
     if k != round(k) or abs(k) > 100:
         return f"{k:g} is not the power: k is a whole number."
     if k > largest:
-        return f"{LARGEST_OUTPUT} * 2**{k:.0f} is beyond {HALF_MAX:.0f}."
+        return f"{LARGEST_OUTPUT} * 2**{k:.0f} is beyond {FLOAT16_MAX:.0f}."
     return "A larger k fits, too." if k < largest else True
 
 
