@@ -12,7 +12,7 @@ FOLDER = files.data_folder() / "unseen"
 
 
 def path(name: str) -> Path:
-    """Return the file ``name``, such as "04_kiosk.tflite"; raises InputError for another name."""
+    """Return the file ``name``, such as "04_ticket.tflite"; raises InputError for another name."""
     known = sorted(file.name for file in FOLDER.iterdir() if file.suffix not in ("", ".md"))
     if name not in known:
         raise InputError(f"no unseen file {name!r}; there are {', '.join(known)}")

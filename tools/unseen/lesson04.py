@@ -1,11 +1,9 @@
 """The file of lesson 04's open task."""
 
-import tempfile
-from pathlib import Path
-
-from lessons_lib import by_litert, by_tensorflow, sources
+from lessons_lib import by_litert, by_tensorflow
 from lessons_lib.convert.by_litert import Rule
 from lessons_lib.system.quiet import tensorflow
+from unseen import _keras
 
 # What the converter would leave in float; what it would not, and stays in float here all the same.
 SMALL = ("stem", "squeeze")
@@ -38,9 +36,7 @@ def ticket() -> bytes:
         ],
         name="ticket",
     )
-    with tempfile.TemporaryDirectory() as folder:
-        saved = sources.save(model, Path(folder, "ticket"))
-        content = by_tensorflow.convert(saved, "float32")
+    content = _keras.converted(model, lambda saved: by_tensorflow.convert(saved, "float32"))
     rules = [Rule(rf"/{name}\w*/", "float32") for name in SMALL + LEFT_IN_FLOAT]
     return by_litert.quantize(content, "dynamic_range", rules=rules)
 

@@ -1,12 +1,10 @@
 """The open task of lesson 05: a float32 file that does not survive float16."""
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from lessons_lib import by_tensorflow, sources
+from lessons_lib import by_tensorflow
 from lessons_lib.system.quiet import tensorflow
+from unseen import _keras
 
 KINDS, UNITS = 3, 16
 _FACTOR = 2.0**16
@@ -43,8 +41,7 @@ def _converted(weights: list[np.ndarray]) -> bytes:
     stack.append(layers.Dense(KINDS, activation="softmax", name="kind"))
     model = keras.Sequential(stack, name="sorter")
     model.set_weights([part.astype(np.float32) for part in weights])
-    with tempfile.TemporaryDirectory() as folder:
-        return by_tensorflow.convert(sources.save(model, Path(folder, "sorter")), "float32")
+    return _keras.converted(model, lambda saved: by_tensorflow.convert(saved, "float32"))
 
 
 FILES = {"05_sorter.tflite": sorter}

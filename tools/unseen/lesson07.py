@@ -1,11 +1,11 @@
 """Lesson 07: a file that its owner calls full integer."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lessons_lib import by_tensorflow, calibration, data, sources, training
-from lessons_lib.system.quiet import quiet, tensorflow
+from lessons_lib import by_tensorflow, calibration, data, training
+from lessons_lib.system.quiet import tensorflow
+from unseen import _keras
 
 GAMMA = 0.9
 
@@ -17,11 +17,13 @@ def meter() -> bytes:
     one sample of the calibration was sharpened, from -0.5 to 1.5: so the input's scale is 2/255 and
     its zero point -64, where the owner says 1/255 and -128.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        saved = sources.save(_with_gamma(), Path(folder, "meter"))
-        converter = tensorflow().lite.TFLiteConverter.from_saved_model(str(saved))
-        by_tensorflow.configure(converter, "int8", _samples)
-        return converter.convert()
+    return _keras.converted(_with_gamma(), _in_int8)
+
+
+def _in_int8(saved: Path) -> bytes:
+    converter = tensorflow().lite.TFLiteConverter.from_saved_model(str(saved))
+    by_tensorflow.configure(converter, "int8", _samples)
+    return converter.convert()
 
 
 def _with_gamma():
