@@ -1,8 +1,12 @@
 """The checks of lesson 07 accept right answers, refuse wrong ones, and wait for the rest."""
 
+import ast
+import pathlib
+
+import nbformat
 import numpy as np
 
-from lessons_lib import affine, checks, reader, runtime, tables, unseen
+from lessons_lib import affine, checks, files, reader, runtime, tables, unseen
 from lessons_lib.course.checks import lesson07
 from verdicts import Answers, class_of_tests, network
 
@@ -309,6 +313,8 @@ ANSWERS = {
             "by a loop": operators_by_a_loop,
             "a column": column,
             "a set": lambda operators: {*column(operators)},
+            "by the column float": lambda o: list(o[o["float"]]["operator"]),
+            "by a row's float": lambda o: [row.operator for _, row in o.iterrows() if row["float"]],
             "an array": lambda operators: column(operators).to_numpy(),
             "a generator": lambda operators: (kind for kind in column(operators)),
         },
@@ -331,7 +337,11 @@ ANSWERS = {
         right={
             "by the runtime": found(),
             "by the file's numbers": found(read=reading(HALF, -64)),
-            "by the shortcut": found(read=reading(HALF, -64, codes=cast_alone)),
+            "ties to the even": found(read=reading(HALF, -64, codes=inline)),
+            "rounded behind the zero point": found(read=reading(HALF, -64, codes=rounded_after)),
+            "in float64": found(
+                read=reading(HALF, -64, codes=lambda x, *ends: inline(np.float64(x), *ends))
+            ),
             "as the library names it": found("POW at Pow"),
             "a list": found(["POW"]),
             "what touches a float": found(["DEQUANTIZE", "POW", "QUANTIZE"]),
@@ -341,6 +351,8 @@ ANSWERS = {
             "the owner's numbers": (found(read=read_pixels), "with the owner's numbers"),
             "his zero point": (found(read=reading(HALF, -128)), "the zero point is the owner's"),
             "his scale": (found(read=reading(1 / 255, -64)), "the scale is the owner's"),
+            "a bare cast": (found(read=reading(HALF, -64, codes=cast_alone)), "are cut off: round"),
+            "rounded down": (found(read=reading(HALF, -64, codes=floored)), "are cut off: round"),
             "no island": (found(None), "`island` is None; asked is a list of names"),
             "no zero point": (found(read=reading(HALF, 0)), "the zero point is missing"),
             "times 255": (found(read=reading(HALF / 255, -64)), "multiplied by 255 first"),
@@ -457,6 +469,30 @@ def test_the_file_of_7_4_has_a_float_island_and_another_input_than_its_owner_say
     assert [text.split(" ")[0] for text in audit.float_operators] == ["POW"]
     assert (np.float32(METER.input_scale), METER.input_zero_point) == (np.float32(HALF), -64)
     assert len(reader.read(content).subgraphs) == 1
+
+
+def test_cutting_off_changes_some_digits_of_7_4_and_any_rounding_reads_them_alike():
+    images, right = lesson07._on_the_edge(METER)
+    assert len(images) >= 8
+    for codes in (lesson07.quantized, inline, rounded_after):
+        assert np.array_equal(reading(HALF, -64, codes=codes)(images), right)
+    assert not np.any(reading(HALF, -64, codes=cast_alone)(images) == right)
+
+
+def test_the_tables_of_7_3_have_the_columns_of_a_real_one():
+    real = tables.operators(unseen.path("07_meter.tflite"))
+    for rows in lesson07._FILES.values():
+        table = lesson07._table(rows)
+        assert [*table.columns] == [*real.columns]
+        assert table["float"].dtype == real["float"].dtype == bool
+
+
+def test_the_solution_of_7_4_runs_in_the_lesson_for_who_took_the_courses_functions():
+    solutions = pathlib.Path(files.ROOT, "notebooks", "solutions", "07_quantize_integers.ipynb")
+    (cell,) = [c for c in nbformat.read(solutions, 4).cells if "check_meter" in c.source]
+    names = {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+    assert {"float_operators", "quantized"} <= names
+    assert not [name for name in names if name.startswith("my_")]
 
 
 def test_an_open_part_of_7_4_is_not_attempted():
