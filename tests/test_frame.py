@@ -73,10 +73,12 @@ def test_make_help_lists_the_targets():
     assert targets_called(read("Makefile")) == TARGETS - {"help"}
 
 
-def test_ci_calls_the_readmes_targets_after_installing_a_browser():
+def test_ci_calls_the_readmes_targets_after_installing_both_browsers():
     commands = [line for line in read(".ci/run").splitlines() if not line.startswith("#")]
     assert commands[:2] == ["set -eu", 'cd "$(dirname "$0")/.."']
-    assert commands[2].startswith("command -v chromium")
+    installs = [line for line in commands[2:-3] if "apt-get install" in line]
+    for line, package in zip(installs, ("chromium", "firefox-esr"), strict=True):
+        assert f"apt-get install -y -qq {package};" in line
     assert commands[-3:] == ["make book", "make test", "make lint"]
 
 
@@ -373,6 +375,7 @@ def test_every_kind_of_import_is_seen(line):
 def foreign(paths):
     """The top-level modules that these sources import from other projects."""
     own = {"lessons_lib", *(path.stem for path in DEVELOPERS_SOURCES)}
+    own |= {path.parent.name for path in DEVELOPERS_SOURCES if path.name == "__init__.py"}
     own |= {path.parent.name for path in DEVELOPERS_SOURCES}  # packages
     names = (name for path in paths for name in imported(path.read_text(encoding="utf-8")))
     return {name.split(".")[0] for name in names} - own - set(sys.stdlib_module_names)

@@ -3,6 +3,7 @@
 The tests, ``tools/record_browser.py`` and ``make bench`` share it.
 """
 
+import contextlib
 import functools
 import http.server
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from lessons_lib import files
 from lessons_lib.errors import LessonError
@@ -45,13 +46,16 @@ def executable() -> str | None:
 
 
 @contextmanager
-def started() -> Iterator[Browser]:
-    """Yield a running Chromium without a window; raise LessonError when none is installed."""
+def started(playwright: Playwright | None = None) -> Iterator[Browser]:
+    """Yield a running Chromium without a window; raise LessonError when none is installed.
+
+    ``playwright``: the one that runs already, where there is one; a thread can have no second.
+    """
     path = executable()
     if path is None:
         raise LessonError(MISSING)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with contextlib.nullcontext(playwright) if playwright else sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -1,6 +1,8 @@
 """A real browser on the built site; skipped, with the reason, where something for it is missing."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,24 +10,49 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
+import firefox_bridge
 from chromium import MISSING, SITE, executable, served, started
 from lessons_lib import files
 from real_browser import AXE, Watched, is_current
 
 PATIENCE = 180_000  # milliseconds: for what never comes; a busy machine may be slow
+FIREFOX = ("firefox-esr", "firefox", "/Applications/Firefox.app/Contents/MacOS/firefox")
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A Chromium without a window; Playwright's event loop then runs in this process."""
+def playwright() -> Iterator[Playwright]:
+    """The driver of both browsers; its event loop then runs in this process."""
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def chromium(request) -> Iterator[Browser]:
+    """A Chromium without a window."""
     if executable() is None:
         pytest.skip(MISSING)
-    expect.set_options(timeout=PATIENCE)
-    with started() as browser:
+    with started(request.getfixturevalue("playwright")) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def firefox(request, tmp_path_factory) -> Iterator[Browser]:
+    """An unpatched Firefox without a window, driven through WebDriver BiDi."""
+    path = next(filter(None, map(shutil.which, FIREFOX)), None)
+    if path is None:
+        pytest.skip("no Firefox is installed (Debian: apt-get install firefox-esr)")
+    bridge = tmp_path_factory.mktemp("firefox") / "firefox"
+    command = shlex.join([sys.executable, str(Path(firefox_bridge.__file__)), path])
+    bridge.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    bridge.chmod(0o755)
+    driver = request.getfixturevalue("playwright")
+    browser = driver.firefox.launch(channel="moz-firefox", executable_path=bridge)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
