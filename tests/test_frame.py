@@ -375,8 +375,7 @@ def test_every_kind_of_import_is_seen(line):
 def foreign(paths):
     """The top-level modules that these sources import from other projects."""
     own = {"lessons_lib", *(path.stem for path in DEVELOPERS_SOURCES)}
-    own |= {path.parent.name for path in DEVELOPERS_SOURCES if path.name == "__init__.py"}
-    own |= {path.parent.name for path in DEVELOPERS_SOURCES}  # packages
+    own |= {path.parent.name for path in (files.ROOT / "tools").glob("*/__init__.py")}
     names = (name for path in paths for name in imported(path.read_text(encoding="utf-8")))
     return {name.split(".")[0] for name in names} - own - set(sys.stdlib_module_names)
 
