@@ -4,12 +4,23 @@ import functools
 import statistics
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import tiny_models
-from lessons_lib import by_tensorflow, checks, edit, evaluate, runtime, signature, sources, unseen
+from lessons_lib import (
+    by_tensorflow,
+    checks,
+    edit,
+    evaluate,
+    notebooks,
+    runtime,
+    signature,
+    sources,
+    unseen,
+)
 from lessons_lib.course.checks import lesson01
 from lessons_lib.system.quiet import quiet, tensorflow
 from reference import digits
@@ -102,6 +113,11 @@ def forgot_to_return(model, folder):
 
 def never_saved(model, folder):
     return lite.from_keras_model(model).convert()
+
+
+def saved_by_tensorflow(model, folder):
+    tf.saved_model.save(model, folder)
+    return lite.from_saved_model(folder).convert()
 
 
 def optimized(model, folder):
@@ -251,6 +267,7 @@ ANSWERS = {
             "no return": (forgot_to_return, "is its `return` missing"),
             "nothing saved": (never_saved, "no SavedModel is in the folder"),
             "optimized": (optimized, "no longer float32"),
+            "not by Keras": (saved_by_tensorflow, "save with `model.export`"),
             "other weights": (untrained, "another model"),
             "another network": (converts_another, "another model"),
             "a Keras file": (saves_for_keras, "Your function raised"),
@@ -431,3 +448,10 @@ def test_the_checks_say_nothing_on_the_page(capfd):
     ):
         assert check(answer)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_lesson_names_the_tools_of_its_open_task_before_it():
+    lesson = nbformat.read(notebooks.FOLDER / "01_save_model.ipynb", 4)
+    text = "".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    core = text.partition("## Deeper")[0]
+    assert "get_signature_list()" in core and 'runtime.Model(file, signature="' in core

@@ -70,6 +70,8 @@ def check_save_and_convert(convert: object) -> bool | str:
         return f"Your function returns {describe(made)}; asked is a file's content (bytes)."
     if set(tables.tensors(content).query("role == 'weight'")["dtype"]) - {"FLOAT32"}:
         return "Its weights are no longer float32: without any setting they stay what they are."
+    if "VAR_HANDLE" in set(tables.operators(content)["operator"]):  # of tf.saved_model.save
+        return "The file lacks the weights, it waits for variables: save with `model.export`."
     if not _answers_like(content, _small_model()):
         return "This file holds another model: use the model that your function gets."
     return saved or "The file is right; but no SavedModel is in the folder that it gets."
