@@ -134,6 +134,12 @@ def by_the_table(content):
     return f"{sum(map(len, values)) - sum(map(len, set(values)))} bytes"
 
 
+def by_role(content):
+    stored = tables.tensors(content).query("role in ('weight', 'bias')").drop_duplicates("buffer")
+    values = [reader.constant(content, name).tobytes() for name in stored["name"]]
+    return sum(map(len, values)) - sum(map(len, set(values)))
+
+
 def pairwise(content):
     held = [b.data for b in reader.read(content).buffers if b.data is not None]
     again = [i for i, one in enumerate(held) if any(np.array_equal(one, x) for x in held[:i])]
@@ -227,6 +233,7 @@ ANSWERS = {
             "seconds": (measures(factor=1), "These are seconds"),
             "milliseconds": (measures(factor=1e3), "These are milliseconds"),
             "nanoseconds": (measures(factor=1e9), "These are nanoseconds"),
+            "rounded": (lambda *given: round(measures()(*given)), "This looks rounded"),
             "too few": (measures(count=9), "Only 9 calls were timed"),
             "one": (measures(count=1), "One call was timed"),
             "around all": (around_all, "no more than their mean"),
@@ -243,6 +250,7 @@ ANSWERS = {
             "a set": with_a_set,
             "a dictionary": in_a_dictionary,
             "by the table": by_the_table,
+            "by role": by_role,
             "pair by pair": pairwise,
         },
         wrong={

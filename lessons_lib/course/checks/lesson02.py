@@ -167,6 +167,9 @@ def _between(us: float, times: list[float]) -> bool:
 
 
 def _other_than_the_median(us: float, timed: list[float]) -> str | bool:
+    lowest, highest = np.median(timed[-_MANY // 2 :]), np.median(timed)
+    if us == round(us, 2) and lowest - 0.5 <= us <= highest + 0.5:
+        return "This looks rounded: give the median with all its digits."
     sums = np.cumsum(timed[::-1])[: _MANY // 2 : -1]  # with fewer and fewer of the first
     if np.isclose(us, sums / np.arange(len(timed), len(timed) - len(sums), -1), 1e-6).any():
         return "This is the mean: every ninth call was disturbed, and moves it far."
@@ -223,15 +226,19 @@ def check_needless_bytes(needless: object) -> bool | str:
 
 
 def _storing(stored: list) -> bytes:
-    """A ``.tflite`` of tensors (1, 40) with these contents; 0 shares the first one's buffer."""
-    buffers, tensors = [schema.BufferT()], []
+    """A ``.tflite`` of dense layers with these weights (1, 40); 0 shares the first one's buffer."""
+    buffers, operators = [schema.BufferT()], []  # the first buffer is empty, as always
+    tensors = [schema.TensorT([1, 40], buffer=0, name="x")]
     for number, held in enumerate(stored):
         if held != 0:
             buffers.append(schema.BufferT(data=np.frombuffer(held, np.uint8)))
-        place = 1 if held == 0 else len(buffers) - 1
-        tensors.append(schema.TensorT([1, 40], buffer=place, name=f"tensor_{number}"))
-    graph = schema.SubGraphT(tensors, [], [], [])
-    return reader.pack(schema.ModelT(3, [], [graph], "stored", buffers))
+        place, weights = 1 if held == 0 else len(buffers) - 1, len(tensors)
+        tensors.append(schema.TensorT([1, 40], buffer=place, name=f"kernel_{number}"))
+        tensors.append(schema.TensorT([1, 1], buffer=0, name=f"y_{number}"))
+        operators.append(schema.OperatorT(0, [0, weights, -1], [weights + 1]))
+    graph = schema.SubGraphT(tensors, [0], list(range(2, len(tensors), 2)), operators)
+    code = schema.OperatorCodeT(schema.BuiltinOperator.FULLY_CONNECTED)
+    return reader.pack(schema.ModelT(3, [code], [graph], "stored", buffers))
 
 
 @exercise(
