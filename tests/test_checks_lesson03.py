@@ -426,6 +426,10 @@ ANSWERS = {
             ),
             "the scale negative": (log(light=(LOG["light_codes"], -2.5, 0)), "scale is positive"),
             "a broken zero point": (log(light=(*stored("light")[:2], -128.4)), "whole number"),
+            "a range without 0": (
+                log(humidity=(*stored("humidity")[:2], -334)),
+                "humidity: the zero point -334 is no code from -128 to 127: the range must hold 0",
+            ),
             "codes of one day": (
                 log(light=(LOG["light_codes"][:288], LOG["light_scale"], -128)),
                 "the codes are int8 of shape (288,)",

@@ -259,6 +259,11 @@ def _not_stored_well(kept: object, x: np.ndarray) -> str | bool:
     whole = np.isin(codes, np.arange(-128, 128)).all()  # in any type: int8 would hold them
     if codes.shape != x.shape or not whole:
         return f"the codes are {codes.dtype} of shape {codes.shape}; asked is int8, {x.shape}."
+    if float(zero_point).is_integer() and not -128 <= zero_point <= 127:
+        return (
+            f"the zero point {zero_point:g} is no code from -128 to 127: the range must hold 0. "
+            "Stretch it to 0 (see 3.1)."
+        )
     if not (0 < scale < np.inf and zero_point in range(-128, 128)):
         return "the scale is positive, and the zero point a whole number from -128 to 127."
     low, high = np.percentile(x, [25, 75])
