@@ -505,6 +505,19 @@ def predictions_count(notebook: NotebookNode) -> Iterator[str]:
 
 
 @listed
+def outcomes_wait(notebook: NotebookNode) -> Iterator[str]:
+    """An outcome stays shut on the site until a choice was made; nbval does not compare it."""
+    asked = _predictions(notebook)
+    for where, cell in code(notebook):
+        for name in re.findall(r"^(\w+)\.outcome\(", cell.source, re.MULTILINE):
+            number = asked.get(name)
+            if number and f"{EXPLAINS}{number}" not in tags(cell):
+                yield f"{where} tells the outcome of {number}: tag it `{EXPLAINS}{number}`"
+            if CHECKED in tags(cell):
+                yield f"{where} shows a widget and is tagged {CHECKED}: its script would be compared"
+
+
+@listed
 def names_are_not_reused(notebook: NotebookNode) -> Iterator[str]:
     """Any cell can be run twice, and in any order behind those that it needs.
 
@@ -554,6 +567,7 @@ LESSON_RULES = (
     asks_in_the_middle,
     ends_with_an_open_task,
     predictions_count,
+    outcomes_wait,
     names_are_not_reused,
     core_needs_no_deeper_name,
 )
