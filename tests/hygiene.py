@@ -514,7 +514,7 @@ def outcomes_wait(notebook: NotebookNode) -> Iterator[str]:
             if number and f"{EXPLAINS}{number}" not in tags(cell):
                 yield f"{where} tells the outcome of {number}: tag it `{EXPLAINS}{number}`"
             if CHECKED in tags(cell):
-                yield f"{where} shows a widget and is tagged {CHECKED}: its script would be compared"
+                yield f"{where} shows a widget and is tagged {CHECKED}: that would be compared"
 
 
 @listed

@@ -67,7 +67,7 @@ size"""
          1 / 180 + 5 / 12 + 6),
         ([code(QUIZ)], 5 / 180 + 0.5),
         ([code(PREDICTION)], 5 / 180 + 1 / 12 + 1),
-        ([markdown("## Exercises"), markdown("### Open task: one"), code(BLANK)], 4 / 180 + 5 / 12 + 12),
+        ([markdown("## Exercises\n\n### Open task: one"), code(BLANK)], 4 / 180 + 5 / 12 + 12),
         ([fold("word " * 180)], 0),
         ([markdown("## References\n\nA book."), code("x")], 0),
         ([markdown(LINE)], 0),
