@@ -10,7 +10,7 @@ NN :=
 # With it Python compiles TensorFlow anew at every import: 18 s instead of 7.
 unexport PYTHONDONTWRITEBYTECODE
 # With the address of a repository `make book` links the lessons to Colab and Binder: see the README.
-export LESSONS_REPOSITORY LESSONS_BRANCH
+export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab lessons test book refresh lint bench

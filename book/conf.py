@@ -15,6 +15,7 @@ copyright = "the authors; text and figures CC BY 4.0, code MIT, digits (MNIST) C
 language = "en"
 
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx_ext", "sphinx_folds"]
+extensions += ["sphinx_sharing"]
 exclude_patterns = [".doctrees"]
 templates_path = [str(HERE / "_templates")]
 html_static_path = [str(HERE / "_static")]
@@ -36,6 +37,7 @@ myst_update_mathjax = False
 
 html_theme = "sphinx_book_theme"
 html_title = project
+html_baseurl = repository_links.site()  # for search engines; "" where it is not known
 html_short_title = "Quantization"
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is

@@ -1,17 +1,24 @@
 """What the site's pages take from the course, and what is served beside them."""
 
+import html
+import io
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
+import yaml
+from PIL import Image
 
 import book
+import cards
 import icons
 import readme
 import repository_links
 import site_texts
+import sphinx_sharing
 from builders import markdown, write
 from lessons_lib import article, catalogue, notebooks, paths, training
 from lessons_lib.errors import InputError, LessonError
@@ -226,6 +233,132 @@ def test_with_an_address_a_lesson_links_to_colab_and_binder(tmp_path, monkeypatc
     place = "someone/lessons/blob/trunk/notebooks/01_small.ipynb"
     assert f"https://colab.research.google.com/github/{place}" in page
     assert "https://mybinder.org/v2/gh/someone/lessons/trunk?urlpath=lab/tree/notebooks/" in page
+
+
+# ---- how a page is found
+
+
+def tags(page):
+    """The content of each of a page's meta tags, by its name or property."""
+    found = re.findall(r'<meta (?:name|property)="([^"]+)" content="([^"]*)" />', page)
+    return {name: html.unescape(content) for name, content in found}
+
+
+def title(page):
+    return html.unescape(re.search("<title>(.*?)</title>", page, re.DOTALL)[1]).strip()
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """A site with an address: its folder."""
+    monkeypatch.setenv("LESSONS_SITE", "https://example.org/lessons")
+    source = tmp_path / "pages"
+    for folder in ("notebooks", "notebooks/solutions"):
+        write(source / folder / "04_shrink_dynamic_range.ipynb", markdown("# 04. Shrink & more"))
+    pages = "notebooks/04_shrink_dynamic_range\nnotebooks/solutions/04_shrink_dynamic_range"
+    described = '---\ndescription: "A page <b> of & more."\n---\n# First'
+    (source / "index.md").write_text(f"{described}\n\n```{{toctree}}\n{pages}\n```\n")
+    book.run_sphinx(source, tmp_path / "site")
+    return tmp_path / "site"
+
+
+def test_a_lessons_page_has_the_title_and_description_that_people_search_for(found):
+    page = (found / "notebooks" / "04_shrink_dynamic_range.html").read_text("utf-8")
+    said = tags(page)
+    wanted = "TensorFlow Lite dynamic range quantization (lesson 4)"
+    assert title(page).startswith(wanted)
+    assert (said["og:title"], said["og:type"]) == (wanted, "article")
+    assert said["description"] == said["og:description"]
+    assert "What is the cheapest way to a smaller file" in said["description"]
+    assert "<h1>04. Shrink &amp; more" in page
+
+
+def test_a_page_is_described_by_its_front_matter(found):
+    said = tags((found / "index.html").read_text("utf-8"))
+    assert said["description"] == "A page <b> of & more."
+    assert said["og:type"] == "website"
+
+
+def test_solutions_are_told_from_their_lesson(found):
+    page = (found / "notebooks/solutions/04_shrink_dynamic_range.html").read_text("utf-8")
+    assert title(page).startswith("Solutions to lesson 4: TensorFlow Lite dynamic range")
+
+
+def test_each_page_has_its_card_and_its_place_in_the_sitemap(found):
+    site = "https://example.org/lessons/"
+    tree = ElementTree.parse(found / "sitemap.xml").getroot()
+    places = [place.text for place in tree.findall("{*}url/{*}loc")]
+    names = sorted(path.relative_to(found).as_posix() for path in found.rglob("0*.html"))
+    assert sorted(places) == sorted(site + name for name in ("index.html", *names))
+    for name in ("index.html", *names):
+        said = tags((found / name).read_text("utf-8"))
+        assert said["og:url"] == site + name
+        assert said["twitter:card"] == "summary_large_image"
+        with Image.open(found / said["og:image"].removeprefix(site)) as card:
+            assert card.size == (1200, 630)
+
+
+def test_without_an_address_there_is_no_sitemap_and_no_card(tmp_path, monkeypatch):
+    for name in ("LESSONS_SITE", "LESSONS_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    book.run_sphinx(small_site(tmp_path, ""), tmp_path / "site")
+    assert not (tmp_path / "site" / "sitemap.xml").exists()
+    assert not (tmp_path / "site" / sphinx_sharing.CARDS).exists()
+    said = tags((tmp_path / "site" / "index.html").read_text("utf-8"))
+    assert "og:title" in said
+    assert not {"og:image", "og:url"} & said.keys()
+
+
+PAGES = {path.relative_to(book.BOOK).with_suffix("").as_posix(): path for path in book.pages()}
+LESSONS = [f"notebooks/{name.removesuffix('.ipynb')}" for name in catalogue.QUESTIONS]
+
+
+@pytest.mark.parametrize("name", [*PAGES, *LESSONS])
+def test_every_page_says_what_it_is_in_the_length_that_is_shown(name):
+    text = PAGES[name].read_text("utf-8") if name in PAGES else ""
+    front = yaml.safe_load(text.split("---")[1]) if text.startswith("---\n") else {}
+    shown, says = sphinx_sharing.told(name, "A page", front)
+    assert 50 <= len(says) <= 160, f"{len(says)}: {says}"
+    assert len(shown) <= 70
+
+
+def test_no_two_pages_are_described_alike():
+    assert catalogue.SEARCHED.keys() == catalogue.QUESTIONS.keys()
+    described = [sphinx_sharing.told(name, "", {}) for name in LESSONS]
+    assert len({says for _, says in described}) == len(LESSONS)
+    assert all(re.search("TensorFlow Lite|TFLite|LiteRT|int8|Keras", says) for _, says in described)
+
+
+@pytest.mark.parametrize("words", ["", "A", "word " * 60, "ein_sehr_langes_Wort" * 9])
+def test_a_card_is_small_whatever_it_says(words):
+    content = cards.card(words, words, "Quantization lessons")
+    assert len(content) < 100_000
+    with Image.open(io.BytesIO(content)) as card:
+        assert (card.format, card.size) == ("PNG", (1200, 630))
+
+
+@pytest.mark.parametrize(
+    ("repository", "site", "expected"),
+    [
+        ("", "", ""),
+        ("https://github.com/Some/lessons", "", "https://some.github.io/lessons/"),
+        ("https://github.com/Some/some.github.io", "", "https://some.github.io/"),
+        ("https://github.com/Some/lessons", "https://a.org/b", "https://a.org/b/"),
+        ("", "https://a.org:8443/", "https://a.org:8443/"),
+    ],
+)
+def test_the_sites_address_is_given_or_github_pages_own(monkeypatch, repository, site, expected):
+    monkeypatch.setenv("LESSONS_REPOSITORY", repository)
+    monkeypatch.setenv("LESSONS_SITE", site)
+    assert repository_links.site() == expected
+
+
+@pytest.mark.parametrize("address", ["a.org", "http://a.org/", "https://a.org/?x", "https://<b>/"])
+def test_a_wrong_address_of_the_site_is_refused_first(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("LESSONS_SITE", address)
+    with pytest.raises(InputError, match=r"LESSONS_SITE=.*expected an address such as https"):
+        book.build(tmp_path / "site")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_licence_is_found():

@@ -96,12 +96,14 @@ def licence_file(package: str) -> Path:
 def build(output: Path) -> None:
     """Build the site into ``output``, whole or not at all.
 
-    Raises LessonError when Sphinx warns or fails, and InputError for a wrong LESSONS_REPOSITORY
-    or LESSONS_BRANCH, or when ``output`` holds anything but a site, which this one would replace.
+    Raises LessonError when Sphinx warns or fails, and InputError for a wrong LESSONS_REPOSITORY,
+    LESSONS_BRANCH or LESSONS_SITE, or when ``output`` holds anything but a site, which this one
+    would replace.
     """
     # What is wrong in the environment is said at once, and without a traceback.
     repository_links.repository()
     repository_links.branch()
+    repository_links.site()
     require_replaceable(output)
     BUILD.mkdir(exist_ok=True)
     with (
@@ -144,6 +146,8 @@ def main() -> int:
     shown = files.display_path(output)
     print(f"{shown} is built. To read it: python3 -m http.server -d {shown}")
     print("and open http://localhost:8000/ in a browser.")
+    if not repository_links.site():
+        print("It has no sitemap and no social cards: LESSONS_SITE gives no address for it.")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Links into the course's repository, for Colab and Binder: there are some where it is known.
 
-``LESSONS_REPOSITORY`` gives its address, ``LESSONS_BRANCH`` the branch.
+``LESSONS_REPOSITORY`` gives its address, ``LESSONS_BRANCH`` the branch, and ``LESSONS_SITE`` the
+address under which the site is read, where that is not GitHub's own for the repository.
 """
 
 import os
@@ -33,6 +34,25 @@ def branch() -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", name):
         raise InputError(f"LESSONS_BRANCH={name!r}; expected a name such as main or release/1.0")
     return name
+
+
+def site() -> str:
+    """Return the site's address, with a slash at its end, or nothing where it is not known.
+
+    It is ``LESSONS_SITE``, else where GitHub Pages shows the repository.
+    Raises InputError for one that is not an https address without a query.
+    """
+    address = os.environ.get("LESSONS_SITE", "")
+    if not address and repository():
+        owner, name = repository().split("/")[-2:]
+        own = name.lower() == f"{owner.lower()}.github.io"
+        address = f"https://{owner.lower()}.github.io/" + ("" if own else f"{name}/")
+    if address and not re.fullmatch(r"https://[\w.-]+(:\d+)?(/[\w.~-]+)*/?", address):
+        raise InputError(
+            f"LESSONS_SITE={address!r}; expected an address such as https://example.org/lessons/, "
+            "or nothing"
+        )
+    return f"{address.rstrip('/')}/" if address else ""
 
 
 def links() -> dict:

@@ -96,6 +96,26 @@ YOURS = Part(
 )
 PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES, YOURS)
 QUESTIONS = {name: question for part in PARTS for name, question in part.questions.items()}
+# What people search for, for each notebook: the title of its page on the site.
+SEARCHED = {
+    "00_run_article.ipynb": "TensorFlow Lite quantization tutorial in half an hour",
+    "01_save_model.ipynb": "Convert a Keras model to TensorFlow Lite",
+    "02_measure_model.ipynb": "Measure a TFLite model's size, latency and memory",
+    "03_quantize_tensor.ipynb": "int8 quantization by hand: scale and zero point",
+    "04_shrink_dynamic_range.ipynb": "TensorFlow Lite dynamic range quantization",
+    "05_halve_float16.ipynb": "TensorFlow Lite float16 quantization",
+    "06_choose_calibration.ipynb": "Representative dataset and calibration in TFLite",
+    "07_quantize_integers.ipynb": "TensorFlow Lite full integer int8 quantization",
+    "08_choose_path.ipynb": "Which TensorFlow Lite quantization to choose",
+    "09_run_int8.ipynb": "How TFLite int8 inference works, bit by bit",
+    "10_quantize_model.ipynb": "Per-channel int8 weights and bias, quantized in NumPy",
+    "11_find_layer.ipynb": "Debug the accuracy loss of a quantized TFLite model",
+    "12_train_quantization.ipynb": "Quantization-aware training in Keras, from scratch",
+    "13_quantize_litert.ipynb": "LiteRT quantizer: int8, int4 and mixed precision",
+    "14_run_browser.ipynb": "Run a TFLite model in the browser with LiteRT.js",
+    "15_quantize_own_model.ipynb": "Quantize your own Keras model to TFLite int8",
+    "16_mend_what_breaks.ipynb": "TFLite int8 quantization errors and how to fix them",
+}
 NOTEBOOKS = {int(name[:2]): name for name in QUESTIONS}
 
 

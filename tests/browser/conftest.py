@@ -65,7 +65,8 @@ def site_folder() -> Path:
         if not is_current():
             command = [sys.executable, str(files.ROOT / "tools" / "book.py")]
             # Without an address; and a proxy that answers nothing: the build needs no network.
-            away = {"LESSONS_REPOSITORY": "", **dict.fromkeys(PROXIES, "http://127.0.0.1:9")}
+            addresses = dict.fromkeys(("LESSONS_REPOSITORY", "LESSONS_SITE"), "")
+            away = addresses | dict.fromkeys(PROXIES, "http://127.0.0.1:9")
             done = subprocess.run(
                 command, capture_output=True, text=True, env={**os.environ, **away}
             )
