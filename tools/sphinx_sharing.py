@@ -1,7 +1,8 @@
 """What search engines and other sites show of a page: title, description, card; and the sitemap.
 
 A page's front matter gives its ``description``, and ``searched`` where its heading is no title to
-search for; a lesson's follow from the catalogue. Addresses of pages are given where the site's own is known (``html_baseurl``).
+search for; a lesson's follow from the catalogue. Addresses of pages are given where the site's own
+is known (``html_baseurl``).
 """
 
 import html
