@@ -157,6 +157,11 @@ def by_tensor(content):
     return sum(map(len, values)) - sum(map(len, set(values)))
 
 
+def by_their_beginning(content):
+    held = [bytes(b.data) for b in reader.read(content).buffers if b.data is not None]
+    return sum(map(len, held)) - sum(map(len, {one[:64]: one for one in held}.values()))
+
+
 def only_pairs(content):
     held = [bytes(b.data) for b in reader.read(content).buffers if b.data is not None]
     return sum(len(one) for one in set(held) if held.count(one) > 1)
@@ -204,6 +209,12 @@ ANSWERS = {
             "bits": (after(lambda size: 8 * size), "These are bits"),
             "kilobytes": (after(lambda size: size / 1000), "Count in bytes"),
             "always floats": (lambda layers, each: in_loops(layers, 4), ""),
+            "16 bits": (
+                lambda layers, each: sum(
+                    int(np.prod(s, dtype=np.int16)) * each + 4 * b for s, b in layers
+                ),
+                "",
+            ),
             "a list": (lambda layers, each: [in_loops(layers, each)] * 2, "holds 2 numbers"),
             "a number": (226_856, "asked is a function"),
         },
@@ -256,6 +267,7 @@ ANSWERS = {
         wrong={
             "by shape": (by_shape, "Other numbers of the same shape"),
             "by tensor": (by_tensor, "may share a buffer"),
+            "by their beginning": (by_their_beginning, "Compare all bytes"),
             "of two": (only_pairs, "Of three equal buffers"),
             "both copies": (both_copies, "one of them is needed"),
             "weights alone": (of_the_weights, "Biases are stored as well"),
