@@ -202,6 +202,11 @@ def test_lesson_3_runs_and_its_slider_moves_by_keyboard(tab, lab):
     slide_by_keyboard(tab, show_cell(tab, "widgets.affine_slider(").locator(".lesson-slider"))
 
 
+def in_front(page: Page):
+    """The notebook in front: JupyterLab opens those of an earlier test again, behind it."""
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+
 def visible(page: Page) -> list[str]:
     """The sources of the cells that can be seen."""
     return page.evaluate(
@@ -212,7 +217,7 @@ def visible(page: Page) -> list[str]:
 
 def test_a_deeper_section_opens_collapsed_and_runs(tab, lab):
     opened(tab, lab, "deeper.ipynb")
-    shut = tab.get_by_text("3 cells hidden")
+    shut = in_front(tab).get_by_text("3 cells hidden")
     shut.wait_for()
     assert visible(tab)[:4] == ["0", "## Deeper: in", "## Out", "print(inside)"]
     cells = run_all(tab)
@@ -224,17 +229,18 @@ def test_a_deeper_section_opens_collapsed_and_runs(tab, lab):
 
 def test_a_prediction_is_readable_before_it_runs_and_kept_by_keyboard_then(tab, lab):
     opened(tab, lab, "predictions.ipynb")
+    page = in_front(tab)
     for words in ("Prediction 04.1. How many bytes?", "Prediction 04.1: it is B. Half"):
-        expect(tab.locator(".jp-OutputArea-child", has_text=words)).to_be_visible()
+        expect(page.locator(".jp-OutputArea-child", has_text=words)).to_be_visible()
     assert failures(run_all(tab)) == []
-    tab.locator(".asks input").first.focus()
+    page.locator(".asks input").first.focus()
     tab.keyboard.press("Space")
     tab.keyboard.press("ArrowDown")
-    expect(tab.locator(".asks [role=status]")).to_have_text(
+    expect(page.locator(".asks [role=status]")).to_have_text(
         "You predict B. It is kept in this browser."
     )
-    expect(tab.locator(".tells p")).to_have_text("You predicted B, and it is B. Half")
-    expect(tab.locator(".counts [role=status]")).to_have_text("1 of your 1 held.")
+    expect(page.locator(".tells p")).to_have_text("You predicted B, and it is B. Half")
+    expect(page.locator(".counts [role=status]")).to_have_text("1 of your 1 held.")
     # Keys of JupyterLab's that change cells (here: a new one, a deleted one) do not hear them.
     tab.keyboard.press("a")
     tab.keyboard.press("x")
