@@ -18,7 +18,13 @@
     document.querySelector(`.lesson-prediction.asks[data-key^="${number}-"]`);
 
   // The theme makes what scrolls reachable by keyboard, and looks for it when sizes change.
-  const sizesChange = () => dispatchEvent(new Event("resize"));
+  let waiting = 0;
+  function sizesChange() {
+    waiting ||= setTimeout(() => {
+      waiting = 0;
+      dispatchEvent(new Event("resize"));
+    });
+  }
 
   function open(box) {
     box.classList.add("is-open");

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from real_browser import AXE
+from test_pages import settle
 
 LESSON = "notebooks/00_run_article.html"
 TREE = "deeper-the-tree-read-again"
@@ -164,5 +165,5 @@ def test_shut_boxes_and_folds_have_no_violation(page, site, scheme):
     assert page.evaluate(run) == []
     box(page).get_by_role("button").click()
     page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    page.wait_for_timeout(500)  # the theme looks at sizes 300 ms after the last change
+    settle(page)
     assert page.evaluate(run) == []
