@@ -143,7 +143,12 @@ jobs.run(squares("slow_square", sys.argv[2], 0.3), sys.argv[3], workers=2)
 def test_a_caller_that_is_killed_leaves_what_it_had_and_the_next_run_goes_on(number, tmp_path):
     log, cache, here = tmp_path / "log", tmp_path / "cache", os.path.dirname(__file__)
     command = [sys.executable, "-c", CALLER, here, str(log), str(cache)]
-    caller = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    caller = subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        # A shell's background job ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not log.exists() or len(computed(log)) < 4:
         time.sleep(0.05)
     caller.send_signal(number)
