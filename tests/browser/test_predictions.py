@@ -1,11 +1,13 @@
 """Predictions in a real browser: kept, answered and counted, by keyboard, and without a store."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from chromium import served
 from lessons_lib import widgets
-from real_browser import AXE
+from real_browser import AXE, answer_by_keyboard, slide_by_keyboard
 
 SIZE = widgets.predict("04.1", "How many `bytes`?", ["As many", "Half", "A quarter"])
 SPEED = widgets.predict("04.2", "How fast?", ["As fast", "Faster"])
@@ -116,6 +118,33 @@ def test_a_copy_shows_the_same_choice_in_a_group_of_its_own(watched, lesson):
         "all => all.map((root) => root.querySelector('input:checked')?.value ?? null)"
     )
     assert checked == ["1", None, "1"]
+
+
+def stripped(html: str) -> str:
+    """What JupyterLab leaves of a widget in a notebook that it does not trust, and a bit less."""
+    bare = re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r' (?:data-[\w-]+|role|name|value)="[^"]*"', "", bare)
+
+
+def test_a_stripped_copy_is_passed_over(watched, tmp_path):
+    """In JupyterLab, another notebook may lie open beside this one."""
+    page, seen = watched
+    asks = [widgets.Question("How many?", ["1", "2"], 1, "Counted.")]
+    whole = [SIZE._repr_html_(), SIZE.outcome(1).data, widgets.tally(SIZE).data]
+    whole += [widgets.quiz(asks).data, widgets.affine_slider([0.0, 1.0]).data]
+    bare = re.sub(r"<(fieldset|button)\b.*?</\1>", "", "".join(map(stripped, whole)), flags=re.S)
+    file = tmp_path / "lesson.html"
+    file.write_text(f"<!doctype html><title>A lesson</title>{bare}{''.join(whole)}", "utf-8")
+    page.goto(file.as_uri())
+    page.locator(".asks input").first.check()
+    assert texts(page)[-3:] == [
+        "You predict A. It is kept in this browser.",
+        "You predicted A; it is B. Half",
+        "0 of your 1 held.",
+    ]
+    answer_by_keyboard(page, page.locator(".lesson-quiz fieldset").first)
+    slide_by_keyboard(page, page.locator(".lesson-slider").last)
+    assert seen.errors == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

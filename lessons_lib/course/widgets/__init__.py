@@ -2,7 +2,8 @@
 
 Each is one piece of HTML with its own style and script. Where scripts do not run (an untrusted
 notebook, a print) the result for the initial settings stays readable. The same arguments always
-give the same text, so that executing a notebook again changes nothing.
+give the same text, so that executing a notebook again changes nothing. Beside a widget may stand
+one that an untrusted notebook has stripped of its attributes; the scripts pass it over.
 """
 
 from lessons_lib.course.widgets.predictions import Prediction, predict, tally

@@ -56,7 +56,7 @@ _ASK_SCRIPT = (
     _STORE
     + """
 let copies = document.querySelectorAll(".lesson-prediction.asks[data-ready]").length;
-document.querySelectorAll(".lesson-prediction.asks:not([data-ready])").forEach((root) => {
+document.querySelectorAll(".asks[data-key]:not([data-ready]):has([role])").forEach((root) => {
   const key = root.dataset.key, said = root.querySelector("[role=status]");
   const inputs = [...root.querySelectorAll("input")];
   copies += 1;
@@ -84,7 +84,7 @@ document.querySelectorAll(".lesson-prediction.asks:not([data-ready])").forEach((
 _OUTCOME_SCRIPT = (
     _STORE
     + """
-document.querySelectorAll(".lesson-prediction.tells:not([data-ready])").forEach((root) => {
+document.querySelectorAll(".tells[data-correct]:not([data-ready])").forEach((root) => {
   const { key, correct } = root.dataset, said = root.querySelector(".said");
   const show = () => {
     const chosen = read("prediction", key);
@@ -104,7 +104,7 @@ document.querySelectorAll(".lesson-prediction.tells:not([data-ready])").forEach(
 _TALLY_SCRIPT = (
     _STORE
     + """
-document.querySelectorAll(".lesson-prediction.counts:not([data-ready])").forEach((root) => {
+document.querySelectorAll(".counts[data-keys]:not([data-ready]):has([role])").forEach((root) => {
   const keys = JSON.parse(root.dataset.keys), said = root.querySelector("[role=status]");
   const show = () => {
     const made = keys.filter((key) => read("prediction", key) !== null);

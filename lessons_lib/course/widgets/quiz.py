@@ -60,7 +60,7 @@ function start(root, copy) {
   root.dataset.ready = "yes";
 }
 const started = document.querySelectorAll(".lesson-quiz[data-ready]").length;
-document.querySelectorAll(".lesson-quiz:not([data-ready])").forEach((root, i) => {
+document.querySelectorAll(".lesson-quiz:not([data-ready]):has(button)").forEach((root, i) => {
   start(root, started + i);
 });
 """

@@ -95,7 +95,7 @@ function start(root) {
   root.dataset.ready = "yes";
   update();
 }
-document.querySelectorAll(".lesson-slider:not([data-ready])").forEach(start);
+document.querySelectorAll(".lesson-slider[data-config]:not([data-ready]):has(button)").forEach(start);
 """
 
 _SLIDER = """<div class="lesson-slider" data-config="{config}">
