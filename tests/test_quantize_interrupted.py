@@ -70,6 +70,7 @@ def require_whole(out):
         ".py": lambda file: compile(file.read_text(), str(file), "exec"),
         ".html": lambda file: file.read_text("utf-8").index("</html>"),
         ".lock": lambda file: None,
+        ".txt": lambda file: Path(file.read_text("utf-8")).resolve(strict=True),  # the model's path
     }
     seen = [file for file in out.rglob("*") if file.is_file() and not file.name.startswith(".")]
     for file in seen:
