@@ -13,6 +13,7 @@ import numpy as np
 
 from lessons_lib.errors import ModelFileError
 from lessons_lib.numbers import fixed_point
+from lessons_lib.run.engine import curves, reduced
 from lessons_lib.run.engine.integer_engine import OPERATORS as ENGINE
 from lessons_lib.run.engine.integer_graph import Operator, Tensor
 from lessons_lib.run.engine.windows import same_padding
@@ -212,22 +213,13 @@ def _softmax(op: Operator, where: Where) -> Call:
             f"SOFTMAX of {length} codes of {op.input.dtype} to {op.output.dtype}: C has it for at "
             f"most {_LONGEST_SOFTMAX} codes of int8"
         )
-    exps = _exps(op)
+    exps = curves.exps_of_steps(op, -np.arange(256, dtype=np.int64))
+    exps = exps[: np.count_nonzero(exps)]  # it falls: what lies behind is nothing
     call = (
         f"softmax({where.at(op.input)}, {where.at(op.output)}, {size_of(op.input) // length}, "
         f"{length}, {where.name('exps')}, {len(exps)});"
     )
     return Call(("softmax",), where.array("exps", exps, "int32_t"), call)
-
-
-def _exps(op: Operator) -> np.ndarray:
-    """exp of minus 0, 1, ... input steps in Q0.31, as long as it is not nothing."""
-    step = min(float(op.options.beta) * float(op.input.scale[0]) * 2.0**26, 2.0**31 - 1)
-    multiplier, shift = fixed_point.multiplier_shift(step / 2)  # half a step in Q5.26
-    shift += 1
-    distances = -np.arange(256, dtype=np.int64)
-    distances = distances[distances >= -((31 << 26) >> shift)]
-    return fixed_point.exp_of_negative(fixed_point.high_multiply(distances << shift, multiplier))
 
 
 # ---- two inputs
@@ -302,12 +294,11 @@ def _mean(op: Operator, where: Where) -> Call:
     places = np.arange(size_of(op.input)).reshape(shape).transpose(order)
     count = int(np.prod([shape[axis] for axis in axes]))
     places = places.reshape(-1, count)
-    multiplier, shift = (int(part[0]) for part in op.multiplier_shift)
-    bits = min(count.bit_length() - 1, 31 + shift)
+    multiplier, shift = (int(part[0]) for part in reduced.divided(op, count))
     constants = where.walk("kept", _walk(places[:, 0])) + where.walk("summed", _walk(places[0]))
     constants += (
         f"static const scaling {where.name('of_y')} = {{{op.output.zero_point}, "
-        f"{(multiplier << bits) // count}, {shift - bits}}};\n"
+        f"{multiplier}, {shift}}};\n"
     )
     call = (
         f"mean({where.at(op.input)}, {where.at(op.output)}, {len(places)}, {count}, "

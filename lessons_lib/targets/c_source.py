@@ -7,6 +7,7 @@ row, the weights are constants, the activations share one arena. No malloc, no f
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 from lessons_lib.errors import InputError, ModelFileError
@@ -169,7 +170,7 @@ def _require_name(name: str) -> None:
 
 def _calls(graph: Graph, places: arena.Plan) -> list[tuple[Operator, Call]]:
     """The calls of what depends on the input; shapes are known before."""
-    at = lambda tensor: _at(tensor, places)  # noqa: E731
+    at = partial(_at, places=places)
     data = [op for op in graph.operators if op.output.index in graph.data]
     return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data)]
 

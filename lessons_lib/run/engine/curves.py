@@ -126,15 +126,19 @@ def softmax(op: Operator, x):
     return (_softmax_table if fast else _softmax_fixed_point)(op, x)
 
 
-def _softmax_fixed_point(op: Operator, x):
+def exps_of_steps(op: Operator, difference):
+    """Return exp of ``difference`` <= 0 input steps of a SOFTMAX, in Q0.31; 0 far below."""
     step = min(float(op.options.beta) * float(op.input.scale[0]) * 2.0**26, 2.0**31 - 1)
     multiplier, shift = fixed_point.multiplier_shift(step / 2)  # half a step in Q5.26
     shift += 1
-    difference = centered(op.input, x, np.int64)
-    difference = difference - difference.max(axis=-1, keepdims=True)
     seen = difference >= -((31 << 26) >> shift)  # exp of the others is nothing
     scaled = high_multiply(np.where(seen, difference, 0) << shift, multiplier)
-    exps = np.where(seen, exp_of_negative(scaled), 0)
+    return np.where(seen, exp_of_negative(scaled), 0)
+
+
+def _softmax_fixed_point(op: Operator, x):
+    difference = centered(op.input, x, np.int64)
+    exps = exps_of_steps(op, difference - difference.max(axis=-1, keepdims=True))
     total = shift_ties_away(exps, 12).sum(axis=-1, keepdims=True)
     headroom = sum((total < (1 << bit)).astype(np.int64) for bit in range(32))
     inverse = reciprocal_of_one_plus((total << headroom) - 2**31)

@@ -22,11 +22,15 @@ def mean(op: Operator, x, axes):
         return _mean_xnnpack(op, sums, count)
     if op.kernels == "builtin" and keep and axes == (1, 2) and x.ndim == 4 and x.dtype != np.int16:
         return _mean_builtin(op, sums, count)
-    sums = sums - op.input.zero_point * count
+    scaled = double_rounding(sums - op.input.zero_point * count, *divided(op, count))
+    return clip(op, scaled + op.output.zero_point)
+
+
+def divided(op: Operator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the operator's multiplier and shift divided by ``count``, with as many bits."""
     multiplier, shift = op.multiplier_shift
     bits = np.minimum(count.bit_length() - 1, 31 + shift)
-    scaled = double_rounding(sums, (multiplier << bits) // count, shift - bits)
-    return clip(op, scaled + op.output.zero_point)
+    return (multiplier << bits) // count, shift - bits
 
 
 def _mean_xnnpack(op: Operator, sums, count: int):
