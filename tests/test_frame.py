@@ -408,7 +408,7 @@ def scripts_own_requirements():
 PROVIDERS = packages_distributions()
 # Declared for what they do: as commands, as plugins, or for a package that forgets to ask.
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
-NOT_IMPORTED |= {"ziglang"}  # a compiler that is called
+NOT_IMPORTED |= {"ziglang", "ethos-u-vela"}  # compilers that are called
 NOT_IMPORTED |= {"myst-nb", "sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
