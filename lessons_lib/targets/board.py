@@ -23,6 +23,11 @@ WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 _FLASH, _RAM = 0x0000_0000, 0x2000_0000
 _RETURNED = 0x0FFF_FFF0  # where the function returns to; nothing is there to be run
 _PAINT = 0xA5  # what the stack holds before a call
+# A label behind each layer, which costs nothing: what it is called, and where the compiler sets it.
+# No work is moved over it (the clobber); one that the compiler copies has two numbers (%=).
+_MARK = "after_layer_"
+_MARKED = f'-DAFTER_LAYER(n)=__asm__ volatile("{_MARK}" #n "_%=:" ::: "memory")'
+TAKEN, GIVEN, CODE = "inputs copied", "outputs copied", "code"  # what is no layer
 
 
 @dataclass(frozen=True)
@@ -68,26 +73,42 @@ class Image:
     """A program linked for a board: its ELF, and what it takes of the memories, in bytes.
 
     ``flash``: code and constants; ``ram``: the arena and what else is static, without the stack.
+    ``sizes``: of what has a name, constants and functions.
     """
 
     board: Board
     program: Program
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, int] = field(repr=False)
+    sizes: Mapping[str, int] = field(repr=False)
     flash: int
     ram: int
+
+    @property
+    def by_layer(self) -> dict[str, int]:
+        """The bytes of flash that each layer's constants take, and the rest: the code.
+
+        The compiler keeps equal constants once: they count where their first name does.
+        """
+        constants = {
+            layer.name: sum(self.sizes.get(name, 0) for name in layer.constants)
+            for layer in self.program.layers
+        }
+        return constants | {CODE: self.flash - sum(constants.values())}
 
 
 @dataclass(frozen=True)
 class Run:
     """What a run gave: ``outputs`` by name, (N, ...); of one inference ``instructions``, ``stack``.
 
-    ``stack``: the most bytes that it held.
+    ``stack``: the most bytes that it held. ``by_layer``: the instructions of each layer, and of the
+    copies before and after them; their sum is the whole.
     """
 
     outputs: dict[str, np.ndarray]
     instructions: int
     stack: int
+    by_layer: dict[str, int]
 
 
 def installed() -> bool:
@@ -108,8 +129,8 @@ def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-
     )
     elf = folder / f"{program.name}.elf"
     _zig(
-        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", "-nostdlib", "-T", "board.ld",
-        "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c", folder=folder,
+        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", "-nostdlib", _MARKED,
+        "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c", folder=folder,
     )  # fmt: skip
     return _require_room(_linked(elf, program, board), program)
 
@@ -221,12 +242,14 @@ def _linked(elf: Path, program: Program, board: Board) -> Image:
             for segment in found.iter_segments()
             if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
         )
-        symbols = {symbol.name: symbol["st_value"] for symbol in sections[".symtab"].iter_symbols()}
+        named = list(sections[".symtab"].iter_symbols())
         size = {name: sections[name]["sh_size"] for name in sections}
-    buffers = sum(end.size for end in program.ends)  # the caller's, not the model's
+    buffers = sum(end.bytes for end in program.ends)  # the caller's, not the model's
     data = size.get(".data", 0)
     flash = size[".text"] + data
-    return Image(board, program, loaded, symbols, flash, size.get(".bss", 0) + data - buffers)
+    ram = size.get(".bss", 0) + data - buffers
+    symbols, sizes = ({s.name: s[what] for s in named} for what in ("st_value", "st_size"))
+    return Image(board, program, loaded, symbols, sizes, flash, ram)
 
 
 def _require_room(image: Image, program: Program) -> Image:
@@ -249,22 +272,22 @@ def emulate(image: Image, x: Mapping[str, np.ndarray]) -> Run:
     """
     given, outputs, count = _arrays(image.program, x)
     machine = _Machine(image)
-    instructions = stack = 0
+    by_layer, stack = {}, 0
     for row in range(count):
         for end in image.program.ends:
             if end.is_input:
                 machine.write(_buffer(end), given[end.of][row].tobytes())
         if row == 0:
-            instructions, stack = machine.counted()
+            by_layer, stack = machine.counted()
         else:
             machine.call()
         for end in image.program.ends:
             if not end.is_input:
-                raw = machine.read(_buffer(end), end.size)
+                raw = machine.read(_buffer(end), end.bytes)
                 outputs[end.of][row] = np.frombuffer(raw, end.tensor.dtype).reshape(
                     end.tensor.shape[1:]
                 )
-    return Run(outputs, instructions, stack)
+    return Run(outputs, sum(by_layer.values()), stack, by_layer)
 
 
 class _Machine:
@@ -309,30 +332,65 @@ class _Machine:
                 f"{self.image.program.name} stops on the {self.image.board.name}: {error} "
             ) from error
 
-    def counted(self) -> tuple[int, int]:
-        """Call it once; return its instructions, and the bytes of stack that it wrote."""
-        count, lengths = 0, {}
-
-        def block(cpu, address, size, _):
-            nonlocal count
-            if (address, size) not in lengths:
-                lengths[address, size] = _instructions(
-                    bytes(cpu.mem_read(address, size)), self.board.thumb
-                )
-            count += lengths[address, size]
-
+    def counted(self) -> tuple[dict[str, int], int]:
+        """Call it once; return the instructions by layer, and the bytes of stack that it wrote."""
         top = _RAM + self.image.board.ram
         free = self._free()
         self.cpu.mem_write(free, bytes([_PAINT]) * (top - free))
-        hook = self.cpu.hook_add(self.api.UC_HOOK_BLOCK, block)
+        counter = _Counter(self.cpu, self.image, self.api)
         self.call()
-        self.cpu.hook_del(hook)
+        by_layer = counter.ended()
         painted = bytes(self.cpu.mem_read(free, top - free))
-        return count, len(painted.lstrip(bytes([_PAINT])))
+        return by_layer, len(painted.lstrip(bytes([_PAINT])))
 
     def _free(self) -> int:
         """The first byte behind what is static."""
-        return _RAM + self.image.ram + sum(end.size for end in self.image.program.ends) + 64
+        return _RAM + self.image.ram + sum(end.bytes for end in self.image.program.ends) + 64
+
+
+class _Counter:
+    """Counts instructions, block by block, and divides them among the layers at their marks."""
+
+    def __init__(self, cpu, image: Image, api):
+        self.cpu, self.thumb = cpu, image.board.thumb
+        self.block, self.count, self.lengths = (0, 0), 0, {}
+        self.names = [TAKEN, *(layer.name for layer in image.program.layers)]
+        self.by_layer, self.before = dict.fromkeys([*self.names, GIVEN], 0), 0
+        self.marks = {
+            address & ~1: self.names[int(symbol.removeprefix(_MARK).partition("_")[0])]
+            for symbol, address in image.symbols.items()
+            if symbol.startswith(_MARK)
+        }
+        self.hooks = [cpu.hook_add(api.UC_HOOK_BLOCK, self._begun)]
+        self.hooks += [
+            cpu.hook_add(api.UC_HOOK_CODE, self._marked, begin=place, end=place)
+            for place in self.marks
+        ]
+
+    def _begun(self, cpu, address: int, size: int, _) -> None:
+        self.block = (address, address + size)
+        if self.block not in self.lengths:
+            self.lengths[self.block] = self._length(*self.block)
+        self.count += self.lengths[self.block]
+
+    def _marked(self, cpu, address: int, size: int, _) -> None:
+        """Up to here, and not to the end of the block."""
+        start, end = self.block
+        self._until(self.count - (self._length(address, end) if start <= address < end else 0))
+        self.by_layer[self.marks[address]] += self.since
+
+    def _until(self, count: int) -> None:
+        self.since, self.before = count - self.before, count
+
+    def ended(self) -> dict[str, int]:
+        for hook in self.hooks:
+            self.cpu.hook_del(hook)
+        self._until(self.count)
+        self.by_layer[GIVEN] += self.since
+        return self.by_layer
+
+    def _length(self, start: int, end: int) -> int:
+        return _instructions(bytes(self.cpu.mem_read(start, end - start)), self.thumb)
 
 
 def _instructions(code: bytes, thumb: int) -> int:

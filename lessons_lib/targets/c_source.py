@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 
+import numpy as np
+
 from lessons_lib.errors import InputError, ModelFileError
-from lessons_lib.run.engine import integer_graph
+from lessons_lib.run.engine import integer_engine, integer_graph
 from lessons_lib.run.engine.integer_graph import Graph, Operator, Tensor
 from lessons_lib.targets import arena
 from lessons_lib.targets.arena import size_of
-from lessons_lib.targets.c_operators import Call, Where, array, emitted
+from lessons_lib.targets.c_calls import Call, Where, array
+from lessons_lib.targets.c_operators import emitted, require_function
 from lessons_lib.tflite import layer_names
 
 # The files of c/, each behind those that it needs.
@@ -33,6 +36,9 @@ PARTS = {
     "depthwise_conv_2d": ("weights", "window"),
     "max_pool_2d": ("window",),
     "average_pool_2d": ("clip", "window"),
+    "transpose_conv": ("weights", "window"),
+    "resize_nearest_neighbor": ("copy",),
+    "resize_bilinear": (),
     "softmax": ("clip",),
     "look_up": (),
     "walk": (),
@@ -41,9 +47,21 @@ PARTS = {
     "add": ("clip", "rescale", "scaling", "walk"),
     "mul": ("clip", "rescale", "scaling", "walk"),
     "extreme": ("walk",),
+    "prelu": ("clip", "rescale", "scaling", "walk"),
     "mean": ("clip", "rescale", "scaling", "walk"),
+    "reduce_extreme": ("walk",),
+    "arg_extreme": ("copy",),
+    "gather": ("copy",),
+    "batch_matmul": ("clip", "rescale", "scaling", "walk"),
+    "curves": (),
+    "lstm": ("clip", "curves", "rescale", "scaling"),
 }
-_TYPES = {"int8": "int8_t", "uint8": "uint8_t"}
+_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
+_CURES = {
+    "float32": "convert with the path int8 or uint8 (lesson 07)",
+    "int16": "convert with the path int8 or uint8 (lesson 07)",
+    "int64": "give tokens as tf.int32, and take the argmax with output_type=tf.int32",
+}
 _WORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if
     inline int long main register restrict return short signed sizeof static struct switch typedef
@@ -74,12 +92,27 @@ class End:
 
     @property
     def size(self) -> int:
+        """How many elements it has."""
         return size_of(self.tensor)
 
     @property
+    def bytes(self) -> int:
+        return self.size * self.tensor.dtype.itemsize
+
+    @property
     def meaning(self) -> str:
+        if self.tensor.scale is None:  # a class, a token
+            return "the number itself"
         scale, zero_point = float(self.tensor.scale[0]), self.tensor.zero_point
         return f"{scale:.9g} * (code - {zero_point})".replace("- -", "+ ")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A call in C: its name, which no other has, and what its constants are called."""
+
+    name: str
+    constants: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,6 +120,7 @@ class Program:
     """A model in C: the text of ``name.h`` and of ``name.c``, and the plan of its arena.
 
     ``ends``: the arguments of its function, the inputs first, as the signature sorts them.
+    ``layers``: its calls, in their order; the first one has the number 1 in C.
     """
 
     name: str
@@ -94,19 +128,21 @@ class Program:
     source: str
     plan: arena.Plan
     ends: tuple["End", ...]
+    layers: tuple[Layer, ...]
 
 
-def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
+def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = "last") -> Program:
     """Return a full-integer model as C: ``name_invoke(inputs ..., outputs ...)`` for one sample.
 
     ``model``: a ``.tflite`` whose inputs and outputs are int8 or uint8. ``name``: how its
-    function, its constants and its two files begin. The result is bit-exact with TFLite-Micro.
+    function, its constants and its two files begin. ``ties``: see ``arena.placed``; its own order
+    may take less than TFLite-Micro's. The result is bit-exact with TFLite-Micro.
     Raises InputError for a name that C does not take, ModelFileError for a file that is not full
     integer, has ends of another type, or an operator that has no function in C.
     """
     _require_name(name)
     graph = load(model)
-    places = arena.of_graph(graph)
+    places = arena.of_graph(graph, ties)
     calls, ends = _calls(graph, places), _ends(graph, places)
     given = {
         "mark": MARK,
@@ -115,13 +151,16 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model") -> Program:
         "signature": _signature(name, ends),
     }
     said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
-    header = _HEADER.format(**given, ends=said)
-    return Program(name, header, _source(places, calls, ends, given), places, ends)
+    fails = any("return 1;" in call.call for _, call in calls)
+    fails = ", or 1 and no outputs where a token is none that the model knows" if fails else ""
+    header = _HEADER.format(**given, ends=said, fails=fails)
+    source = _source(places, calls, ends, given)
+    return Program(name, header, source, places, ends, _layers(calls))
 
 
-def plan(model: str | os.PathLike | bytes) -> arena.Plan:
+def plan(model: str | os.PathLike | bytes, ties: str = "last") -> arena.Plan:
     """Return where the activations of a model lie; see ``c_source``."""
-    return arena.of_graph(load(model))
+    return arena.of_graph(load(model), ties)
 
 
 def load(model: str | os.PathLike | bytes) -> Graph:
@@ -131,15 +170,37 @@ def load(model: str | os.PathLike | bytes) -> Graph:
         for end, tensor in ends.items():
             if tensor.dtype.name not in _TYPES:
                 raise ModelFileError(
-                    f"the model's {side[:-1]} {end} is {tensor.dtype}; in C it is int8 or uint8: "
-                    "convert with the path int8 or uint8 (lesson 07)"
+                    f"the model's {side[:-1]} {end} is {tensor.dtype}; in C it is int8, uint8 or "
+                    f"int32: {_CURES.get(tensor.dtype.name, _CURES['float32'])}"
                 )
     if graph.call not in (None, 1):
         raise ModelFileError(
             f"the model takes {graph.call} samples at once, and C takes one: save it with "
             "sources.save(..., batch_size=1), or with an open batch"
         )
+    for op in graph.operators:
+        if op.output.index in graph.data:
+            require_function(op)
+    _require_shapes(model, graph)
     return graph
+
+
+def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
+    """Let the engine compute one sample: C relies on the shapes that the file stores."""
+    x = {
+        name: np.zeros((1, *tensor.shape[1:]), tensor.dtype)
+        for name, tensor in graph.inputs.items()
+    }
+    found = integer_engine.trace(model, x, "tflm")
+    for op in graph.operators:
+        for tensor in op.outputs:
+            shape = found[tensor.index].shape if tensor.index in found else tensor.shape
+            if tuple(shape) != (tuple(tensor.shape) or (1,)):
+                raise ModelFileError(
+                    f"{op.name} gives {tuple(shape)} for one sample, and the file says "
+                    f"{tuple(tensor.shape)}: shapes in C are the file's, and an open batch leaves "
+                    "some of them false. Save the model with sources.save(..., batch_size=1)"
+                )
 
 
 def _ends(graph: Graph, places: arena.Plan) -> tuple[End, ...]:
@@ -172,7 +233,7 @@ def _calls(graph: Graph, places: arena.Plan) -> list[tuple[Operator, Call]]:
     """The calls of what depends on the input; shapes are known before."""
     at = partial(_at, places=places)
     data = [op for op in graph.operators if op.output.index in graph.data]
-    return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data)]
+    return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data, 1)]
 
 
 def _at(tensor: Tensor, places: arena.Plan) -> str:
@@ -190,11 +251,11 @@ def _source(places: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> st
             f"/* {_comment(op)} */\n{call.constants}" for op, call in calls if call.constants
         )
         + _stored(calls),
-        calls="\n".join(_call(op, call) for op, call in calls),
+        calls="\n".join(_call(op, call, n) for n, (op, call) in enumerate(calls, 1)),
         arena=places.size,
         patch=f"  static int8_t patch[{patch}]; /* what a filter sees */\n" if patch else "",
-        taken="\n".join(f"  copy({e.name}, {e.at}, {e.size});" for e in ends if e.is_input),
-        answers="\n".join(f"  copy({e.at}, {e.name}, {e.size});" for e in ends if not e.is_input),
+        taken="\n".join(f"  copy({e.name}, {e.at}, {e.bytes});" for e in ends if e.is_input),
+        answers="\n".join(f"  copy({e.at}, {e.name}, {e.bytes});" for e in ends if not e.is_input),
         **given,
     )
 
@@ -221,9 +282,21 @@ def _stored(calls) -> str:
     return "".join(array(f"constant_{index}", t.value) for index, t in found.items())
 
 
-def _call(op: Operator, call: Call) -> str:
+def _call(op: Operator, call: Call, number: int) -> str:
     lines = "".join(f"  {line}\n" for line in call.call.splitlines())
-    return f"  /* {_comment(op)} */\n{lines}"
+    return f"  /* {_comment(op)} */\n{lines}  AFTER_LAYER({number});\n"
+
+
+def _layers(calls) -> tuple[Layer, ...]:
+    """The calls with their names; a constant belongs to the first that reads it."""
+    found, taken = [], set()
+    for (_, call), name in zip(calls, arena.names(op for op, _ in calls), strict=True):
+        made = re.findall(r"^static const \w+ (\w+)", call.constants, re.MULTILINE)
+        read = re.findall(r"\bconstant_\d+\b", call.call)
+        constants = tuple(dict.fromkeys(c for c in (*made, *read) if c not in taken))
+        taken.update(constants)
+        found.append(Layer(name, constants))
+    return tuple(found)
 
 
 def _comment(op: Operator) -> str:
@@ -246,7 +319,7 @@ _HEADER = """/* {mark}. */
 
 /* One sample at a time, and one thread: the activations have one place. What codes stand for:
    {ends}
-   Returns 0. */
+   Returns 0{fails}. */
 {signature};
 
 #endif
@@ -257,11 +330,18 @@ _SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc, no float. 
 
 {functions}
 {constants}
+/* What is done after layer n, and after the inputs were taken (0): nothing. Define it, to read a
+   cycle counter or to set a pin, and see where the time goes. */
+#ifndef AFTER_LAYER
+#define AFTER_LAYER(n) (void)0
+#endif
+
 /* The activations, one after the other in the same bytes. */
 static int8_t arena[{arena}];
 
 {signature} {{
 {patch}{taken}
+  AFTER_LAYER(0);
 
 {calls}
 {answers}

@@ -2,10 +2,11 @@
 
 ``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
 ``integers`` a layer's codes, ``results`` what was measured, ``comparisons`` two ways,
-``learning`` layers and trainings.
+``learning`` layers and trainings, ``devices`` a small machine.
 """
 
 from lessons_lib.course.plots.comparisons import clipped, how_sure, times_in_places, two_ranges
+from lessons_lib.course.plots.devices import arena, costs_by_layer
 from lessons_lib.course.plots.drawing import (
     BLACK,
     BLUE,
@@ -56,12 +57,14 @@ __all__ = [
     "SKY",
     "VERMILION",
     "YELLOW",
+    "arena",
     "by_layer",
     "byte_bars",
     "chains",
     "channel_errors",
     "channels",
     "clipped",
+    "costs_by_layer",
     "decision_tree",
     "digits",
     "drops",
