@@ -130,7 +130,8 @@ def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-
     elf = folder / f"{program.name}.elf"
     _zig(
         *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", "-nostdlib", _MARKED,
-        "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c", folder=folder,
+        "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
+        folder=folder,
     )  # fmt: skip
     return _require_room(_linked(elf, program, board), program)
 
