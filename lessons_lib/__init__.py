@@ -69,10 +69,13 @@ judge       layer_errors    which layer is at fault
 judge       benchmark       how fast, how much memory
 targets     browser         a model for a browser, and what a browser gave
 targets     arena           where activations lie in a small memory: one block, shared over time
+targets     c_calls         the words of C: a call, its constants, walks through memory
+targets     c_layers        layers with weights, pools, resized images, an LSTM as calls in C
 targets     c_operators     each integer operator as a call in C, with its constants
 targets     c_source        a full-integer model as one C file
 targets     firmware        C files, a test vector and a Makefile, for who builds the device
 targets     board           that C compiled for a small processor, and run in an emulator
+targets     npu             that model compiled for an NPU: what lands there, what does not, and why
 advise      jobs            independent jobs: each result in a file, here or on a Dask cluster
 advise      brought         your model, made into what can be converted
 advise      guards          is the data fit, is the float model any good: asked first

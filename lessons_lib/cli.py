@@ -278,24 +278,58 @@ def export(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL.tflite", help="A full-integer file, int8 or uint8.")
     ],
-    to: Annotated[str, typer.Option(metavar="FORM", help="c: C99 for a microcontroller.")] = "c",
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORM", help="c: C99 for a microcontroller; npu: compiled for an Ethos-U."
+        ),
+    ] = "c",
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Else c/NAME.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Else c/NAME, or npu/NAME.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="How the C names begin; else as the file.")
     ] = None,
+    accelerator: Annotated[
+        str, typer.Option(metavar="NPU", help="Which Ethos-U: its kind and its size.")
+    ] = "ethos-u55-128",
 ) -> None:
-    """Write a model as C, with a test that shows that it computes what TFLite-Micro does."""
-    with _refusals():
-        from lessons_lib.targets import firmware
+    """Write a model as C, with a test that shows that it computes what TFLite-Micro does.
 
-        if to != "c":
-            raise InputError(f"--to {to}: expected c")
-        called = name or re.sub(r"\W", "_", model.stem)
-        written = firmware.export(model, folder or Path("c", model.stem), called)
+    Or compile it for an NPU, with the compiler's report of what lands there and what does not.
+    """
+    with _refusals():
+        if to not in _FORMS:
+            raise InputError(f"--to {to}: expected {' or '.join(_FORMS)}")
+        _FORMS[to](model, folder or Path(to, model.stem), name, accelerator)
+
+
+def _export_c(model: Path, folder: Path, name: str | None, _: str) -> None:
+    from lessons_lib.targets import firmware
+
+    called = name or re.sub(r"\W", "_", model.stem)
+    written = firmware.export(model, folder, called)
     out.print(f"{called}.c, {called}.h and their test: {escape(str(written))}", soft_wrap=True)
     out.print(f"Try them: make -C {escape(str(written))}", soft_wrap=True)
+
+
+def _export_npu(model: Path, folder: Path, _: str | None, accelerator: str) -> None:
+    from lessons_lib.targets import npu
+
+    fit = npu.export(model, folder, accelerator)
+    on_cpu = fit.on("cpu")
+    out.print(f"{model.stem}_vela.tflite and its report: {escape(str(folder))}", soft_wrap=True)
+    out.print(
+        f"{len(fit.on('npu'))} operators on {accelerator}, {len(on_cpu)} on the CPU. Estimated, "
+        f"for the NPU alone: {fit.milliseconds:.3f} ms, {fit.sram:,} bytes of SRAM",
+        soft_wrap=True,
+    )
+    for op in on_cpu:
+        text = f"{op.operator} ({op.layer}): {op.why or 'no reason is given'}"
+        out.print(f"[yellow]On the CPU:[/] {escape(text)}", soft_wrap=True)
+
+
+_FORMS = {"c": _export_c, "npu": _export_npu}
 
 
 def _tell(status: Status, words: str) -> None:

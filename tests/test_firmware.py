@@ -70,7 +70,7 @@ def test_somebody_elses_files_are_not_replaced(tmp_path):
     [
         (["nowhere.tflite"], "No such file"),
         (["float32.tflite"], "not full integer"),
-        (["int8.tflite", "--to", "rust"], "expected c"),
+        (["int8.tflite", "--to", "rust"], "expected c or npu"),
         (["int8.tflite", "--name", "for"], "cannot begin C's names"),
         (["1.tflite"], "cannot begin C's names"),
     ],
