@@ -38,6 +38,7 @@ models      own_data        your samples and targets: .npz, .csv, images, data.p
 models      training        training with seeds; the course's trained models
 run         micro           TFLite-Micro, the runtime of microcontrollers
 run         runtime         LiteRT: named arrays in, named arrays out
+run         compiled        the same by LiteRT's CompiledModel, its newer interface
 run.engine  delegate        which operators XNNPACK takes over, and which it leaves
 run.engine  variables       what a model keeps between calls, at its start
 run.engine  integer_graph   a full-integer file as the engine runs it
@@ -67,12 +68,14 @@ judge       tasks           which task an output has
 judge       verdict         is the drop real, in words
 judge       layer_errors    which layer is at fault
 judge       benchmark       how fast, how much memory
+judge       fingerprint     which runtime gave these outputs
 targets     browser         a model for a browser, and what a browser gave
 targets     arena           where activations lie in a small memory: one block, shared over time
 targets     c_calls         the words of C: a call, its constants, walks through memory
 targets     c_layers        layers with weights, pools, resized images, an LSTM as calls in C
 targets     c_operators     each integer operator as a call in C, with its constants
 targets     c_source        a full-integer model as one C file
+targets     c_float         a float32 model as C, for comparison
 targets     firmware        C files, a test vector and a Makefile, for who builds the device
 targets     board           that C compiled for a small processor, and run in an emulator
 targets     npu             that model compiled for an NPU: what lands there, what does not, and why

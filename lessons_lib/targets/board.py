@@ -129,7 +129,7 @@ def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-
     )
     elf = folder / f"{program.name}.elf"
     _zig(
-        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", "-nostdlib", _MARKED,
+        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED,
         "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
         folder=folder,
     )  # fmt: skip
@@ -160,13 +160,15 @@ class Host:
     function: object
 
     def run(self, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the outputs (N, ...) by name for the inputs (N, ...) by name, codes both."""
+        """Return the outputs (N, ...) by name for the inputs (N, ...) by name, codes both.
+
+        Raises InputError where inputs are missing, and where the program refuses one.
+        """
         given, outputs, count = _arrays(self.program, x)
         for row in range(count):
-            self.function(
-                *(array[row].ctypes.data_as(ctypes.c_void_p) for array in given.values()),
-                *(array[row].ctypes.data_as(ctypes.c_void_p) for array in outputs.values()),
-            )
+            arrays = [array[row : row + 1] for array in (*given.values(), *outputs.values())]
+            if self.function(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays)):
+                raise InputError(f"the program refuses sample {row}: a token that it does not know")
         return outputs
 
 
@@ -185,6 +187,12 @@ def _arrays(program: Program, x: Mapping[str, np.ndarray]):
         if not end.is_input
     }
     return given, outputs, count
+
+
+def _runtime(program: Program) -> tuple[str, ...]:
+    """What is linked besides: the compiler's functions for floats, of which only those called."""
+    has_floats = any(end.element == "float" for end in program.ends)
+    return ("-Wl,--gc-sections",) if has_floats else ("-nostdlib",)
 
 
 def _write(program: Program, folder: Path) -> None:

@@ -6,6 +6,7 @@ row, the weights are constants, the activations share one arena. No malloc, no f
 
 import os
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -32,10 +33,11 @@ PARTS = {
     "rows": ("dot", "weights"),
     "fully_connected": ("rows",),
     "window": (),
-    "conv_2d": ("copy", "fill", "rows", "window"),
-    "depthwise_conv_2d": ("weights", "window"),
-    "max_pool_2d": ("window",),
-    "average_pool_2d": ("clip", "window"),
+    "first": ("window",),
+    "conv_2d": ("copy", "fill", "first", "rows"),
+    "depthwise_conv_2d": ("first", "weights"),
+    "max_pool_2d": ("first",),
+    "average_pool_2d": ("clip", "first"),
     "transpose_conv": ("weights", "window"),
     "resize_nearest_neighbor": ("copy",),
     "resize_bilinear": (),
@@ -62,6 +64,7 @@ _CURES = {
     "int16": "convert with the path int8 or uint8 (lesson 07)",
     "int64": "give tokens as tf.int32, and take the argmax with output_type=tf.int32",
 }
+_SIZES = {"int8_t": 1, "float": 4}
 _WORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if
     inline int long main register restrict return short signed sizeof static struct switch typedef
@@ -140,21 +143,41 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = 
     Raises InputError for a name that C does not take, ModelFileError for a file that is not full
     integer, has ends of another type, or an operator that has no function in C.
     """
-    _require_name(name)
+    require_name(name)
     graph = load(model)
     places = arena.of_graph(graph, ties)
-    calls, ends = _calls(graph, places), _ends(graph, places)
+    at = partial(_at, places=places)
+    data = [op for op in graph.operators if op.output.index in graph.data]  # no shapes
+    calls = [(op, emitted(op, Where(number, at))) for number, op in enumerate(data, 1)]
+    return assembled(name, places, calls, ends_of(graph, at), PARTS)
+
+
+def assembled(
+    name: str,
+    places: arena.Plan,
+    calls: Sequence[tuple[Operator, Call]],
+    ends: tuple[End, ...],
+    parts: Mapping[str, Sequence[str]],
+    element: str = "int8_t",
+) -> Program:
+    """Return the program of these calls.
+
+    ``parts``: the files of c/ that they may name, each with those that it needs. ``element``: what
+    the arena is made of.
+    """
+    signature = ", ".join(f"{end.ctype} *{end.name}" for end in ends)
     given = {
         "mark": MARK,
         "name": name,
         "guard": f"{name.upper()}_H",
-        "signature": _signature(name, ends),
+        "signature": f"int {name}_invoke({signature})",
     }
     said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
     fails = any("return 1;" in call.call for _, call in calls)
     fails = ", or 1 and no outputs where a token is none that the model knows" if fails else ""
     header = _HEADER.format(**given, ends=said, fails=fails)
-    source = _source(places, calls, ends, given)
+    size = places.size // _SIZES[element]
+    source = _source(size, calls, ends, parts, given | {"element": element})
     return Program(name, header, source, places, ends, _layers(calls))
 
 
@@ -166,23 +189,33 @@ def plan(model: str | os.PathLike | bytes, ties: str = "last") -> arena.Plan:
 def load(model: str | os.PathLike | bytes) -> Graph:
     """Return the graph of a model that can be written in C, for one sample at a time."""
     graph = integer_graph.load(model, "tflm", strict=False)
-    for side, ends in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-        for end, tensor in ends.items():
-            if tensor.dtype.name not in _TYPES:
-                raise ModelFileError(
-                    f"the model's {side[:-1]} {end} is {tensor.dtype}; in C it is int8, uint8 or "
-                    f"int32: {_CURES.get(tensor.dtype.name, _CURES['float32'])}"
-                )
     if graph.call not in (None, 1):
         raise ModelFileError(
             f"the model takes {graph.call} samples at once, and C takes one: save it with "
             "sources.save(..., batch_size=1), or with an open batch"
         )
+    for side, ends in (("input", graph.inputs), ("output", graph.outputs)):
+        for end, tensor in ends.items():
+            _require_end(f"{side} {end}", tensor)
     for op in graph.operators:
         if op.output.index in graph.data:
             require_function(op)
     _require_shapes(model, graph)
     return graph
+
+
+def _require_end(what: str, tensor: Tensor) -> None:
+    dtype = tensor.dtype.name
+    if dtype not in _TYPES:
+        raise ModelFileError(
+            f"the model's {what} is {dtype}; in C it is int8, uint8 or int32: "
+            f"{_CURES.get(dtype, _CURES['float32'])}"
+        )
+    if tuple(tensor.shape[:1]) != (1,):
+        raise ModelFileError(
+            f"the model's {what} has the shape {tuple(tensor.shape)}, which does not begin with "
+            "one sample: save it with sources.save(..., batch_size=1)"
+        )
 
 
 def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
@@ -203,8 +236,8 @@ def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
                 )
 
 
-def _ends(graph: Graph, places: arena.Plan) -> tuple[End, ...]:
-    """The arguments, each under a name of its own that C takes."""
+def ends_of(graph: Graph, at: Callable[[Tensor], str], kind: type[End] = End) -> tuple[End, ...]:
+    """Return the arguments, each under a name of its own that C takes."""
     ends, taken = [], set()
     for side in (graph.inputs, graph.outputs):
         for of, tensor in side.items():
@@ -212,28 +245,17 @@ def _ends(graph: Graph, places: arena.Plan) -> tuple[End, ...]:
             fine = re.match("[A-Za-z]", name) and name not in _WORDS | taken
             name = name if fine else f"end_{len(ends)}"
             taken.add(name)
-            ends.append(End(of, name, tensor, _at(tensor, places), side is graph.inputs))
+            ends.append(kind(of, name, tensor, at(tensor), side is graph.inputs))
     return tuple(ends)
 
 
-def _signature(name: str, ends: tuple[End, ...]) -> str:
-    arguments = ", ".join(f"{end.ctype} *{end.name}" for end in ends)
-    return f"int {name}_invoke({arguments})"
-
-
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Raise InputError for a name that C does not take."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _WORDS:
         raise InputError(
             f"name={name!r} cannot begin C's names: take up to 31 letters, digits and _, a letter "
             "first, and no word of C's own"
         )
-
-
-def _calls(graph: Graph, places: arena.Plan) -> list[tuple[Operator, Call]]:
-    """The calls of what depends on the input; shapes are known before."""
-    at = partial(_at, places=places)
-    data = [op for op in graph.operators if op.output.index in graph.data]
-    return [(op, emitted(op, Where(number, at))) for number, op in enumerate(data, 1)]
 
 
 def _at(tensor: Tensor, places: arena.Plan) -> str:
@@ -242,17 +264,18 @@ def _at(tensor: Tensor, places: arena.Plan) -> str:
     return f"arena + {places.offset(tensor)}"
 
 
-def _source(places: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> str:
-    used = {"copy"}.union(*(_needed(part) for _, call in calls for part in call.parts))
+def _source(size: int, calls, ends: tuple[End, ...], parts: Mapping, given: dict) -> str:
+    used = {"copy"}.union(*(_needed(part, parts) for _, call in calls for part in call.parts))
     patch = max((call.patch for _, call in calls), default=0)
     return _SOURCE.format(
-        functions="\n".join(_part(part) for part in PARTS if part in used),
+        functions="\n".join(_part(part) for part in parts if part in used),
         constants="\n".join(
             f"/* {_comment(op)} */\n{call.constants}" for op, call in calls if call.constants
         )
         + _stored(calls),
         calls="\n".join(_call(op, call, n) for n, (op, call) in enumerate(calls, 1)),
-        arena=places.size,
+        arena=size,
+        floats="" if given["element"] == "float" else ", no float",
         patch=f"  static int8_t patch[{patch}]; /* what a filter sees */\n" if patch else "",
         taken="\n".join(f"  copy({e.name}, {e.at}, {e.bytes});" for e in ends if e.is_input),
         answers="\n".join(f"  copy({e.at}, {e.name}, {e.bytes});" for e in ends if not e.is_input),
@@ -260,8 +283,8 @@ def _source(places: arena.Plan, calls, ends: tuple[End, ...], given: dict) -> st
     )
 
 
-def _needed(part: str) -> set[str]:
-    return {part}.union(*(_needed(other) for other in PARTS[part]))
+def _needed(part: str, parts: Mapping[str, Sequence[str]]) -> set[str]:
+    return {part}.union(*(_needed(other, parts) for other in parts[part]))
 
 
 def _part(name: str) -> str:
@@ -325,7 +348,7 @@ _HEADER = """/* {mark}. */
 #endif
 """
 
-_SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc, no float. */
+_SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc{floats}. */
 #include "{name}.h"
 
 {functions}
@@ -337,7 +360,7 @@ _SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc, no float. 
 #endif
 
 /* The activations, one after the other in the same bytes. */
-static int8_t arena[{arena}];
+static {element} arena[{arena}];
 
 {signature} {{
 {patch}{taken}

@@ -274,12 +274,25 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
     ModelFileError when the file is damaged or computes with floats, and says in which lesson to
     read why.
     """
-    content = files.content(source)
-    model = reader.read(content)
+    model = reader.read(files.content(source))
     signature = choose(all_of_model(model))
     graph = model.subgraphs[signature.subgraph]
     variables.settle(model, graph, kernels)
     _require_integers(model, graph, signature)
+    found = built(model, signature, kernels, strict)
+    for op in found.operators:
+        _require_weights(op)
+        _require_symmetric(op)
+    return found
+
+
+def built(model: schema.ModelT, signature: Signature, kernels: str, strict: bool = False) -> Graph:
+    """Return the graph of a signature, whatever it computes with.
+
+    Raises ModelFileError for a tensor of a dtype that has no place here, and where the signature
+    and the operators disagree.
+    """
+    graph = model.subgraphs[signature.subgraph]
     tensors = [_tensor(model, index, tensor) for index, tensor in enumerate(graph.tensors)]
     call = _rows_of_a_call(signature, kernels)
     operators = tuple(
@@ -295,9 +308,6 @@ def load(source: str | os.PathLike | bytes, kernels: str, strict: bool) -> Graph
         )
         for op in graph.operators
     )
-    for op in operators:
-        _require_weights(op)
-        _require_symmetric(op)
     ends = [
         {name: tensors[spec.index] for name, spec in side.items()}
         for side in (signature.inputs, signature.outputs)
