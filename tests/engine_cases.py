@@ -32,12 +32,12 @@ def drawn(operator: str) -> list:
     return [answered(case) for case in cases]
 
 
-def drawn_with(strategy, collect) -> None:
-    """Give ``collect`` the DRAWN cases that hypothesis draws first, the same each time."""
+def drawn_with(strategy, collect, examples=DRAWN) -> None:
+    """Give ``collect`` so many cases that hypothesis draws first, the same each time."""
 
     @given(case=strategy)
     @settings(
-        max_examples=DRAWN,
+        max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,

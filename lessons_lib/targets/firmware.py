@@ -120,7 +120,7 @@ def _comparisons(program: Program) -> Iterator[str]:
         if not end.is_input:
             yield (
                 f"    equal &= !memcmp({end.name}, {end.name}_of_test + {end.size} * i, "
-                f"{end.size});"
+                f"{end.bytes});"
             )
 
 

@@ -181,14 +181,22 @@ def _add(op: Operator, a, b, finer: Callable | None = None):
     if op.input.dtype == np.int16 and _by_shifts(op):
         return _add_shifted(op, a, sign * b)
     bits = 15 if op.input.dtype == np.int16 else 20
+    *inward, outward = sum_multipliers(op, bits)
+    first, second = (
+        (finer or _finer)(op, x, bits, *rule) for x, rule in zip((a, b), inward, strict=True)
+    )
+    return double_rounding(first + sign * second, *outward)
+
+
+def sum_multipliers(op: Operator, bits: int) -> list[tuple[int, int]]:
+    """Return multiplier and shift of both inputs and of the output of ADD and SUB.
+
+    The inputs are brought to twice the larger of their scales, with ``bits`` more bits.
+    """
     scales = [float(tensor.scale[0]) for tensor in op.inputs]
     twice = 2 * max(scales)
-    first, second = (
-        (finer or _finer)(op, x, bits, *fixed_point.multiplier_shift(scale / twice))
-        for x, scale in zip((a, b), scales, strict=True)
-    )
-    ratio = twice / (2**bits * float(op.output.scale[0]))
-    return double_rounding(first + sign * second, *fixed_point.multiplier_shift(ratio))
+    ratios = [*(s / twice for s in scales), twice / (2**bits * float(op.output.scale[0]))]
+    return [fixed_point.multiplier_shift(ratio) for ratio in ratios]
 
 
 def _finer(op: Operator, codes, bits: int, multiplier: int, shift: int):
@@ -234,13 +242,17 @@ def _add_shifted(op: Operator, a, b):
 
 
 def _mul(op: Operator, a, b):
-    scales = [tensor.scale[0] for tensor in (*op.inputs, op.output)]
-    if op.kernels == "tflm":
-        scales = [float(scale) for scale in scales]
-    ratio = scales[0] * scales[1] / scales[2]
     if op.by_xnnpack:
+        ratio = op.inputs[0].scale[0] * op.inputs[1].scale[0] / op.output.scale[0]
         return np.rint((a * b).astype(np.float32) * ratio).astype(np.int64)
-    return double_rounding(a * b, *fixed_point.multiplier_shift(float(ratio)))
+    return double_rounding(a * b, *product_multiplier(op))
+
+
+def product_multiplier(op: Operator) -> tuple[int, int]:
+    """Return multiplier and shift of a product of codes of both inputs: MUL, PRELU below zero."""
+    wide = np.float64 if op.kernels == "tflm" else np.float32
+    first, second, result = (wide(tensor.scale[0]) for tensor in (*op.inputs, op.output))
+    return fixed_point.multiplier_shift(float(first * second / result))
 
 
 def prelu(op: Operator, x, alpha):
@@ -249,10 +261,11 @@ def prelu(op: Operator, x, alpha):
 
 
 def _prelu(op: Operator, x, alpha):
+    positive = double_rounding(x, *plain_multiplier(op))
+    return np.where(x >= 0, positive, double_rounding(x * alpha, *product_multiplier(op)))
+
+
+def plain_multiplier(op: Operator) -> tuple[int, int]:
+    """Return multiplier and shift of codes of the first input alone: PRELU above zero."""
     wide = np.float64 if op.kernels == "tflm" else np.float32
-    scale, slope, result = (wide(tensor.scale[0]) for tensor in (*op.inputs, op.output))
-    positive = double_rounding(x, *fixed_point.multiplier_shift(float(scale / result)))
-    ratio = float(scale * slope / result)
-    return np.where(
-        x >= 0, positive, double_rounding(x * alpha, *fixed_point.multiplier_shift(ratio))
-    )
+    return fixed_point.multiplier_shift(float(wide(op.input.scale[0]) / wide(op.output.scale[0])))

@@ -65,51 +65,67 @@ class _Gate:
     """The sums of one gate: its weights for the input, and for the hidden state."""
 
     def __init__(self, op: Operator, number: int):
-        self.parts, self.each_clipped = [], op.kernels == "tflm"
-        bias = op.inputs[12 + number].value.astype(np.int64)
-        for source, slot, added in ((op.input, 1, bias), (op.inputs[18], 5, bias * 0)):
-            weights = op.inputs[slot + number]
-            matrix = weights.value.astype(np.int64)
-            added = added - source.zero_point * matrix.sum(axis=1)
-            if op.kernels == "tflm":
-                ratio = float(source.scale[0]) * float(weights.scale[0]) * 2.0**12
-            else:
-                ratio = float(weights.scale[0] * source.scale[0] * np.float32(2**12))
-            rule = fixed_point.multiplier_shift(ratio)
-            self.parts.append((matrix.T, added, rule))
+        self.parts, self.each_clipped = gate_parts(op, number), op.kernels == "tflm"
 
     def __call__(self, x, hidden):
         (matrix, bias, rule), (recurrent, other, again) = self.parts
-        first = _clip_16(double_rounding(whole_product(x, matrix) + bias, *rule))
-        second = double_rounding(whole_product(hidden, recurrent) + other, *again)
+        first = _clip_16(double_rounding(whole_product(x, matrix.T) + bias, *rule))
+        second = double_rounding(whole_product(hidden, recurrent.T) + other, *again)
         if self.each_clipped:
             second = _clip_16(second)
         return _clip_16(first + second)
 
 
+def gate_parts(op: Operator, number: int) -> list[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+    """Return what a gate of an LSTM adds up: of the input, and of the hidden state.
+
+    Each part has weights (cells, inputs), a bias that holds the zero point, and the multiplier and
+    shift to steps of 2**-12. The gates: 0 input, 1 forget, 2 cell, 3 output.
+    """
+    parts, bias = [], op.inputs[12 + number].value.astype(np.int64)
+    for source, slot, added in ((op.input, 1, bias), (op.inputs[18], 5, bias * 0)):
+        weights = op.inputs[slot + number]
+        matrix = weights.value.astype(np.int64)
+        added = added - source.zero_point * matrix.sum(axis=1)
+        if op.kernels == "tflm":
+            ratio = float(source.scale[0]) * float(weights.scale[0]) * 2.0**12
+        else:
+            ratio = float(weights.scale[0] * source.scale[0] * np.float32(2**12))
+        parts.append((matrix, added, fixed_point.multiplier_shift(ratio)))
+    return parts
+
+
 def _rules(op: Operator, cell: Tensor) -> Rules:
-    exponent = int(np.frexp(cell.scale[0])[1]) - 1
+    power = exponent(cell)
     if op.kernels == "tflm":
-        scale = float(cell.scale[0])
         return Rules(
             sigmoid=lambda x: sigmoid_16(3 * x),
             tanh=lambda x: tanh_16(3 * x),
-            tanh_of_cell=lambda x: tanh_16(_thrice_shifted(x, exponent + 12)),
-            forget=_rescaled_product(2.0**-15),
-            update=_rescaled_product(2.0**-30 / scale),
+            tanh_of_cell=lambda x: tanh_16(_thrice_shifted(x, power + 12)),
+            forget=_rescaled_product(*fixed_point.multiplier_shift(2.0**-15)),
+            update=_rescaled_product(*product_multiplier(cell)),
         )
     return Rules(
         sigmoid=lambda x: fixed_point.logistic(x, 3, 15),
         tanh=lambda x: fixed_point.tanh(x, 3, 15),
-        tanh_of_cell=lambda x: fixed_point.tanh(x, 15 + exponent, 15),
+        tanh_of_cell=lambda x: fixed_point.tanh(x, 15 + power, 15),
         forget=lambda a, b: shift_ties_away(a * b, 15),
-        update=lambda a, b: shift_ties_away(a * b, 30 + exponent),
+        update=lambda a, b: shift_ties_away(a * b, 30 + power),
     )
 
 
-def _rescaled_product(ratio: float) -> Callable:
-    rule = fixed_point.multiplier_shift(ratio)
-    return lambda a, b: double_rounding(a * b, *rule)
+def exponent(tensor: Tensor) -> int:
+    """Return n where the scale of a tensor is 2**n."""
+    return int(np.frexp(tensor.scale[0])[1]) - 1
+
+
+def product_multiplier(tensor: Tensor) -> tuple[int, int]:
+    """Return multiplier and shift from steps of 2**-30 to the codes of a tensor."""
+    return fixed_point.multiplier_shift(2.0**-30 / float(tensor.scale[0]))
+
+
+def _rescaled_product(multiplier: int, shift: int) -> Callable:
+    return lambda a, b: double_rounding(a * b, multiplier, shift)
 
 
 def _thrice_shifted(x, shift: int):
@@ -129,10 +145,15 @@ def _hidden(op: Operator, product):
 
 
 def _clipped(op: Operator, cell, tensor: Tensor):
+    most = cell_limit(op, tensor)
+    return cell if most is None else np.clip(cell, -most, most)
+
+
+def cell_limit(op: Operator, tensor: Tensor) -> int | None:
+    """Return the largest code that the cell state may have, None where it is not clipped."""
     if op.options.cellClip <= 0:
-        return cell
-    most = int(min(float(np.float32(op.options.cellClip)) / float(tensor.scale[0]), 32767))
-    return np.clip(cell, -most, most)
+        return None
+    return int(min(float(np.float32(op.options.cellClip)) / float(tensor.scale[0]), 32767))
 
 
 def _clip_16(x):

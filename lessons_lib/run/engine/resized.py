@@ -9,12 +9,13 @@ def resize_nearest_neighbor(op: Operator, x, size):
     """RESIZE_NEAREST_NEIGHBOR: each pixel is that of the place nearest to it."""
     require_room(op.name, len(x), *size, x.shape[3])
     rows, columns = (
-        _nearest(op, length, int(wanted)) for length, wanted in zip(x.shape[1:3], size, strict=True)
+        nearest(op, length, int(wanted)) for length, wanted in zip(x.shape[1:3], size, strict=True)
     )
     return np.take(np.take(x, rows, axis=1), columns, axis=2)
 
 
-def _nearest(op: Operator, length: int, wanted: int) -> np.ndarray:
+def nearest(op: Operator, length: int, wanted: int) -> np.ndarray:
+    """Return the place of ``length`` that each of the ``wanted`` places takes its code from."""
     aligned = op.options.alignCorners and wanted > 1
     scale = np.float32(length - aligned) / np.float32(wanted - aligned)
     offset = np.float32(0.5 if op.options.halfPixelCenters else 0)
@@ -28,7 +29,7 @@ def resize_bilinear(op: Operator, x, size):
     require_room(op.name, len(x), *size, x.shape[3])
     if x.dtype == np.uint8 and not op.by_xnnpack:
         return _bilinear_floats(op, x, size)
-    bits, places = (11, _places_xnnpack) if op.by_xnnpack else (10, _places)
+    bits, places = (11, _places_xnnpack) if op.by_xnnpack else (10, places_between)
     for axis, wanted in enumerate(size, start=1):
         before, after, weight = places(op, x.shape[axis], int(wanted))
         weight = weight.reshape(-1, *[1] * (x.ndim - axis - 1))
@@ -41,8 +42,8 @@ def resize_bilinear(op: Operator, x, size):
     return (signs * ((np.abs(x) + half) >> (2 * bits))).astype(op.output.dtype)
 
 
-def _places(op: Operator, length: int, wanted: int):
-    """The pixels before and after each place, and how near the second is, in 1,024ths."""
+def places_between(op: Operator, length: int, wanted: int):
+    """Return the pixels before and after each place, and how near the second is, in 1,024ths."""
     aligned = int(op.options.alignCorners and wanted > 1)
     step = ((length - aligned) * 1024 + (wanted - aligned) // 2) // (wanted - aligned)
     places = np.arange(wanted) * step

@@ -9,7 +9,7 @@ from lessons_lib.numbers import fixed_point
 from lessons_lib.numbers.fixed_point import double_rounding, wide_rounding
 from lessons_lib.run.engine.integer_graph import Operator, refuse, require_room
 from lessons_lib.run.engine.rescaling import centered, clip, finish
-from lessons_lib.run.engine.windows import maxima, padded, same_padding, taps_of
+from lessons_lib.run.engine.windows import maxima, padded, padding, taps_of
 
 PLACES_AT_ONCE = 2**25  # what the weights of a convolution see, held for one band of rows
 
@@ -73,11 +73,9 @@ def transpose_conv(op: Operator, shape, kernel, x, bias=None):
     x = centered(op.input, x, op.sum_dtype)
     whole = [(n - 1) * stride + size for n, stride, size in zip(
         x.shape[1:3], (o.strideH, o.strideW), (high, wide), strict=True)]  # fmt: skip
-    before = [0, 0]
-    if o.padding == schema.Padding.SAME:
-        before = [same_padding(*span)[0] for span in ((rows, high, o.strideH),
-                                                      (columns, wide, o.strideW))]  # fmt: skip
-    elif op.by_xnnpack:  # it takes of the shape only what goes beyond whole steps
+    before = [sides[0] for sides in padding(op, (rows, columns), (high, wide))]
+    if o.padding != schema.Padding.SAME and op.by_xnnpack:
+        # It takes of the shape only what goes beyond whole steps.
         rows = whole[0] + (rows - high) % o.strideH
         columns = whole[1] + (columns - wide) % o.strideW
     ends = max(whole[0], before[0] + rows), max(whole[1], before[1] + columns)
@@ -108,11 +106,16 @@ def batch_matmul(op: Operator, a, b):
     require_room(
         op.name, *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
     )
-    wide = np.float64 if op.kernels == "tflm" else np.float32
-    product = float(left.scale[0].astype(wide) * right.scale[0].astype(wide))
-    rule = fixed_point.multiplier_shift(product / float(op.output.scale[0]))
+    rule = matrix_multiplier(op)
     rounding = wide_rounding if left.dtype == np.int16 else double_rounding
     return clip(op, rounding(whole_product(a, b), *rule) + op.output.zero_point)
+
+
+def matrix_multiplier(op: Operator) -> tuple[int, int]:
+    """Return multiplier and shift of a BATCH_MATMUL."""
+    wide = np.float64 if op.kernels == "tflm" else np.float32
+    left, right = (tensor.scale[0].astype(wide) for tensor in op.inputs)
+    return fixed_point.multiplier_shift(float(left * right) / float(op.output.scale[0]))
 
 
 def whole_product(a, b):

@@ -21,15 +21,23 @@ def padded(op: Operator, x, size: tuple[int, int], value: int):
         )
     if op.options.padding != schema.Padding.SAME:
         return x
-    strides = op.options.strideH, op.options.strideW
-    spans = [(n - 1) * step + 1 for n, step in zip(size, _dilations(op), strict=True)]
-    sides = [same_padding(*lengths) for lengths in zip(x.shape[1:3], spans, strides, strict=True)]
+    sides = padding(op, x.shape[1:3], size)
     wide = [length + sum(side) for length, side in zip(x.shape[1:3], sides, strict=True)]
     require_room(op.name, len(x), *wide, x.shape[3])
     return np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=value)
 
 
-def _dilations(op: Operator) -> tuple[int, int]:
+def padding(op: Operator, image, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return (before, after) for the rows and the columns of an image (rows, columns)."""
+    if op.options.padding != schema.Padding.SAME:
+        return [(0, 0)] * 2
+    strides = op.options.strideH, op.options.strideW
+    spans = [(n - 1) * step + 1 for n, step in zip(size, dilations(op), strict=True)]
+    return [same_padding(*lengths) for lengths in zip(image, spans, strides, strict=True)]
+
+
+def dilations(op: Operator) -> tuple[int, int]:
+    """Return how many rows, and columns, the weights of a filter are apart."""
     o = op.options
     return getattr(o, "dilationHFactor", 1), getattr(o, "dilationWFactor", 1)
 
@@ -42,7 +50,7 @@ def same_padding(length: int, span: int, stride: int) -> tuple[int, int]:
 
 def taps_of(op: Operator, x, size: tuple[int, int]) -> list:
     """What each weight of a filter sees: height * width views (N, rows, columns, channels)."""
-    high, wide = _dilations(op)
+    high, wide = dilations(op)
     rows = _along(x, 1, size[0], op.options.strideH, high)
     return [tap for row in rows for tap in _along(row, 2, size[1], op.options.strideW, wide)]
 

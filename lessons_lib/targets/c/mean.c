@@ -1,6 +1,6 @@
 /* The mean of ``count`` codes for each of n results; 1 / count is part of the multiplier. */
-static void mean(const int8_t *x, int8_t *y, int n, int count, int zero_point, const walk *kept,
-                 const walk *summed, const scaling *of_y, int low, int high) {
+static void mean(const int8_t *x, int8_t *y, int n, int count, const walk *kept,
+                 const walk *summed, int zero_point, const scaling *of_y, int low, int high) {
   for (int i = 0; i < n; i++) {
     const int8_t *first = x + place(kept, i);
     int32_t sum = 0;

@@ -4,11 +4,6 @@ typedef struct {
   int channels;                                                    /* of the input */
 } window;
 
-/* The first place of a filter for the output place ``out`` along an axis; may lie outside. */
-static int first_of(const window *v, int axis, int out) {
-  return out * v->stride[axis] - v->before[axis];
-}
-
 static int is_inside(const window *v, int axis, int place) {
   return place >= 0 && place < v->in[axis];
 }

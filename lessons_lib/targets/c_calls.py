@@ -1,0 +1,130 @@
+"""The words in which operators are written in C: a call, its constants, walks through memory."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lessons_lib.errors import ModelFileError
+from lessons_lib.run.engine.integer_graph import Operator, Tensor
+
+MOST_AXES = 6
+LARGEST_SUM = 2**30  # what ``rescaled`` in C takes
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an operator adds to a C file: the ``parts`` of ``c/`` that it calls, constants, a call.
+
+    ``patch``: the codes that one position of a filter sees, for which there must be room.
+    """
+
+    parts: tuple[str, ...]
+    constants: str
+    call: str
+    patch: int = 0
+
+
+@dataclass(frozen=True)
+class Where:
+    """How the operator ``number`` names things; ``at`` gives the C expression of a tensor."""
+
+    number: int
+    at: Callable[[Tensor], str]
+
+    def name(self, what: str) -> str:
+        return f"{what}_{self.number}"
+
+    def array(self, what: str, values, ctype: str = "int8_t") -> str:
+        """A constant array of this operator."""
+        return array(self.name(what), values, ctype)
+
+    def struct(self, kind: str, what: str, *members) -> str:
+        """A constant struct of this operator; members are numbers, or C as it stands."""
+        listed = ", ".join(part if isinstance(part, str) else str(int(part)) for part in members)
+        return f"static const {kind} {self.name(what)} = {{{listed}}};\n"
+
+    def walk(self, what: str, axes: Sequence[tuple[int, int]]) -> str:
+        """A constant walk: (size, step) for each axis, the outer one first."""
+        return f"static const walk {self.name(what)} = {walk_of(axes)};\n"
+
+    def scaling(self, what: str, zero_point: int, rule: tuple) -> str:
+        """A constant scaling: a zero point, and the multiplier and shift behind it."""
+        return self.struct("scaling", what, zero_point, *rule)
+
+
+def array(name: str, values, ctype: str = "int8_t") -> str:
+    """Return a constant array in C, its values in lines of at most 100 characters."""
+    words, lines, line = [str(int(value)) for value in np.ravel(values)], [], ""
+    for word in words:
+        if len(line) + len(word) > 94:
+            lines.append(line)
+            line = ""
+        line += f"{' ' if line else ''}{word},"
+    body = "\n    ".join([*lines, line]).rstrip(",") or "0"
+    return f"static const {ctype} {name}[{max(1, len(words))}] = {{\n    {body}}};\n"
+
+
+def joined(numbers: Iterable) -> str:
+    """Return numbers as C lists them."""
+    return ", ".join(str(int(number)) for number in numbers)
+
+
+def require_codes(op: Operator, *tensors: Tensor) -> None:
+    """Raise ModelFileError where a tensor holds no codes of int8."""
+    for tensor in tensors:
+        if tensor.dtype != np.int8 or tensor.scale is None:
+            unscaled = " without a scale" if tensor.scale is None else ""
+            raise ModelFileError(
+                f"{op.name} takes or gives {tensor.dtype}{unscaled}, and C has it for codes of "
+                "int8: take the path int8 (lesson 07)"
+            )
+
+
+def require_small_sums(op: Operator, largest, shift) -> None:
+    """Raise ModelFileError where sums up to ``largest``, times ``2**shift``, leave 30 bits."""
+    if np.max(np.asarray(largest, float) * 2.0 ** np.maximum(shift, 0)) >= LARGEST_SUM:
+        raise ModelFileError(
+            f"the sums of {op.name} may pass 2**30, which C does not round: TFLite-Micro, whose "
+            "sums have 32 bits as well, has no room for them either"
+        )
+
+
+# ---- walks
+
+
+def walk_of(axes: Sequence[tuple[int, int]]) -> str:
+    """Return a walk in C: (size, step) for each axis, the outer one first."""
+    sizes, steps = ([axis[n] for axis in axes] for n in range(2))
+    return f"{{{len(axes)}, {{{joined(sizes)}}}, {{{joined(steps)}}}}}"
+
+
+def axes_of(places: np.ndarray) -> list[tuple[int, int]]:
+    """(size, step) for each axis of a walk that meets ``places`` in their order, from the first."""
+    return [(size, step) for size, step in factored(places[None])] or [(1, 0)]
+
+
+def factored(walks: np.ndarray) -> list[tuple[int, ...]]:
+    """Return (size, a step for each walk) for each axis, the outer one first; walks (k, n).
+
+    Raises ModelFileError for an order that no walk along MOST_AXES axes has.
+    """
+    axes: list[tuple[int, ...]] = []
+    while walks.shape[1] > 1:
+        steps = walks[:, 1] - walks[:, 0]
+        even = (np.diff(walks, axis=1) == steps[:, None]).all(axis=0)
+        size = len(even) + 1 if even.all() else int(np.argmin(even)) + 1
+        while walks.shape[1] % size or not _repeats(walks, size, steps):
+            size -= 1
+        if size == 1 or len(axes) == MOST_AXES:
+            raise ModelFileError(
+                f"codes are moved in an order that no walk along {MOST_AXES} axes has"
+            )
+        axes.insert(0, (size, *(int(step) for step in steps)))
+        walks = walks[:, ::size]
+    return axes
+
+
+def _repeats(walks: np.ndarray, size: int, steps: np.ndarray) -> bool:
+    blocks = walks.reshape(len(walks), -1, size)
+    return bool((blocks - blocks[..., :1] == steps[:, None, None] * np.arange(size)).all())
