@@ -13,7 +13,7 @@ import numpy as np
 from lessons_lib.errors import InputError
 from lessons_lib.run.engine import integer_engine
 from lessons_lib.system import files
-from lessons_lib.targets.c_operators import array
+from lessons_lib.targets.c_calls import array
 from lessons_lib.targets.c_source import MARK, Program, c_source
 from lessons_lib.tflite import samples, signature
 from lessons_lib.tflite.samples import Rows
