@@ -48,8 +48,8 @@ def report(
     """Judge an answer without ever raising because of it.
 
     ``number``: "lesson.exercise", such as "3.1". ``answer``: whatever the learner wrote;
-    three dots (alone, inside a list, tuple or dict, or as a statement or a value in the body of
-    a function) mean that it is not attempted.
+    three dots (alone, inside a list, tuple or dict, as a statement or a value in the body of a
+    function, or as a line of a text) mean that it is not attempted.
     ``passed``: a function of the answer that returns whether it is right, or returns or raises (as
     a Remark) a sentence that says what is wrong with it. Any other exception inside it means that
     the answer has the wrong form; its text is not for the learner. ``hint`` points to the next
@@ -106,6 +106,8 @@ def _holds_ellipsis(answer: object, depth: int = 3) -> bool:
     if isinstance(answer, dict | list | tuple) and depth:
         parts = answer.values() if isinstance(answer, dict) else answer
         return any(_holds_ellipsis(part, depth - 1) for part in parts)
+    if isinstance(answer, str):  # a program in another language
+        return re.search(r"^[ \t]*\.\.\.;?[ \t]*$", answer, re.MULTILINE) is not None
     return answer is Ellipsis or _is_blank(answer)
 
 
