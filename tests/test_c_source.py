@@ -1,20 +1,36 @@
 """A model as C: equal to TFLite-Micro to the last bit, on this computer and in an emulator."""
 
+import functools
 import re
+import shutil
+import subprocess
+import tempfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import any_models
 import engine_cases
 import integer_models
-from lessons_lib import board, c_source, micro, runtime, tables
+from lessons_lib import (
+    board,
+    c_operators,
+    c_source,
+    firmware,
+    integer_engine,
+    micro,
+    runtime,
+    signature,
+    tables,
+)
 from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.run.engine import integer_graph
 from raw_runtimes import raw_answer
 from reference import converted, digits
 from runtimes import needs_micro
+from tiny_models import assemble, tensor
 
 # What a stranger's file must not do: a shift, a sum or a place out of bounds ends the process.
 SANITIZED = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -90,42 +106,205 @@ DRAWN = [
     "CONV_2D", "CONV_2D without bias", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D",
     "AVERAGE_POOL_2D", "ADD", "ADD two sides", "SUB", "MUL", "MAXIMUM", "MEAN", "PAD",
     "RESHAPE", "CONCATENATION", "SOFTMAX", "QUANTIZE", "LOGISTIC", "TANH", "HARD_SWISH",
-    "LEAKY_RELU", "RELU", "BROADCAST_TO",
+    "LEAKY_RELU", "RELU", "BROADCAST_TO", "TRANSPOSE", "SPLIT", "SPLIT_V", "SLICE",
+    "STRIDED_SLICE", "UNPACK", "PRELU", "TRANSPOSE_CONV", "TRANSPOSE_CONV without bias",
+    "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "ARG_MAX", "ARG_MIN", "REDUCE_MAX",
+    "REDUCE_MIN", "GATHER", "BATCH_MATMUL", "UNIDIRECTIONAL_SEQUENCE_LSTM",
 ]  # fmt: skip
-AT_MOST = 8
+EVERY = 6  # of 30 that are drawn: the first ones are much alike
 
 
+@functools.cache
 def of_one_sample(operator):
-    """The drawn models that take one sample a call, and can be written in C."""
-    found = []
-    for case in drawn(operator):
-        if "tflm" not in case.runtimes:
-            continue
-        try:
-            found.append((case, c_source.c_source(case.content)))
-        except ModelFileError as error:
-            assert re.search("samples at once|has no function|int16|uint8|2\\*\\*30", str(error))
-    return found[:AT_MOST]
+    """Models of one operator that take one sample a call and are written in C."""
+    cases = drawn(operator)
+    with_one = [case for case in cases if not_moved_into_the_batch(case)]
+    assert len(with_one) > 2, operator
+    return with_one
 
 
 def drawn(operator):
     cases = []
-    strategy = integer_models.OPERATORS[operator]
-    engine_cases.drawn_with(strategy, cases.append)
-    return cases
+    fits = integer_models.OPERATORS[operator].filter(
+        lambda case: len(case.x) == 1 and "tflm" in case.runtimes
+    )
+    engine_cases.drawn_with(fits, cases.append, 30)
+    return cases[::EVERY]
+
+
+def not_moved_into_the_batch(case):
+    """TRANSPOSE and others may make the first dimension another one."""
+    return all(spec.shape[0] == 1 for spec in signature.of_file(case.content).outputs.values())
 
 
 @needs_micro
 @pytest.mark.parametrize("operator", DRAWN)
 def test_a_model_of_one_operator(operator, tmp_path):
-    found = of_one_sample(operator)
-    assert found, "none was drawn that takes one sample"
-    for number, (case, program) in enumerate(found):
-        x = by_name(program, case.x)
-        folder = tmp_path / f"{number}"
-        got = only(board.on_host(program, folder, *SANITIZED).run(x))
-        expected = np.asarray(raw_answer(case.content, case.x, "tflm"))
-        assert np.array_equal(got.reshape(expected.shape), expected), case.what
+    for number, case in enumerate(of_one_sample(operator)):
+        program = c_source.c_source(case.content)
+        host = board.on_host(program, tmp_path / f"{number}", *SANITIZED)
+        got = host.run(by_name(program, case.x))
+        expected = raw_answer(case.content, case.x, "tflm")
+        if not isinstance(expected, dict):
+            expected = dict.fromkeys(got, expected)
+        for name, array in expected.items():
+            assert got[name].dtype == array.dtype
+            assert np.array_equal(got[name].reshape(array.shape), array), (case.what, name)
+
+
+def test_every_operator_of_the_engine_has_its_function_or_a_reason():
+    named = set(c_operators.CALLS) | set(c_operators.WHY_NOT)
+    assert named == set(integer_engine.OPERATORS)
+    tested = {name.split()[0] for name in DRAWN}
+    moved = {
+        "BATCH_TO_SPACE_ND", "EXPAND_DIMS", "MINIMUM", "PACK", "PADV2", "RELU6", "SQUEEZE",
+        "SPACE_TO_BATCH_ND", "TILE",
+    }  # fmt: skip
+    assert set(c_operators.CALLS) - tested == moved, "they share their function with one above"
+
+
+# ---- under the address sanitizer
+
+GUARDED = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-g",
+           "-fsanitize=address,undefined", "-fno-sanitize-recover=all")  # fmt: skip
+HARNESS = """
+  {{
+{ends}
+{read}
+    if ({name}_invoke({given})) return 1;
+{write}
+  }}"""
+
+
+@functools.cache
+def compiler_with_address_sanitizer():
+    """The computer's own C compiler, where it has that part: ziglang's clang comes without."""
+    program = b"int main(void) { return 0; }"
+    for name in ("gcc", "clang", "cc"):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [name, *GUARDED, "-x", "c", "-", "-o", f"{folder}/a"]
+            if shutil.which(name) and not subprocess.run(
+                command, input=program, capture_output=True
+            ).returncode:  # fmt: skip
+                return name
+    return None
+
+
+needs_guard = pytest.mark.skipif(
+    "compiler_with_address_sanitizer() is None",
+    reason="no gcc or clang with an address sanitizer here, and ziglang brings none",
+)
+
+
+def each_tensor_apart(content, name, monkeypatch):
+    """The program with an array of its own for each tensor, behind whose end nothing is.
+
+    In the arena a function that reads or writes too far would meet another tensor, unseen.
+    """
+
+    def at(tensor, places):
+        return f"{'tensor' if tensor.value is None else 'constant'}_{tensor.index}"
+
+    monkeypatch.setattr(c_source, "_at", at)
+    program = c_source.c_source(content, name)
+    arrays = "\n".join(
+        f"static int8_t tensor_{place.tensor.index}[{place.used}];" for place in program.plan.places
+    )
+    source, count = re.subn(r"static int8_t arena\[\d+\];", arrays, program.source)
+    assert count == 1
+    return replace(program, source=source)
+
+
+def guarded(programs, x, folder):
+    """All programs in one process, inputs from a pipe, outputs to one: (exit status, bytes)."""
+    body = ""
+    for program in programs:
+        (folder / f"{program.name}.h").write_text(program.header)
+        (folder / f"{program.name}.c").write_text(program.source)
+        ends = [(end, end.is_input) for end in program.ends]
+        body += HARNESS.format(
+            name=program.name,
+            ends="\n".join(f"    {end.element} {end.name}[{end.size}];" for end, _ in ends),
+            given=", ".join(end.name for end, _ in ends),
+            read="\n".join(
+                f"    if (fread({end.name}, {end.bytes}, 1, stdin) != 1) return 2;"
+                for end, is_input in ends
+                if is_input
+            ),
+            write="\n".join(
+                f"    fwrite({end.name}, {end.bytes}, 1, stdout);"
+                for end, is_input in ends
+                if not is_input
+            ),
+        )
+    headers = "".join(f'#include "{program.name}.h"\n' for program in programs)
+    (folder / "main.c").write_text(
+        f"#include <stdio.h>\n{headers}int main(void) {{{body}\n  return 0;\n}}\n"
+    )
+    sources = ["main.c", *(f"{program.name}.c" for program in programs)]
+    command = [compiler_with_address_sanitizer(), *GUARDED, *sources, "-o", "guarded"]
+    subprocess.run(command, cwd=folder, check=True)
+    given = b"".join(array.tobytes() for array in x)
+    done = subprocess.run([folder / "guarded"], input=given, capture_output=True)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@needs_guard
+@needs_micro
+@pytest.mark.parametrize("part", range(4))
+def test_no_operator_reads_or_writes_beside_its_tensors(part, tmp_path, monkeypatch):
+    cases = [case for operator in DRAWN[part::4] for case in of_one_sample(operator)[1::2]]
+    programs = [
+        each_tensor_apart(case.content, f"m{number}", monkeypatch)
+        for number, case in enumerate(cases)
+    ]
+    status, got, said = guarded(programs, [case.x for case in cases], tmp_path)
+    assert status == 0, said
+    expected = b""
+    for case in cases:
+        answer = raw_answer(case.content, case.x, "tflm")
+        named = answer if isinstance(answer, dict) else {"y": answer}
+        expected += b"".join(named[name].tobytes() for name in sorted(named))
+    assert got == expected
+
+
+@needs_guard
+@pytest.mark.parametrize("name", ["mnist_cnn", "ds_cnn"])
+def test_a_whole_network_keeps_to_its_arena(name, tmp_path, monkeypatch):
+    content = converted(name)["uint8"]
+    x = runtime.Model(content).quantize_input(digits().test.images[:1])
+    whole = c_source.c_source(content, "whole")
+    programs = [whole, each_tensor_apart(content, "apart", monkeypatch)]
+    status, got, said = guarded(programs, [x, x], tmp_path)
+    assert status == 0, said
+    assert got == 2 * only(board.on_host(whole, tmp_path).run(by_name(whole, x))).tobytes()
+
+
+@needs_guard
+@pytest.mark.parametrize("change", ["reads", "writes", "tensors"])
+def test_a_byte_too_far_is_seen(change, tmp_path, monkeypatch):
+    content = of_one_sample("FULLY_CONNECTED")[-1].content
+    if change == "tensors":  # a place of which the plan knows less than there is
+        program = each_tensor_apart(content, "m", monkeypatch)
+        place = program.plan.places[0]
+        declared, short = (
+            f"tensor_{place.tensor.index}[{used}];" for used in (place.used, place.used - 1)
+        )
+        source = program.source.replace(declared, short)
+    else:
+        program = c_source.c_source(content, "m")
+        x, y = (end.name for end in program.ends)
+        right = f"copy({x}, " if change == "reads" else f", {y}, "
+        line = next(line for line in program.source.splitlines() if right in line)
+        size = int(re.search(r"(\d+)\);", line)[1])
+        source = program.source.replace(line, line.replace(f"{size});", f"{size + 1});"))
+    assert source != program.source
+    end = program.ends[0]
+    status, _, said = guarded(
+        [replace(program, source=source)], [np.zeros(end.size, np.int8)], tmp_path
+    )
+    assert status != 0
+    assert "AddressSanitizer" in said, said
 
 
 # ---- several ends, a stranger's names
@@ -154,8 +333,8 @@ def test_nothing_of_a_strangers_names_gets_into_the_code(monkeypatch, tmp_path):
     def renamed(*given, **settings):
         graph = load(*given, **settings)
         for op in graph.operators:
-            for tensor in op.outputs:
-                object.__setattr__(tensor, "name", '*/ int main(void) { evil("\n\\\n??/'[:40])
+            for output in op.outputs:
+                object.__setattr__(output, "name", '*/ int main(void) { evil("\n\\\n??/'[:40])
         return graph
 
     monkeypatch.setattr(integer_graph, "load", renamed)
@@ -180,7 +359,7 @@ def test_a_name_that_c_does_not_take(name):
         ("float32", "not full integer"),
         ("dynamic_range", "hybrid"),
         ("float16", "float16"),
-        ("int8_float_fallback", "float32; in C it is int8 or uint8"),
+        ("int8_float_fallback", "image is float32; in C it is int8, uint8 or int32"),
         ("int16x8", "int16"),
     ],
 )
@@ -189,10 +368,125 @@ def test_files_that_no_c_comes_of(path, words):
         c_source.c_source(converted("mnist_cnn")[path])
 
 
-def test_an_operator_without_c_is_named():
-    case = drawn("TRANSPOSE_CONV")[0]
-    with pytest.raises(ModelFileError, match=r"TRANSPOSE_CONV has no function|samples at once"):
-        c_source.c_source(case.content)
+@pytest.mark.parametrize(
+    ("operator", "words"),
+    [
+        ("SVDF", "SVDF has no function in C: it keeps a state between calls"),
+        ("CONV_2D int16", "x is int16; in C it is int8, uint8 or int32: convert with the path"),
+        ("DEQUANTIZE", "y is float32; in C"),
+        ("SOFTMAX of int8 to int16", "SOFTMAX takes or gives int16.*take the path int8"),
+    ],
+)
+def test_an_operator_without_c_is_named(operator, words):
+    with pytest.raises(ModelFileError, match=words):
+        c_source.c_source(drawn(operator)[0].content)
+
+
+def test_an_operator_that_nobody_has_is_named():
+    ends = [tensor(name, "INT8", (1, 4), 0.5, 0) for name in "xy"]
+    content = assemble(ends, [("FLOOR", None, [0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match="FLOOR has no function in C; there are ADD, ARG_MAX"):
+        c_source.c_source(content)
+
+
+def test_a_refused_model_leaves_no_files(tmp_path):
+    with pytest.raises(ModelFileError, match="SVDF"):
+        firmware.export(drawn("SVDF")[0].content, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+# ---- one sample, and its shapes
+
+
+def reshaped(shape, batch=1):
+    """A RESHAPE of four codes in an open batch, and what shape the file says that it gives."""
+    tensors = [
+        tensor("x", "INT8", (1, 4), 0.5, 0),
+        integer_models.integers("shape", shape),
+        tensor("y", "INT8", (batch, 2, 2), 0.5, 0),
+    ]
+    tensors[0][0].shapeSignature = [-1, 4]
+    tensors[2][0].shapeSignature = [-1, 2, 2]
+    options = schema.ReshapeOptionsT(list(shape))
+    return assemble(tensors, [("RESHAPE", options, [0, 1], [2])], [0], [2])
+
+
+def test_an_open_batch_is_one_sample(tmp_path):
+    content, x = reshaped((-1, 2, 2)), np.arange(12, dtype=np.int8).reshape(3, 4)
+    assert signature.of_file(content).batch is None
+    assert np.array_equal(answers(content, x, tmp_path), x.reshape(3, 2, 2))
+
+
+def test_several_samples_at_once_are_refused():
+    with pytest.raises(ModelFileError, match=r"takes 4 samples at once.*batch_size=1"):
+        c_source.c_source(any_models.converted("four_at_once", "int8"))
+
+
+def test_an_end_that_does_not_begin_with_one_sample_is_refused():
+    content = reshaped((-1, 2, 2), batch=3)
+    with pytest.raises(ModelFileError, match=r"output y has the shape \(3, 2, 2\).*batch_size=1"):
+        c_source.c_source(content)
+
+
+def dense(outputs):
+    """A dense layer of three units, whose output the file says to have so many."""
+    tensors = [
+        tensor("x", "INT8", (1, 4), 0.5, 0),
+        tensor("w", "INT8", (3, 4), 0.5, 0, data=np.ones((3, 4), np.int8)),
+        tensor("hidden", "INT8", (1, outputs), 0.5, 0),
+        tensor("y", "INT8", (1, outputs), 0.5, 0),
+    ]
+    layer, relu = schema.FullyConnectedOptionsT(), ("RELU", None, [2], [3])
+    return assemble(tensors, [("FULLY_CONNECTED", layer, [0, 1], [2]), relu], [0], [3])
+
+
+def test_a_file_that_lies_about_its_shapes_gets_no_c():
+    """The arena has the room that the file's shapes ask for, and not what is computed."""
+    c_source.c_source(dense(3))
+    with pytest.raises(ModelFileError, match=r"gives \(1, 3\) for one sample, and the file says"):
+        c_source.c_source(dense(2))
+
+
+# ---- numbers that are no codes
+
+
+@needs_micro
+@pytest.mark.parametrize("name", board.BOARDS)
+def test_a_class_is_an_int32_on_a_small_processor(name, tmp_path):
+    case = of_one_sample("ARG_MAX")[-1]
+    program = c_source.c_source(case.content)
+    assert re.search(r"int32_t y\[\d+\]: the number itself", program.header)
+    image = board.compile_for(program, board.BOARDS[name], tmp_path)
+    run = board.emulate(image, by_name(program, case.x))
+    assert only(run.outputs).dtype == np.int32
+    assert np.array_equal(only(run.outputs), raw_answer(case.content, case.x, "tflm"))
+
+
+def test_codes_without_a_scale_are_numbers(tmp_path):
+    ends = [tensor("x", "UINT8", (1, 2, 3)), tensor("y", "UINT8", (1, 6))]
+    content = assemble(ends, [("RESHAPE", schema.ReshapeOptionsT([1, 6]), [0], [1])], [0], [1])
+    program = c_source.c_source(content)
+    assert "const uint8_t x[6]: the number itself" in program.header.replace(" *", " ")
+    x = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    assert np.array_equal(answers(content, x, tmp_path), x.reshape(1, 6))
+
+
+def test_a_layer_on_numbers_without_a_scale_is_refused():
+    ends = [tensor("x", "UINT8", (1, 6)), tensor("y", "INT8", (1, 6), 0.5, 0)]
+    content = assemble(ends, [("QUANTIZE", schema.QuantizeOptionsT(), [0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match="QUANTIZE"):
+        c_source.c_source(content)
+
+
+def test_a_wrong_token_is_refused(tmp_path):
+    case = of_one_sample("GATHER")[-1]
+    program = c_source.c_source(case.content)
+    assert "0, or 1 and no outputs where a token is none" in program.header
+    host = board.on_host(program, tmp_path, *SANITIZED)
+    table = integer_graph.load(case.content, "tflm", False).operators[0].input.value
+    for wrong in (-1, len(table), 2**31 - 1):
+        with pytest.raises(InputError, match="refuses sample 1"):
+            host.run(by_name(program, np.concatenate([case.x, case.x * 0 + wrong])))
 
 
 def test_a_board_that_is_too_small(tmp_path):

@@ -227,12 +227,12 @@ def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
     found = integer_engine.trace(model, x, "tflm")
     for op in graph.operators:
         for tensor in op.outputs:
-            shape = found[tensor.index].shape if tensor.index in found else tensor.shape
-            if tuple(shape) != (tuple(tensor.shape) or (1,)):
+            said = tuple(tensor.shape) or (1,)
+            if tensor.index in found and found[tensor.index].shape != said:
                 raise ModelFileError(
-                    f"{op.name} gives {tuple(shape)} for one sample, and the file says "
-                    f"{tuple(tensor.shape)}: shapes in C are the file's, and an open batch leaves "
-                    "some of them false. Save the model with sources.save(..., batch_size=1)"
+                    f"{op.name} gives {found[tensor.index].shape} for one sample, and the file says "
+                    f"{said}: shapes in C are the file's, and an open batch leaves some of them "
+                    "false. Save the model with sources.save(..., batch_size=1)"
                 )
 
 
