@@ -2,9 +2,11 @@
 
 ``plt.show()`` shows it. ``tree`` draws the decision tree, ``numbers`` how numbers are stored,
 ``integers`` a layer's codes, ``results`` what was measured, ``comparisons`` two ways,
-``learning`` layers and trainings, ``devices`` a small machine.
+``learning`` layers and trainings, ``devices`` a small machine, ``accelerators`` an
+NPU.
 """
 
+from lessons_lib.course.plots.accelerators import npu_cycles
 from lessons_lib.course.plots.comparisons import clipped, how_sure, times_in_places, two_ranges
 from lessons_lib.course.plots.devices import arena, costs_by_layer
 from lessons_lib.course.plots.drawing import (
@@ -77,6 +79,7 @@ __all__ = [
     "latency_bars",
     "lines_with_intervals",
     "near_ties",
+    "npu_cycles",
     "one_weight",
     "pareto",
     "rounding_and_clipping",
