@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,17 @@ class Model:
         content = edit.only_signature(source, signature)
         self.signature = of_file(content)
         require_numbers(self.signature)
-        sandbox.once(content, source, kernels, "lessons_lib.run.runtime:_probe", kernels)
         self._real = real(self.signature)
         self._source = source
         self._opened = content, num_threads, kernels, keep_tensors
         self._apart = False  # whether that was seen, see _require_apart
         self._one_at_a_time = threading.RLock()  # the interpreter has one set of tensors
+        self._try_in_a_child()
         self._start()
+
+    def _try_in_a_child(self) -> None:
+        content, _, kernels, _ = self._opened
+        sandbox.once(content, self._source, kernels, "lessons_lib.run.runtime:_probe", kernels)
 
     def _start(self) -> None:
         """Open the interpreter: a new one alone forgets what variables hold."""
@@ -75,15 +79,19 @@ class Model:
             detail["index"]: tuple(detail["shape"])
             for detail in self._interpreter.get_input_details()
         }
+        self._require_inputs(self._shapes)
+        self._allocated = False
+        self._last_set: Rows | None = None  # what the input tensors hold
+
+    def _require_inputs(self, indices: Container[int]) -> None:
+        """Raise ModelFileError where the runtime's inputs lack one of the signature's."""
         for name, spec in self.signature.inputs.items():
-            if spec.index not in self._shapes:
+            if spec.index not in indices:
                 raise ModelFileError(
                     f"the signature's input {name} is no input of the subgraph. TFLiteConverter "
                     "writes that where an output is the input itself, unchanged: leave that output "
                     "out of the model (lesson 01)"
                 )
-        self._allocated = False
-        self._last_set: Rows | None = None  # what the input tensors hold
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -229,15 +237,21 @@ class Model:
         if (use := _use(kernels, self.signature, part)) != kernels:
             shapes = {name: array.shape for name, array in part.items()}
             sandbox.once(content, self._source, use, f"{__name__}:_probe", kernels, shapes)
-        with self._one_at_a_time, _refusal():
+        with self._one_at_a_time, refusal():
             if self.signature.state:
                 self._start()
             self._set(part)
-            self._interpreter.invoke()
-            return {
-                name: self._interpreter.get_tensor(spec.index)
-                for name, spec in self.signature.outputs.items()
-            }
+            self._call()
+            return self._outputs()
+
+    def _call(self) -> None:
+        self._interpreter.invoke()
+
+    def _outputs(self) -> Rows:
+        return {
+            name: self._interpreter.get_tensor(spec.index)
+            for name, spec in self.signature.outputs.items()
+        }
 
     def _set(self, part: Rows) -> None:
         for name, array in part.items():
@@ -269,7 +283,7 @@ class Model:
         def invoke() -> None:
             if self._last_set is not part:
                 self._set(part)
-            self._interpreter.invoke()
+            self._call()
 
         self._invoke(part)
         return invoke
@@ -387,7 +401,7 @@ def _probe(content: bytes, kernels: str, shapes: dict[str, tuple[int, ...]] | No
     signature = of_file(content)
     if shapes is None and any(spec.open_sizes for spec in signature.inputs.values()):
         return  # zeros of size 1 say nothing; the first call has a size that fits
-    with _refusal():
+    with refusal():
         for name, shape in (shapes or {}).items():
             interpreter.resize_tensor_input(signature.inputs[name].index, shape)
         interpreter.allocate_tensors()
@@ -400,7 +414,7 @@ def _interpreter(content: bytes, num_threads: int, kernels: str, keep_tensors: b
     with quiet():
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        with _refusal(), warnings.catch_warnings():
+        with refusal(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that kept tensors need memory
             return Interpreter(
                 model_content=content,
@@ -411,15 +425,18 @@ def _interpreter(content: bytes, num_threads: int, kernels: str, keep_tensors: b
 
 
 @contextlib.contextmanager
-def _refusal() -> Iterator[None]:
+def refusal() -> Iterator[None]:
     """Turn the runtime's complaint about a model into a ModelFileError with its own words."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelFileError(
-            f"LiteRT does not run this model: {reason}. {_meaning(reason)}"
-        ) from error
+        raise refused(str(error)) from error
+
+
+def refused(words: str) -> ModelFileError:
+    """Return the error for a model that the runtime does not run, and says why."""
+    reason = " ".join(words.split())
+    return ModelFileError(f"LiteRT does not run this model: {reason}. {_meaning(reason)}")
 
 
 def _meaning(reason: str) -> str:
