@@ -206,7 +206,11 @@ ANSWERS = {
             "not cast": (np.clip(np.round(REAL), 0, 255), "cast them last"),
             "int8": (CODES.astype(np.int8), "are int8"),
             "one image": (CODES[0], "have the shape (28, 28, 1)"),
-            "all zeros": (np.zeros_like(CODES), "codes differ"),
+            "multiplied": (
+                np.clip(np.round(IMAGES * SCALE) + 0, 0, 255).astype(np.uint8),
+                "divide by the scale, not multiply",
+            ),
+            "all white": (np.full_like(CODES, 255), "codes differ"),
             "inverted": (255 - CODES, "codes differ"),
             "a text": ("codes", "asked is uint8 codes"),
         },

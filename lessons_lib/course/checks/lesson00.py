@@ -100,6 +100,7 @@ def check_input_codes(codes: object, images: np.ndarray, scale: float, zero_poin
     """Check blank 0.5: the uint8 codes (N, 28, 28, 1) of float32 ``images`` of the same shape."""
     x = np.asarray(images, np.float32)
     real = x / np.float32(scale) + zero_point
+    multiplied = np.clip(np.rint(x * np.float32(scale)) + zero_point, 0, 255)
     expected = affine.quantize(x, scale, zero_point, signed=False)
 
     def passed(codes):
@@ -114,6 +115,8 @@ def check_input_codes(codes: object, images: np.ndarray, scale: float, zero_poin
             return True
         if np.array_equal(found, x.astype(np.uint8)):
             return "These are the images cast as they are: nearly all zeros. Divide by the scale."
+        if np.array_equal(found, multiplied):
+            return f"Every code is {zero_point}: divide by the scale, not multiply."
         if np.array_equal(found[wrong], expected[wrong] - 1):
             return f"{wrong.sum():,} codes are one too low: a cast cuts off, it does not round."
         return f"{wrong.sum():,} of {wrong.size:,} codes differ from the right ones."
@@ -122,7 +125,7 @@ def check_input_codes(codes: object, images: np.ndarray, scale: float, zero_poin
         "0.5",
         codes,
         passed,
-        "divide by the scale, add the zero point, then three steps: round, clip, cast.",
+        "four steps, in this order: divide and round, add the zero point, clip, cast.",
         "The article leaves this to the reader, and so does the converter.",
     )
 
