@@ -302,7 +302,7 @@ def _counted(array: np.ndarray, signature: Signature, name: str, one: bool) -> n
     spec, shape = signature.inputs[name], signature.sample_shape(name)
     if array.dtype != spec.dtype:
         raise InputError(
-            f"expected {spec.dtype} input, got {array.dtype}{_cast(array, spec)} ({name})"
+            f"{name}: expected {spec.dtype} input, got {array.dtype}{_cast(array, spec)}"
         )
     single = array.ndim == len(shape) and _fits(array.shape, shape)
     if single and (one or not signature.in_batches):
@@ -311,7 +311,7 @@ def _counted(array: np.ndarray, signature: Signature, name: str, one: bool) -> n
         expected = ", ".join(["N", *("?" if size is None else str(size) for size in shape)])
         cure = ": add the batch axis, x[np.newaxis]" if single else ""
         raise InputError(
-            f"expected input of shape ({expected}), got {array.shape}{cure} ({name}, lesson 01)"
+            f"{name}: expected input of shape ({expected}), got {array.shape}{cure} (lesson 01)"
         )
     return array
 
