@@ -199,6 +199,7 @@ def test_lesson_1_runs_and_its_quiz_answers(tab, lab):
 def test_lesson_3_runs_and_its_slider_moves_by_keyboard(tab, lab):
     opened(tab, lab, "03_quantize_tensor.ipynb")
     assert failures(run_all(tab)) == []
+    tab.evaluate("window.jupyterapp.commands.execute('notebook:expand-all-headings')")
     slide_by_keyboard(tab, show_cell(tab, "widgets.affine_slider(").locator(".lesson-slider"))
 
 

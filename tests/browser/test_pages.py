@@ -260,7 +260,7 @@ def test_a_mention_of_a_lesson_is_a_link(page, site):
 
 
 def test_the_slider_moves_by_keyboard(page, site):
-    page.goto(site + "notebooks/03_quantize_tensor.html")
+    page.goto(site + "notebooks/03_quantize_tensor.html#deeper-the-slider")  # opens the fold
     slide_by_keyboard(page, page.locator(".lesson-slider").first)
 
 
