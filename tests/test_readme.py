@@ -103,6 +103,14 @@ def test_both_times_of_each_lesson_and_their_sums_are_listed(monkeypatch):
     )
 
 
+def test_the_first_command_says_how_long_all_lessons_run(monkeypatch):
+    lesson = notebooks.describe(notebooks.find([1])[0])
+    times = replace(lesson.times, seconds=3600 // len(notebooks.find()))
+    monkeypatch.setattr(notebooks, "describe", lambda path: replace(lesson, times=times))
+    (line,) = [line for line in readme.filled(TEXT).splitlines() if line.startswith("make lessons")]
+    assert line.endswith(": about 60 minutes")
+
+
 def test_a_lesson_without_deeper_sections_has_the_same_time_twice(monkeypatch):
     lesson = notebooks.describe(notebooks.find([1])[0])
     times = replace(lesson.times, core=35, everything=None, seconds=20)
