@@ -42,7 +42,9 @@ CHECKED, RAISES, VOLATILE = "nbval-check-output", "raises-exception", "volatile"
 # test_article.py compares the cells that show the article's code, and asks for those of a verdict.
 ARTICLE = {f"article:{part}" for part in ("space", "float16", "generator", "uint8")}
 VERDICTS = {f"shows:{statement.key}" for statement in article.STATEMENTS}
-TAGS = {CHECKED, RAISES, VOLATILE} | ARTICLE | VERDICTS
+# On the site such a cell shows a line that opens it; a first cell may have so many lines without.
+HIDDEN, MAX_HEAD = "hide-input", 12
+TAGS = {CHECKED, RAISES, VOLATILE, HIDDEN} | ARTICLE | VERDICTS
 # On the site such a cell, of code or text, is shut until the reader has made the prediction.
 EXPLAINS = "explains:"
 MAX_READING, MAX_CORE = 25, 50  # minutes
@@ -162,6 +164,18 @@ def tags_are_known(notebook: NotebookNode) -> Iterator[str]:
         comment = re.search(r"^\s*#\s*(NBVAL|PYTEST_VALIDATE)_", cell.source, re.MULTILINE)
         if comment and cell.cell_type == "code":
             yield f"{where} holds an nbval comment: use a tag"
+
+
+@listed
+def head_is_folded(notebook: NotebookNode) -> Iterator[str]:
+    """On the site a page does not begin with a screen of imports; and no other code is hidden."""
+    for number, (where, cell) in enumerate(code(notebook)):
+        lines = len(cell.source.splitlines())
+        long_head = number == 0 and lines > MAX_HEAD
+        if long_head and HIDDEN not in tags(cell):
+            yield f"{where} begins the page with {lines} lines: tag it {HIDDEN}"
+        if HIDDEN in tags(cell) and not long_head:
+            yield f"{where} is tagged {HIDDEN}, which is for a first cell of over {MAX_HEAD} lines"
 
 
 def _predictions(notebook: NotebookNode) -> dict[str, str]:
@@ -578,6 +592,7 @@ RULES = (
     no_absolute_path,
     no_memory_address,
     tags_are_known,
+    head_is_folded,
     checked_cells_have_output,
     plain_python,
     prose_numbers_are_backed,

@@ -148,6 +148,10 @@ BROKEN = [
     (hygiene.tags_are_known, code("x", "nbval-check-ouput"), "nbval-check-ouput"),
     (hygiene.tags_are_known, code("x", CHECKED, VOLATILE), "cannot be both"),
     (hygiene.tags_are_known, code("# NBVAL_SKIP\nx"), "use a tag"),
+    (hygiene.head_is_folded, code("import os\n" * 13), "begins the page with 13 lines"),
+    (hygiene.head_is_folded, code("import os\n" * 12, hygiene.HIDDEN), "is for a first cell"),
+    (hygiene.head_is_folded, notebook(code("x = 1"), code("y = 2\n" * 13, hygiene.HIDDEN)),
+     "code cell 2 is tagged"),
     (hygiene.checked_cells_have_output, _executed("x = 1", tags=[CHECKED]), "no output to check"),
     (hygiene.plain_python, code(" "), "empty"),
     (hygiene.plain_python, code("x = 1\n%timeit x"), "magic"),
@@ -251,6 +255,11 @@ GOOD = notebook(
 @pytest.mark.parametrize("rule", [*hygiene.RULES, *hygiene.LESSON_RULES], ids=lambda r: r.__name__)
 def test_rule_accepts_a_good_lesson(rule):
     assert rule(GOOD) == []
+
+
+def test_a_long_head_that_is_folded_is_accepted():
+    assert hygiene.head_is_folded(notebook(code("import os\n" * 13, hygiene.HIDDEN))) == []
+    assert hygiene.head_is_folded(notebook(code("import os\n" * 12), code("x\n" * 13))) == []
 
 
 def test_title_and_time():
