@@ -22,6 +22,8 @@ from lessons_lib.targets.c_calls import (
     walk_of,
 )
 
+WORD = 4  # codes that a processor of 32 bits reads at once
+
 
 def _layer(op: Operator, where: Where, bias, weights, summed=1) -> str:
     """``summed``: the axes of the weights over which one sum goes."""
@@ -48,6 +50,9 @@ def fully_connected(op: Operator, where: Where) -> Call:
     weights = op.weights.reshape(len(op.weights), -1)
     outputs, inputs = weights.shape
     rows = size_of(op.input) // inputs
+    if inputs % WORD:  # row by row through a patch with room for whole words
+        pairs = [f"{{{joined(pair)}}}" for pair in ((rows, 1), (rows, 1), *((1, 1),) * 3, (0, 0))]
+        return _patched(op, where, where.struct("window", "window", *pairs, inputs))
     call = (
         f"fully_connected({where.at(op.input)}, {where.at(op.output)}, {rows}, {inputs}, "
         f"{outputs}, &{where.name('layer')});"
@@ -58,16 +63,20 @@ def fully_connected(op: Operator, where: Where) -> Call:
 
 def conv_2d(op: Operator, where: Where) -> Call:
     """CONV_2D."""
+    return _patched(op, where, window_of(op, where, op.inputs[1].shape[1:3]))
+
+
+def _patched(op: Operator, where: Where, window: str) -> Call:
+    """A layer whose filters see a copy of their patch; a row of weights ends with zeros."""
     weights = op.weights.reshape(len(op.weights), -1)
     bias = _bias_with_zero_point(op, weights)
-    weights = np.pad(weights, [(0, 0), (0, -weights.shape[1] % 4)])  # whole words of four codes
-    constants = _layer(op, where, bias, weights)
+    weights = np.pad(weights, [(0, 0), (0, -weights.shape[1] % WORD)])
     sizes = f"{op.input.zero_point}, {weights.shape[1]}, {len(weights)}"
     call = (
         f"conv_2d({where.at(op.input)}, {where.at(op.output)}, patch, {sizes}, "
         f"&{where.name('window')}, &{where.name('layer')});"
     )
-    constants += window_of(op, where, op.inputs[1].shape[1:3])
+    constants = _layer(op, where, bias, weights) + window
     return Call(("conv_2d",), constants, call, patch=weights.shape[1])
 
 
