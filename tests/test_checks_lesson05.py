@@ -188,6 +188,7 @@ ANSWERS = {
     checks.check_paths_of_devices: Answers(
         right={
             "a dict": devices(*PATHS),
+            "a dict in another order": dict(reversed(devices(*PATHS).items())),
             "a list": [*PATHS],
             "a tuple": PATHS,
             "a Series": pd.Series(PATHS),
@@ -225,6 +226,16 @@ ANSWERS = {
             "no whole power": (stepped(lambda p: max(p, -14)), "a whole one"),
             "cut off": (stepped(lambda p: max(int(p), -14)), "cutting off goes up"),
             "-15": (stepped(lambda p: max(math.floor(p), -15)), "The last power is -14"),
+            "the bound at the end": (
+                lambda x: 2.0 ** max(math.floor(math.log2(x)) - 10, -14),
+                "10 is subtracted after it",
+            ),
+            "ln": (lambda x: 2.0 ** (max(math.floor(math.log(x)), -14) - 10), "`np.log2`"),
+            "log10": (lambda x: 2.0 ** (max(math.floor(math.log10(x)), -14) - 10), "`np.log2`"),
+            "p": (lambda x: max(math.floor(math.log2(x)), -14), "That is p"),
+            "up": (stepped(lambda p: max(math.floor(p), -14), bits=-10), "*smaller*"),
+            "a share of x": (lambda x: x / 1024, "not above x"),
+            "x itself": (np.float16, "asked is the step there"),
             "float32's": (lambda x: np.spacing(np.float32(x)), "Not yet:"),
             "a text": (lambda x: "0.1", "asked is a number"),
             "its result": (step(1.0), "asked is a function"),
@@ -245,6 +256,10 @@ ANSWERS = {
             "another model": (
                 settings(folder=training.reference("ds_cnn")),
                 "This is the file of another model",
+            ),
+            "the folder is not used": (
+                settings(folder=training.reference("mnist_cnn")),
+                "use the argument, `folder`",
             ),
             "the converter": (lambda folder: object(), "asked is a file's content"),
             "a wrong name": (
@@ -279,6 +294,19 @@ ANSWERS = {
                 "which is subnormal: this survives",
             ),
             "the end refused": (lambda w: survives(w) and np.abs(w).max() < 65504, "65504: this"),
+            "2**16": (lambda w: survives(np.where(np.abs(w) < 65536, w.clip(-9, 9), w)), "65530: "),
+            "to 2**-25": (
+                lambda w: survives(np.where(np.abs(w) == 2**-25, 0, w)),
+                "2**-25, which becomes 0: this does not",
+            ),
+            "negative 2**-25": (
+                lambda w: survives(np.where(w == -(2**-25), 0, w)),
+                "-2**-25, which becomes 0: this does not",
+            ),
+            "to 2**-24": (
+                lambda w: survives(w) and not np.any((w != 0) & (np.abs(w) < 2**-24)),
+                "just above 2**-25: this survives",
+            ),
             "always": (lambda w: True, "70000: this does not survive"),
             "never": (lambda w: False, "0.3, -0.1: this survives"),
             "the other way": (lambda w: not survives(w), "0.3, -0.1: this survives"),

@@ -95,6 +95,17 @@ def inside(w, limit):
     return np.abs(w) <= limit
 
 
+def with_rule(steps, rounding=np.round, unit=False):
+    """12.2 with a grid of so many steps, another rounding, or codes in place of weights."""
+
+    def gradients(x, w, t, limit):
+        step = limit / steps
+        used = rounding(np.clip(w, -limit, limit) / step) * (1 if unit else step)
+        return (used @ x - t) * x * inside(w, limit)
+
+    return gradients
+
+
 def by_largest_weight(x, w, t, limit):
     return (lesson12.fake_quantize(w) @ x - t) * x * inside(w, limit)
 
@@ -141,6 +152,16 @@ ANSWERS = {
             "unchanged": (lambda w, bits: w, "as they were"),
             "rounded down": (grid(None, np.floor), "do not cut off"),
             "cut off": (grid(None, np.trunc), "do not cut off"),
+            "rounded up": (grid(None, np.ceil), "do not cut off"),
+            "by rows": (
+                grid(None, limit=lambda w: np.abs(w).max(axis=-1, keepdims=True)),
+                "One scale for the whole array",
+            ),
+            "by columns": (
+                grid(None, limit=lambda w: np.abs(w).max(axis=0)),
+                "One scale for the whole array",
+            ),
+            "turned round": (lambda w, bits: -grid(None)(w, bits), "The signs"),
             "the wide range": (lambda w, bits: grid(None, qmax=2 ** (bits - 1))(w, bits), "Narrow"),
             "all codes positive": (
                 lambda w, bits: grid(None, qmax=2**bits - 1)(w, bits),
@@ -191,6 +212,23 @@ ANSWERS = {
                 lambda x, w, t, limit: unmasked(x, w, t, limit) * w * inside(w, limit),
                 "not the weight",
             ),
+            "the weight for the input": (
+                wrong(lambda x, w, t, limit, g: g / x * w),
+                "not the weight",
+            ),
+            "plus t": (wrong(lambda x, w, t, limit, g: g + 2 * t * x * inside(w, limit)), "y + t"),
+            "a mean": (wrong(lambda x, w, t, limit, g: g / len(x)), "divided by its length"),
+            "8 steps": (with_rule(8), "the largest code is 7"),
+            "15 steps": (with_rule(15), "the largest code is 7"),
+            "cut off": (with_rule(7, np.trunc), "to the nearest step"),
+            "of codes": (with_rule(7, unit=True), "not of codes"),
+            "always 0.7": (wrong(lambda x, w, t, limit, g: gradient(x, w, t, 0.7)), "not always"),
+            "a mask of copies": (
+                lambda x, w, t, limit: (
+                    gradient(x, w, t, limit) * (np.abs(np.round(w * 7 / limit)) < 7)
+                ),
+                "Just",
+            ),
             "twice": (wrong(lambda x, w, t, limit, g: 2 * g), "no factor 2"),
             "one number": (lambda x, w, t, limit: 3.0, "returns the shape ()"),
             "nothing": (lambda x, w, t, limit: print(end=""), "`return` missing"),
@@ -214,6 +252,7 @@ ANSWERS = {
             "a seed": (lesson12.CONTROL | {"seed": 1}, "in another order"),
             "a key less": ({"weight_bits": None}, "Give a dict with the keys"),
             "a word": (lesson12.CONTROL | {"epochs": "two"}, "a number is asked"),
+            "a text": (lesson12.CONTROL | {"epochs": "2"}, "the text '2'; a number is asked"),
             "None": (lesson12.CONTROL | {"epochs": None}, "numbers are asked"),
             "a tuple": ((None, None, 2, 0), "Give a dict with the keys"),
         },
@@ -240,6 +279,7 @@ ANSWERS = {
             "no weight": (findings(flipping=[1, 4, 10]), "no weight's"),
             "a key less": ({"slip": "b"}, 'Give a dict with "slip"'),
             "a word": ("b", 'Give a dict with "slip"'),
+            "both": (findings(slip=["a", "b"]), 'a list of 2; give "a" or "b"'),
         },
     ),
     checks.check_packed_int4: Answers(

@@ -53,6 +53,11 @@ def _slip_of_step(found: np.ndarray, power: np.ndarray) -> str | bool:
         (2.0 ** (low - 11), 2.0 ** (low - 9), "1,024 steps are 10 bits, not more or fewer:"),
         (2.0 ** (np.maximum(power, -15) - 10), "The last power is -14, not -15:"),
         (low - 10, power - 10, "That is the exponent; 2 is still to be raised to it:"),
+        (low, power, "That is p, the power; the step is 2**(p - 10):"),
+        (2.0 ** (low + 10), "The step is 1,024 times *smaller* than the power of two:"),
+        (2.0 ** np.maximum(power - 10, -14), "-14 bounds the power p; 10 is subtracted after it:"),
+        (np.array(_SIZES) / 1024, "1,024 steps lie above the power of two, not above x:"),
+        (np.float16(_SIZES), "That is x, rounded; asked is the step there:"),
         *((2.0 ** (np.maximum(f(np.log2(_SIZES)), -14) - 10), said) for f, said in _ROUNDED),
         **exact,
     )
@@ -63,6 +68,14 @@ _ROUNDED = (
     (np.ceil, "The power at or *below* x, not above: `np.floor`:"),
     (np.asarray, "The power of two is a whole one, at or below x: `np.floor`:"),
     (np.trunc, "For numbers below 1 cutting off goes up: `np.floor`:"),
+    (
+        lambda powers: np.floor(powers * np.log(2)),
+        "The logarithm is the one to base 2, `np.log2`:",
+    ),
+    (
+        lambda powers: np.floor(powers * np.log10(2)),
+        "The logarithm is the one to base 2, `np.log2`:",
+    ),
 )
 
 
@@ -91,7 +104,12 @@ def check_convert_to_float16(convert: object) -> bool | str:
     ours = convert_to_float16(str(folder))
     if {*stored["name"]} != {*tables.tensors(ours).query("role in ('weight', 'bias')")["name"]}:
         return "This is the file of another model: convert the folder that the function is given."
-    return True
+    try:  # what needs no folder made the file of one of its own
+        with quiet():
+            call(convert, str(folder / "no model"))
+    except Remark:
+        return True
+    return "It converts the same model, whatever the folder: use the argument, `folder`."
 
 
 def survives(w: np.ndarray) -> bool:
@@ -112,6 +130,11 @@ _TENSORS = {  # what the guard is tried with, and whether it survives
     "1e-9": ([1e-9, 0.5], False),
     "-1e-9": ([-1e-9, 0.5], False),
     "a matrix with 1e9": ([[1.0, 2.0], [1e9, 3.0]], False),
+    "65530": ([65530.0, 1.0], False),  # below 65520 NumPy rounds down: both roads are right
+    "2**-25, which becomes 0": ([2.0**-25, 0.1], False),
+    "-2**-25, which becomes 0": ([0.1, -(2.0**-25)], False),
+    "3.1e-8, just above 2**-25": ([3.1e-8, 0.1], True),
+    "5e-8, just below 2**-24": ([-5e-8, 0.1], True),
     "zeros alone": ([0.0, 0.0], True),
 }
 
@@ -252,7 +275,9 @@ def check_paths_of_devices(chosen: object) -> bool | str:
     expected = ["float16", "dynamic_range", "float32"]
     if isinstance(chosen, str | set) or not np.iterable(chosen):
         raise Remark(f"Your answer is {describe(chosen)}; asked is a path for each device.")
-    chosen = [*(chosen.values() if isinstance(chosen, dict) else chosen)]
+    if isinstance(chosen, dict):
+        chosen = dict(sorted(chosen.items(), key=_place)).values()
+    chosen = [*chosen]
     for name in chosen:
         if not isinstance(name, str) or name not in expected:
             given = repr(name) if isinstance(name, str) else describe(name)
@@ -261,3 +286,12 @@ def check_paths_of_devices(chosen: object) -> bool | str:
         return f"You gave {len(chosen)}; three are asked, one for each device."
     fit = sum(given == right for given, right in zip(chosen, expected, strict=True))
     return fit == 3 or f"{fit} of the three {'fits' if fit == 1 else 'fit'} the device."
+
+
+def _place(item: tuple[object, object]) -> int:
+    """Which of the three devices a pair of a dict is about; unknown ones stay where they are."""
+    device = str(item[0])
+    return next((n for n, word in enumerate(_WORDS) if word in device), len(_WORDS))
+
+
+_WORDS = ("GPU", "slow line", "audit")

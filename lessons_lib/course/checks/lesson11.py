@@ -121,7 +121,8 @@ def _layers() -> list[Layer]:
     for name, scale, zero_point in (("first", 0.02, -128), ("second", 0.07, 5), ("third", 0.5, 0)):
         shift = -zero_point * scale
         real = random.normal(shift, 40 * scale, (3, 4, 5)).astype(np.float32)
-        codes = affine.quantize(real + random.normal(0, scale, real.shape), scale, zero_point)
+        noise = scale if zero_point else 15 * scale  # so strong that `back` is no longer `x`
+        codes = affine.quantize(real + random.normal(0, noise, real.shape), scale, zero_point)
         made.append((name, real, codes, scale, zero_point))
     return made
 
@@ -155,7 +156,8 @@ def check_decibels_by_layer(function: object) -> bool | str:
         ):
             if np.isclose(value, signal_to_noise(real, back), rtol=0, atol=0.05):
                 return f"{shown} {remark}"
-        return shown
+        back = affine.dequantize(codes, scale, zero_point)
+        return f"{shown} {_slip_of_snr(value, real, back) or ''}".strip()
     return True
 
 
@@ -177,6 +179,7 @@ _FALLS = (  # the ratio behind each of six layers, and the row of the fall
     ([40, 37, 30, 29, 41, 38], 2),  # a rise larger than the fall
     ([12, 31, 30, 22, 21, 33], 3),  # and the lowest comes first
     ([70, 60, 59, 30, 29, 28], 3),  # a clear fall before it
+    ([-9, -10, -10.5, -10, -12, -15], 5),  # nothing to fall from in front of the first
 )
 
 
@@ -210,17 +213,21 @@ def _reason(found: str, table: pd.Series, place: int) -> str:
     }
     if change.max() > 0:
         slips[change.idxmax()] = "There it rises, and the largest change is not always a fall."
+    if table.iloc[0] < 0:
+        slips = {table.index[0]: "There is no layer in front of the first, to fall from."}
     return slips.get(found, "" if found in table.index else "There is no such layer.")
 
 
 _OPERATORS = pd.DataFrame(
     {
-        "layer": ["stem", "scaled", "scaled", "block", "dense"],
+        "layer": ["stem", "scaled", "scaled", "block", "block2", "split", "dense"],
         "outputs": [
             ("net/stem/Relu;net/stem/conv",),
             ("net/scaled/sub",),
             ("net/scaled/mul",),
             ("net/block/Relu;net/block/norm/add_1;net/block/conv",),
+            ("net/block2/Relu;net/block2/conv",),
+            ("net/split", "net/split:1"),
             ("net/dense/MatMul",),
         ],
     }
@@ -234,7 +241,7 @@ _OPERATORS = pd.DataFrame(
 )
 def check_tensors_of(function: object) -> bool | str:
     """Exercise 11.3: a function of operators and layers: the names of the tensors they write."""
-    wanted = (["block"], ["dense", "stem"], ["scaled"], ["stem", "scaled", "block"])
+    wanted = (["block"], ["dense", "stem"], ["scaled"], ["stem", "scaled", "block"], ["split"])
     for layers in wanted:
         verdict = _same_tensors(call(function, _OPERATORS.copy(), list(layers)), layers)
         if verdict is not True:
@@ -269,7 +276,11 @@ def _same_tensors(found: Any, layers: list[str]) -> bool | str:
     if set(names) <= set(layers):
         return f"{asked} names of layers; asked are the tensors, in the column `outputs`."
     if set(names) < set(right):
-        return f"{asked} {len(set(names))} of {len(right)}: a layer may have several operators."
+        rows = _OPERATORS["layer"].isin(layers).sum()
+        what = "a layer may have several operators" if rows > 1 else "`outputs` may hold several"
+        return f"{asked} {len(set(names))} of {len(right)}: {what}."
+    if set(names) > set(right):
+        return f"{asked} tensors of other layers as well: compare whole names of layers."
     if set(names) <= {part for name in right for part in name.split(";")}:
         return f"{asked} parts of a name. Joined by semicolons they are one name: take it whole."
     return f"{asked} other names: {', '.join(map(repr, names))[:100]}."
@@ -317,13 +328,14 @@ def check_lamp(findings: object) -> bool | str:
     decibels, highest = lamp()
     layer, broken = found["layer"], steepest_fall(decibels)
     if layer != broken:
-        said = f"At {describe(layer)} there is no steep fall."
+        named = repr(layer) if isinstance(layer, str) else describe(layer)
+        said = f"At {named[:80]} there is no steep fall."
         if layer == min(decibels, key=decibels.get):
             said = f"{layer!r} has the lowest SNR, and is only an heir."
         elif layer in decibels and list(decibels).index(layer) == list(decibels).index(broken) - 1:
             said = f"{layer!r} is the last good layer."
         elif layer not in decibels:
-            said = f"There is no layer {describe(layer)}."
+            said = f"There is no layer {named[:80]}."
         return said
     share = number_in(found["share"], "%")
     if not np.isclose(share, highest[broken], rtol=0, atol=0.02):
@@ -367,8 +379,23 @@ def check_error(pair: object) -> bool | str:
         return f"{mean_error:.2g} steps is the mean magnitude; asked is the root mean square."
     if np.allclose(pair, (error, snr_db), rtol=0, atol=[0.06, 0.6]):
         return "Rounded too far: give the steps to two decimals and the dB to one."
+    squares = rms_error(REAL, back) ** 2
+    if wrong := slip(
+        pair[:1],
+        ([squares / SCALE], [squares / SCALE**2], [squares], "The root of the mean is missing."),
+        ([error * np.sqrt(len(REAL))], "The steps are a *mean* square, not a sum of squares."),
+        ([np.abs(back - REAL).max() / SCALE], "That is the largest error; asked is the RMS."),
+        (
+            [rms_error(REAL, SCALE * np.array(CODES)) / SCALE],
+            "The zero point is subtracted from the codes, before the scale.",
+        ),
+        rtol=0.006,
+    ):
+        return wrong
     return slip(
         pair,
+        ((error, snr_db * np.log(10)), "The logarithm is the one to base 10."),
+        ((error, snr_db / 10), "The logarithm alone; dB are 10 times that."),
         ((error * SCALE, snr_db), "In the unit of the numbers; for steps divide it by the scale."),
         ((error, snr_db / 2), "A ratio of squares takes 10 times the logarithm, not 5."),
         ((error, 2 * snr_db), "A ratio of squares takes 10 times the logarithm, not 20."),

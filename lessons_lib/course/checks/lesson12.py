@@ -97,11 +97,12 @@ def _slip_of_grid(found: np.ndarray, w: np.ndarray, num_bits: int) -> str | bool
         ),
         (w / scale, "These are steps, not rounded yet; round, then go back to floats."),
         (w, "These are the weights as they were: nothing was rounded."),
-        (
-            grid(scale, np.floor),
-            grid(scale, np.trunc),
-            "Round to the nearest step; do not cut off.",
+        *((grid(scale, cut), _NEAREST) for cut in (np.floor, np.trunc, np.ceil)),
+        *(
+            (grid(np.abs(w).max(axis=axis, keepdims=True) / qmax), _ONE_SCALE)
+            for axis in range(w.ndim if w.ndim > 1 else 0)
         ),
+        (-grid(scale), "The signs are the wrong way round."),
         (grid(limit / (qmax + 1)), "Narrow range: the largest code is 2**(bits - 1) - 1."),
         (grid(limit / (2**num_bits - 1)), "Half of the codes are negative: is the scale right?"),
         (grid(2 * limit / (2**num_bits - 1)), "The range is symmetric, 2 * qmax steps long."),
@@ -116,6 +117,9 @@ def _slip_of_grid(found: np.ndarray, w: np.ndarray, num_bits: int) -> str | bool
         atol=1e-6,
     )
 
+
+_NEAREST = "Round to the nearest step; do not cut off."
+_ONE_SCALE = "One scale for the whole array: the largest magnitude of all of it, along no axis."
 
 # Exercise 12.2
 
@@ -153,6 +157,12 @@ def _slip_of_gradient(found, x, w, t, limit) -> str | bool:
     clipped, unclipped = (scale * np.round(v / scale) for v in (np.clip(w, -limit, limit), w))
     through, unrounded, beyond = ((np.sum(used * x) - t) * x for used in (clipped, w, unclipped))
     cut = (np.sum(np.clip(w, -limit, limit) * x) - t) * x
+    error = np.sum(clipped * x) - t
+
+    def with_grid(step, rounding=np.round):
+        y = np.sum(step * rounding(np.clip(w, -limit, limit) / step) * x)
+        return (y - t) * x * inside
+
     own = fake_quantize(w)
     return slip(
         found,
@@ -180,7 +190,28 @@ def _slip_of_gradient(found, x, w, t, limit) -> str | bool:
         ),
         (through / x * inside, "The error times the weight's own input is the gradient."),
         (through * w * inside, through * clipped * inside, "Times the input, not the weight."),
+        (error * w * inside, error * clipped * inside, "Times the input, not the weight."),
         (2 * through * inside, "The loss is a half of the square: no factor 2."),
+        ((error + 2 * t) * x * inside, "The error is y - t, not y + t."),
+        (through * inside / x.size, "y is the sum, and nothing is divided by its length."),
+        (
+            with_grid(limit / 8),
+            with_grid(limit / 7.5),
+            with_grid(limit / 15),
+            with_grid(limit / 127),
+            "4 bits, narrow range: the largest code is 7, the scale `limit / 7`.",
+        ),
+        (with_grid(scale, np.floor), with_grid(scale, np.trunc), "Round to the nearest step."),
+        (
+            (np.sum(clipped / scale * x) - t) * x * inside,
+            "y is made of rounded *weights*, not of codes: times the scale.",
+        ),
+        (gradient(x, w, t, 0.7), "The range is `limit`, not always 0.7."),
+        (
+            through * (np.abs(clipped) < limit),
+            "Just inside the range a weight rounds to its end, and is not clipped: compare the "
+            "weight with `limit`, not its copy.",
+        ),
         rtol=1e-4,
         atol=1e-6,
     )
@@ -203,6 +234,9 @@ def check_control(recipe: object) -> bool | str:
         if recipe[name] is not None:
             bits = describe(recipe[name])
             return f"`{name}` is {bits}: this model still rounds. `None` leaves it in float."
+    for name in ("epochs", "seed"):
+        if isinstance(recipe[name], str | bool):
+            return f"`{name}` is {describe(recipe[name])}; a number is asked."
     epochs, seed = (numbers_in(recipe[name], 1)[0] for name in ("epochs", "seed"))
     if epochs != CONTROL["epochs"]:
         what = "the old model: its distance holds" if not epochs else "another training: it holds"
@@ -248,7 +282,7 @@ def check_logs(findings: object) -> bool | str:
         given = f"the keys {list(findings)}" if isinstance(findings, dict) else describe(findings)
         raise Remark(f'Give a dict with "slip", "moving" and "flipping"; given: {given[:80]}.')
     moving = {name: moving_outside(shadow) for name, shadow in logs().items()}
-    if findings["slip"] not in moving:
+    if not isinstance(findings["slip"], str) or findings["slip"] not in moving:
         return f'"slip" is {describe(findings["slip"])}; give "a" or "b".'
     if not moving[findings["slip"]]:
         return "In this one no weight moves while it is outside the range. Look at the other."
