@@ -201,7 +201,10 @@ ANSWERS = {
             "a bare bias": (folded(bias=lambda b, f, m, t: b - m * f + t), "own bias gets the"),
             "a bare mean": (folded(bias=lambda b, f, m, t: b * f - m + t), "The mean gets the"),
             "added": (folded(bias=lambda b, f, m, t: (b + m) * f + t), "The mean is subtracted"),
-            "the bias first": (lambda *given: fold(*given)[::-1], "of shape (5,) where (4, 5) is"),
+            "the bias first": (
+                lambda *given: fold(*given)[::-1],
+                "weights is (5,); asked is (4, 5)",
+            ),
             "weights alone": (lambda *given: fold(*given)[0], "asked are two arrays"),
             "something else": (folded(bias=lambda b, f, m, t: m + t), "the biases are others"),
             "numbers": ([2.5, -7.5, -3.5], "asked is a function"),
@@ -217,6 +220,10 @@ ANSWERS = {
         },
         wrong={
             "one scale": (quantized(one_for_all), "one scale for all"),
+            "one scale, alone": (
+                quantized(lambda w, axes: np.abs(w).max() / 127),
+                "shape of the scales is (); asked is (5,)",
+            ),
             "by 128": (quantized(lambda w, a: np.abs(w).max(axis=a) / 128), "gets the code 127"),
             "by 255": (quantized(lambda w, a: np.abs(w).max(axis=a) / 255), "gets the code 127"),
             "no abs": (quantized(lambda w, a: w.max(axis=a) / 127), "largest |weight| below zero"),
@@ -265,7 +272,7 @@ ANSWERS = {
             "all gone": ((np.zeros((8, 6)), np.zeros(6)), "outputs are off"),
             "not finite": (mended(bias=np.inf), "not finite"),
             "beyond int32": (mended(weight=1e-12, bias=5.0), "more steps than an int32 has"),
-            "turned": ((PLAIN[0].T, PLAIN[1]), "of shape (6, 8) where (8, 6) is asked"),
+            "turned": ((PLAIN[0].T, PLAIN[1]), "shape of the weights is (6, 8); asked is (8, 6)"),
             "weights alone": (PLAIN[0], "asked are a pair of arrays"),
             "a function": (fold, "asked are a pair of arrays"),
         },

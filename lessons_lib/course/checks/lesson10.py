@@ -30,7 +30,7 @@ def check_fold(folding: object) -> bool | str:
     for shape, with_bias in (((4, 5), True), ((3, 3, 2, 5), False)):
         layer = _normalized_layer(shape, with_bias)
         result = call(folding, *(np.copy(part) if np.ndim(part) else part for part in layer))
-        weights, bias = _parts(result, "two arrays, weights and bias", shape, (5,))
+        weights, bias = _parts(result, "two arrays", {"weights": shape, "bias": (5,)})
         right = fold_batch_norm(*layer)
         if _close(weights, right[0]) and _close(bias, right[1]):
             continue
@@ -99,8 +99,8 @@ def check_quantize_layer(quantizing: object) -> bool | str:
         weights[..., 2] = -np.abs(weights[..., 2])  # a channel without a positive weight
         weights, bias = np.float32(weights), np.float32(random.normal(size=5))
         result = call(quantizing, weights.copy(), bias.copy(), 0.02)
-        asked = "three arrays: codes, bias codes and scales"
-        parts = _parts(result, asked, shape, (5,), (5,))
+        asked = {"codes": shape, "bias codes": (5,), "scales": (5,)}
+        parts = _parts(result, "three arrays", asked)
         if reason := _wrong_layer(parts, weights, bias):
             return reason
     return True
@@ -171,9 +171,8 @@ _GAUGE = "10_gauge.npz"
 )
 def check_gauge(pair: object) -> bool | str:
     """Exercise 10.3: weights (8, 6) and bias (6,) whose int8 layer says what the float one does."""
-    weights, bias = _parts(
-        pair, "a pair of arrays: weights and bias", (8, 6), (6,), "Your answer is"
-    )
+    asked = {"weights": (8, 6), "bias": (6,)}
+    weights, bias = _parts(pair, "a pair of arrays", asked, "Your answer is")
     if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
         return "There are numbers that are not finite."
     layer, x = _gauge(), _gauge_inputs()
@@ -233,20 +232,19 @@ def _as_int8(weights: np.ndarray, bias: np.ndarray, x: np.ndarray) -> np.ndarray
 
 def _parts(
     result: object,
-    asked: str,
-    *shapes: tuple[int, ...] | str,
+    arrays: str,
+    shapes: dict[str, tuple[int, ...]],
     subject: str = "Your function returns",
 ) -> list[np.ndarray]:
     """The arrays in a tuple or list, in these shapes, axes of length 1 aside; else a Remark."""
-    if shapes and isinstance(shapes[-1], str):
-        *shapes, subject = shapes
+    asked = f"{arrays}: {', '.join(shapes)}"
     if not isinstance(result, tuple | list) or len(result) != len(shapes):
         raise Remark(f"{subject} {describe(result)}; asked are {asked}.")
     found = []
-    for part, shape in zip(result, shapes, strict=True):
+    for part, (name, shape) in zip(result, shapes.items(), strict=True):
         array = array_in(part, asked, f"{subject} a {type(result).__name__} with")
         if np.squeeze(array).shape != np.squeeze(np.empty(shape)).shape:
-            raise Remark(f"{subject} an array of shape {array.shape} where {shape} is asked.")
+            raise Remark(f"The shape of the {name} is {array.shape}; asked is {shape}.")
         found.append(array.reshape(shape))
     return found
 
