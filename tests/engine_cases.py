@@ -60,6 +60,16 @@ def step_1_quantize():
         for op, x, expected in drawn(name):
             grid = op.output.scale[0], op.output.zero_point
             yield f"to {op.output.dtype}", (x, *grid, op.output.dtype), expected
+    yield below_a_half()
+
+
+def below_a_half():
+    """The float32 next to 0.5, which with 0.5 added in float32 is 1."""
+    x = np.float32([[0.49999997, -0.49999997, 0.5, -0.5]])
+    tensors = [tensor("x", "FLOAT32", x.shape), tensor("y", "INT8", x.shape, 1.0, 3)]
+    operator = ("QUANTIZE", schema.QuantizeOptionsT(), [0], [1])
+    expected = raw_answer(assemble(tensors, [operator], [0], [1]), x, "reference")
+    return "next to a half", (x, np.float32(1), 3, np.dtype("int8")), expected
 
 
 def step_1_dequantize():
@@ -96,6 +106,10 @@ def neurons() -> list:
 
 def step_2_accumulate():
     yield from neurons()
+    x, weights = np.int8([[127, -128], [5, 3]]), np.int8([[1, 0], [-3, 2]])
+    products = (x.astype(np.int64) - 7) * weights
+    bias = 2**30 + 1  # float32 counts in steps of 128 there
+    yield "a large bias", (x, weights, np.int32(bias), 7), products.sum() + bias
 
 
 def step_3_multiplier_shift():
@@ -135,7 +149,9 @@ def rescalings() -> list:
         op, _, expected = answered(integer_models.Case(content, x, activation))
         totals = (x.astype(np.int64) - zero_point) * weights.ravel().astype(np.int64) + bias
         rule = np.array([multiplier_of(float(ratio)) for ratio in scale], np.int64).T
-        found.append((activation, (totals, *rule, y_zero_point, *op.limits), expected))
+        fused = "no activation" if activation == "NONE" else activation
+        what = f"{channels} channels, {fused}"
+        found.append((what, (totals, *rule, y_zero_point, *op.limits), expected))
     return found
 
 
@@ -154,11 +170,18 @@ def rescaling(activation, source, weighted, bias, zero_point) -> bytes:
 
 def step_4_requantize():
     yield from rescalings()
+    what, arguments, expected = rescalings()[0]
+    of_32_bits = (part.astype(np.int32) for part in arguments[:3])
+    yield f"{what}, all int32", (*of_32_bits, *arguments[3:]), expected
     for op, x, expected in drawn("QUANTIZE"):
         ratio = op.input.scale[0].astype(float) / op.output.scale[0].astype(float)
         steps = x.astype(np.int64) - op.input.zero_point
         rule = multiplier_of(float(ratio))
-        yield "QUANTIZE", (steps, *rule, op.output.zero_point, *op.limits), expected
+        yield (
+            "rescaling to another grid",
+            (steps, *rule, op.output.zero_point, *op.limits),
+            expected,
+        )
 
 
 def layer_arguments(op, x) -> tuple:
@@ -171,8 +194,24 @@ def layer_arguments(op, x) -> tuple:
 
 def step_5_fully_connected():
     ties = [integer_models.dense_at_ties(0.25, each) for each in (True, False)]
-    for op, x, expected in [*drawn("FULLY_CONNECTED"), *map(answered, ties)]:
+    by_hand = [*ties, sixths("FULLY_CONNECTED", 1), sixths("FULLY_CONNECTED", 5)]
+    for op, x, expected in [*drawn("FULLY_CONNECTED"), *map(answered, by_hand)]:
         yield f"{x.shape} to {expected.shape}", layer_arguments(op, x), expected
+
+
+def sixths(operator: str, input_scale: int):
+    """One weight, 1, and a ratio of 1/6 or 5/6: each sum is a tie, in float64 only."""
+    sides, options = (), schema.FullyConnectedOptionsT()
+    if operator == "CONV_2D":
+        sides, options = (1, 1), schema.Conv2DOptionsT(strideH=1, strideW=1)
+    x = np.int8([-15, -9, -3, 3, 9, 15]).reshape(6, *sides, 1)
+    weights = np.ones((1, *sides, 1), np.int8)
+    constants = [
+        tensor("w", "INT8", weights.shape, 1.0, 0, data=weights),
+        tensor("b", "INT32", (1,), input_scale, 0, data=np.zeros(1, np.int32)),
+    ]
+    source, y = integer_models.Source(x, input_scale, 0), integer_models.output(x.shape, 6.0, 0)
+    return integer_models.case(operator, options, source, constants, y)
 
 
 def moves(options) -> tuple:
@@ -181,23 +220,48 @@ def moves(options) -> tuple:
 
 
 def step_6_conv_2d():
-    for op, x, expected in drawn("CONV_2D"):
+    by_hand = map(answered, [sixths("CONV_2D", 5), gaps("CONV_2D")])
+    for op, x, expected in [*drawn("CONV_2D"), *by_hand]:
         if (op.options.dilationHFactor, op.options.dilationWFactor) == (1, 1):
             arguments = (*layer_arguments(op, x), *moves(op.options))
             size, (strides, padding) = op.weights.shape[1:3], arguments[-2:]
             yield f"{x.shape}, filter {size}, {strides}, {padding}", arguments, expected
 
 
+def gaps(operator: str):
+    """A window of one pixel that moves by two: no border is missing, one is left over."""
+    generator = np.random.default_rng(4)
+    x = integer_models.Source(integer_models.int8(generator, (1, 4, 4, 1)), 1.0, 3)
+    sides = {"padding": schema.Padding.SAME, "strideH": 2, "strideW": 2}
+    constants, options = [], schema.Pool2DOptionsT(**sides, filterHeight=1, filterWidth=1)
+    if operator == "CONV_2D":
+        one, none = np.ones((1, 1, 1, 1), np.int8), np.zeros(1, np.int32)
+        constants = [tensor("w", "INT8", one.shape, 1.0, 0, data=one)]
+        constants += [tensor("b", "INT32", (1,), 1.0, 0, data=none)]
+        options = schema.Conv2DOptionsT(**sides)
+    return integer_models.case(
+        operator, options, x, constants, integer_models.output((1, 2, 2, 1), 1.0, 3)
+    )
+
+
 def step_7_max_pool_2d():
-    for op, x, expected in drawn("MAX_POOL_2D"):
+    for op, x, expected in [*drawn("MAX_POOL_2D"), answered(gaps("MAX_POOL_2D"))]:
         if op.limits == (-128, 127):
             size = op.options.filterHeight, op.options.filterWidth
             arguments = x, size, *moves(op.options)
             yield f"{x.shape}, {arguments[1:]}", arguments, expected
 
 
+def near_a_half(row: list[int], scale: float):
+    """A row of which one probability is so near to half a code that floats round it otherwise."""
+    x = integer_models.Source(np.int8([row]), scale, 0)
+    y = integer_models.output(x.shape, 1 / 256, -128)
+    return integer_models.case("SOFTMAX", schema.SoftmaxOptionsT(1.0), x, [], y)
+
+
 def step_7_softmax():
-    for op, x, expected in drawn("SOFTMAX"):
+    rows = near_a_half([-66, 104, -39, 68], 0.05), near_a_half([-15, -70, -20, 30], 0.1)
+    for op, x, expected in [*drawn("SOFTMAX"), *map(answered, rows)]:
         if op.options.beta == 1:
             yield f"{x.shape}, scale {op.input.scale[0]:.3g}", (x, op.input.scale[0]), expected
 
@@ -218,11 +282,13 @@ def network(seed: int) -> tuple[bytes, np.ndarray]:
     generator, images = np.random.default_rng(seed), np.random.default_rng(9).random((6, 11, 9, 2))
     weights = [generator.integers(-127, 128, s).astype(np.int8) for s in ((5, 3, 2, 2), (4, 45))]
     scales = [np.float32(generator.uniform(0.02, 0.05, len(w))) for w in weights]
-    grids = [(0.0041, -120), (0.05, int(generator.integers(-128, 0))), (0.9, 7)]
+    fine = 0.03 if seed == 3 else 0.05  # the code of 6 is beyond 127
+    grids = [(0.0041, -120), (fine, int(generator.integers(-128, 0))), (0.9, 7)]
     bias = [generator.integers(-2000, 2001, len(w)).astype(np.int32) for w in weights]
     same = {"padding": schema.Padding.SAME, "strideH": 2, "strideW": 1}
     pool = schema.Pool2DOptionsT(**same | {"strideW": 3}, filterHeight=3, filterWidth=2)
     relu = integer_models.fused(("RELU", "RELU6")[seed % 2])
+    last = integer_models.fused(("NONE", "NONE", "RELU", "RELU")[seed])
     tensors = [
         tensor("x", "INT8", (6, 11, 9, 2), *grids[0]),
         tensor("w", "INT8", weights[0].shape, scales[0], 0, data=weights[0]),
@@ -232,7 +298,7 @@ def network(seed: int) -> tuple[bytes, np.ndarray]:
         integer_models.integers("shape", (-1, 45)),
         tensor("flat", "INT8", (6, 45), *grids[1]),
         tensor("w2", "INT8", weights[1].shape, scales[1], 0, data=weights[1]),
-        tensor("b2", "INT32", (4,), scales[1] * 0.05, 0, data=bias[1]),
+        tensor("b2", "INT32", (4,), scales[1] * fine, 0, data=bias[1]),
         tensor("y", "INT8", (6, 4), *grids[2]),
     ]
     conv = schema.Conv2DOptionsT(**same, fusedActivationFunction=relu)
@@ -240,7 +306,7 @@ def network(seed: int) -> tuple[bytes, np.ndarray]:
         ("CONV_2D", conv, [0, 1, 2], [3]),
         ("MAX_POOL_2D", pool, [3], [4]),
         ("RESHAPE", schema.ReshapeOptionsT(), [4, 5], [6]),
-        ("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [6, 7, 8], [9]),
+        ("FULLY_CONNECTED", schema.FullyConnectedOptionsT(last), [6, 7, 8], [9]),
     ]
     return assemble(tensors, operators, [0], [9]), images.astype(np.float32)
 

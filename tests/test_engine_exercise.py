@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,16 +20,86 @@ from engine_slips import (
     judge,
     opened,
     section,
+    step_of,
     wrong,
 )
 from lessons_lib import files, integer_engine, runtime
 
 
+@pytest.fixture(autouse=True)
+def kept_apart(artifacts):
+    """The cases of step 8 that fail here are not kept among a learner's."""
+
+
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: f"{slip.function}: {slip.says}")
 def test_every_slip_fails_and_is_named(slip):
-    with pytest.raises(pytest.fail.Exception) as caught:
-        judge(wrong(slip), slip.function, engine_cases.cases(slip.step, slip.function))
-    assert f"A slip gives the same answers: {slip.says}." in str(caught.value)
+    said = verdict(wrong(slip), slip.function)
+    assert f"A slip gives the same answers: {slip.says}." in said
+
+
+def verdict(engine, name):
+    """What a wrong engine is told, also where it ends in an error."""
+    cases = engine_cases.cases(step_of(name), name)
+    with pytest.raises((pytest.fail.Exception, ValueError)) as caught:
+        judge(engine, name, lambda: cases)
+    return "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def of(function):
+    """An engine of one function."""
+    return type("Engine", (), {function.__name__: staticmethod(function)})
+
+
+def test_of_two_slips_one_is_named():
+    slips = [slip for slip in SLIPS if slip.function == "fully_connected"]
+    no_bias = next(slip for slip in slips if slip.says == "the bias is not added")
+    in_8_bits = next(slip for slip in slips if "wraps around in 8 bits" in slip.says)
+
+    def fully_connected(x, weights, bias, scales, zero_points, limits):
+        return wrong(in_8_bits).fully_connected(x, weights, 0 * bias, scales, zero_points, limits)
+
+    said = verdict(of(fully_connected), "fully_connected")
+    assert re.search(r"No known slip gives all of the answers\. One gives \d+ of the wrong", said)
+    assert f"also here: {no_bias.says}." in said or f"also here: {in_8_bits.says}." in said
+
+
+def test_an_error_says_in_which_case():
+    def accumulate(x, weights, bias, zero_point):
+        if zero_point == 7:
+            raise ValueError("seven")
+        return opened(SOLUTION).accumulate(x, weights, bias, zero_point)
+
+    said = verdict(of(accumulate), "accumulate")
+    assert said.startswith(
+        "seven\naccumulate: 1 of 41 cases are wrong. One of them (a large bias):"
+    )
+    assert "\nit ends in ValueError." in said
+
+
+def test_what_returns_nothing_is_not_there_and_what_sometimes_does_is_wrong():
+    def accumulate(x, weights, bias, zero_point): ...
+
+    with pytest.raises(pytest.skip.Exception, match="step 2: accumulate is not there yet: it"):
+        judge(of(accumulate), "accumulate", lambda: engine_cases.cases(2, "accumulate"))
+
+    def requantize(total, *rule):
+        return None if total.dtype == np.int32 else opened(SOLUTION).requantize(total, *rule)
+
+    assert "the result is None." in verdict(of(requantize), "requantize")
+
+
+def test_for_an_empty_file_no_cases_are_made():
+    with pytest.raises(pytest.skip.Exception, match="step 8: run is not there yet"):
+        judge(type("Engine", (), {}), "run", lambda: pytest.fail("cases are made"))
+
+
+def test_a_case_of_step_8_is_kept():
+    said = verdict(wrong(SLIPS[-1]), "run")
+    (path,) = re.findall(r"Its file and its images: (.+\.tflite) and network_\d\.npy\.", said)
+    images = np.load(path.removesuffix("tflite") + "npy")
+    found = [(file, x) for _, (file, x), _ in engine_cases.cases(8, "run")]
+    content = Path(path).read_bytes()
+    assert any(file == content and np.array_equal(x, images) for file, x in found)
 
 
 @pytest.mark.parametrize(("step", "name"), FUNCTIONS)
@@ -42,7 +113,7 @@ def test_answers_of_another_dtype_or_shape_fail(step, name):
     ):
         engine = type("Engine", (), {name: staticmethod(lambda *a, s=spoil: s(right(*a)))})
         with pytest.raises(pytest.fail.Exception, match=said):
-            judge(engine, name, cases)
+            judge(engine, name, lambda: cases)
 
 
 def test_the_solution_has_every_step():

@@ -21,7 +21,7 @@ def engine(pytestconfig):
 
 @pytest.mark.parametrize("step", STEPS, ids="step_{}".format)
 def test_the_example(engine, step):
-    space = {"np": np} | {name: written(engine, name) for name in STEPS[step]}
+    space = {"np": np} | {name: written(engine, name, in_example=True) for name in STEPS[step]}
     if step == 8:
         space |= {"content": converted()["uint8"], "images": digits().test.images[:5]}
     test = doctest.DocTestParser().get_doctest(example(step), space, f"step {step}", None, None)
@@ -40,4 +40,4 @@ def test_the_example(engine, step):
     ("step", "name"), FUNCTIONS, ids=[f"step_{step}-{name}" for step, name in FUNCTIONS]
 )
 def test_every_case_of_litert(engine, step, name):
-    judge(engine, name, engine_cases.cases(step, name))
+    judge(engine, name, lambda: engine_cases.cases(step, name))
