@@ -50,7 +50,7 @@ def fully_connected(op: Operator, where: Where) -> Call:
     weights = op.weights.reshape(len(op.weights), -1)
     outputs, inputs = weights.shape
     rows = size_of(op.input) // inputs
-    if inputs % WORD:  # row by row through a patch with room for whole words
+    if inputs % WORD or op.inputs[1].packed:  # row by row through a patch of whole words
         pairs = [f"{{{joined(pair)}}}" for pair in ((rows, 1), (rows, 1), *((1, 1),) * 3, (0, 0))]
         return _patched(op, where, where.struct("window", "window", *pairs, inputs))
     call = (
@@ -68,16 +68,27 @@ def conv_2d(op: Operator, where: Where) -> Call:
 
 def _patched(op: Operator, where: Where, window: str) -> Call:
     """A layer whose filters see a copy of their patch; a row of weights ends with zeros."""
+    packed = op.inputs[1].packed
     weights = op.weights.reshape(len(op.weights), -1)
     bias = _bias_with_zero_point(op, weights)
-    weights = np.pad(weights, [(0, 0), (0, -weights.shape[1] % WORD)])
-    sizes = f"{op.input.zero_point}, {weights.shape[1]}, {len(weights)}"
+    weights = np.pad(weights, [(0, 0), (0, -weights.shape[1] % (2 * WORD if packed else WORD))])
+    n = weights.shape[1]
+    rows = "rows_of_nibbles" if packed else "rows_of_weights"
     call = (
-        f"conv_2d({where.at(op.input)}, {where.at(op.output)}, patch, {sizes}, "
-        f"&{where.name('window')}, &{where.name('layer')});"
+        f"conv_2d({where.at(op.input)}, {where.at(op.output)}, patch, {op.input.zero_point}, {n}, "
+        f"{len(weights)}, {rows}, &{where.name('window')}, &{where.name('layer')});"
     )
+    if packed:
+        require_small_sums(op, 16 * 255 * np.abs(weights).sum(axis=1), 0)  # 16: see nibbles.c
+        weights = _nibbles(weights)
     constants = _layer(op, where, bias, weights) + window
-    return Call(("conv_2d",), constants, call, patch=weights.shape[1])
+    return Call(("conv_2d", "nibbles" if packed else "rows"), constants, call, patch=n)
+
+
+def _nibbles(weights: np.ndarray) -> np.ndarray:
+    """Two weights of four bits in a byte: those four places apart, the first one below."""
+    low, high = np.moveaxis(weights.reshape(len(weights), -1, 2, WORD), 2, 0)
+    return (16 * high + (low & 15)).reshape(len(weights), -1)
 
 
 def depthwise_conv_2d(op: Operator, where: Where) -> Call:

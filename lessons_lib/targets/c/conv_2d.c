@@ -19,13 +19,16 @@ static void see(const int8_t *x, int8_t *patch, int row, int column, int border,
   }
 }
 
+/* What multiplies n codes by m rows of weights: rows_of_weights, or rows_of_nibbles. */
+typedef void rows_function(const int8_t *x, int8_t *y, int n, int m, const layer *l);
+
 /* x: an image of ``channels`` channels, y: one of m; the weights: m filters of n, zeros at the end
-   to make n a multiple of 4. ``patch`` has room for the n codes that a filter sees. */
+   to make n a multiple of 4 or 8. ``patch`` has room for the n codes that a filter sees. */
 static void conv_2d(const int8_t *x, int8_t *y, int8_t *patch, int border, int n, int m,
-                    const window *v, const layer *l) {
+                    rows_function *rows, const window *v, const layer *l) {
   for (int row = 0; row < v->out[0]; row++)
     for (int column = 0; column < v->out[1]; column++, y += m) {
       see(x, patch, first_of(v, 0, row), first_of(v, 1, column), border, v);
-      rows_of_weights(patch, y, n, m, l);
+      rows(patch, y, n, m, l);
     }
 }

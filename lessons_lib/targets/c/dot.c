@@ -1,14 +1,6 @@
 /* The loop in which a network spends its time: two sums of products at once, of the same n codes x
    and of two rows of weights, added to sums[0] and sums[1]; n is a multiple of 4. */
 #if defined(__ARM_FEATURE_DSP)
-#include <arm_acle.h>
-
-static uint32_t four(const int8_t *codes) { /* four codes are one word of the memory */
-  uint32_t word;
-  __builtin_memcpy(&word, codes, 4);
-  return word;
-}
-
 static void dots(const int8_t *x, const int8_t *w, const int8_t *other, int n, int32_t *sums) {
   int32_t sum = sums[0], second = sums[1];
   for (const int8_t *end = x + n; x != end; x += 4, w += 4, other += 4) {
