@@ -75,6 +75,17 @@ def test_three_dots_are_not_attempted(answer):
     assert repr(verdict).startswith("Exercise 3.1: not attempted.")
 
 
+def filled(x):
+    x[...] = 3
+    x[..., 0] += x[...].max()
+    return x
+
+
+def test_three_dots_of_an_index_are_no_blank():
+    verdict = report("3.1", filled, lambda fill: fill(np.zeros(2))[1] == 3, hint="Count again.")
+    assert verdict
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -118,7 +118,7 @@ _FILLS = ("STORE_", "RETURN_", "BUILD_LIST", "BINARY_OP", "PRECALL", "CALL")
 def _is_blank(answer: object) -> bool:
     """Whether a function still has three dots where something is to be written.
 
-    Those of an index, ``x[..., 0]``, are no blank.
+    Those of an index, ``x[..., 0]`` or ``x[...] = 0``, are no blank.
     """
     code = getattr(answer, "__code__", None)
     if not isinstance(code, CodeType):
@@ -129,5 +129,6 @@ def _is_blank(answer: object) -> bool:
     return any(
         step.argval is Ellipsis
         and (step.opname == "RETURN_CONST" or after.opname.startswith(_FILLS))
+        and after.opname != "STORE_SUBSCR"
         for step, after in zip(steps, [*steps[1:], steps[-1]], strict=True)
     )
