@@ -26,8 +26,7 @@ nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
 nb_merge_streams = True
 # Tagged hide-input are only the first cells of notebooks: tests/hygiene.py.
-nb_code_prompt_show = "The imports and the setup"
-nb_code_prompt_hide = "The imports and the setup"
+nb_code_prompt_show = "Imports and set-up"
 myst_enable_extensions = ["dollarmath", "substitution", "deflist", "attrs_block", "colon_fence"]
 myst_heading_anchors = 3
 myst_substitutions = site_texts.substitutions()

@@ -5,10 +5,12 @@ out of the pages what no reader should meet there.
 """
 
 import ast
+import html
 import operator
 import re
 
 from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -115,7 +117,18 @@ class TablesWithoutEmptyHeads(SphinxPostTransform):
                 raw.parent.replace(raw, nodes.raw("", tidy, **raw.attributes))
 
 
+def _open_hidden(writer, node: HideCodeCellNode) -> None:
+    """A fold as the course's others: MyST-NB's has a label that is not what stands there."""
+    shown = html.escape(node["prompt_show"])
+    writer.body.append(f'<details class="hidden-code"><summary>{shown}</summary>\n')
+
+
+def _close_hidden(writer, node: HideCodeCellNode) -> None:
+    writer.body.append("</details>\n")
+
+
 def setup(app) -> dict:
+    app.add_node(HideCodeCellNode, override=True, html=(_open_hidden, _close_hidden))
     app.add_post_transform(TablesWithoutEmptyHeads)
     app.add_post_transform(WidgetsWithoutCode)
     app.add_post_transform(LessonLinks)

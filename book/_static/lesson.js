@@ -84,7 +84,7 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details.deeper:not([open])")];
+    opened = [...document.querySelectorAll("details:is(.deeper, .hidden-code):not([open])")];
     opened.forEach((fold) => { fold.open = true; });
   });
   addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));

@@ -71,6 +71,24 @@ def test_deeper_sections_are_open_in_print_and_shut_behind_it(page, site):
     expect(page.locator(f"section#{TREE} pre").first).to_be_hidden()
 
 
+def test_the_imports_are_folded_and_open_by_keyboard_and_in_print(page, site):
+    page.goto(site + LESSON)
+    fold = page.locator("details.hidden-code")
+    expect(fold.locator("summary")).to_have_text("Imports and set-up")
+    expect(fold.locator("pre")).to_contain_text("import numpy as np")
+    expect(fold.locator("pre")).to_be_hidden()
+    fold.locator("summary").focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+        expect(fold.locator("pre")).to_be_visible()
+        page.keyboard.press("Enter")
+        expect(fold.locator("pre")).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(fold.locator("pre")).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(fold.locator("pre")).to_be_hidden()
+
+
 def test_nothing_of_the_core_stands_in_a_fold(page, site):
     page.goto(site + LESSON)
     headings = page.locator("article h2")
