@@ -24,6 +24,7 @@ from engine_slips import (
     wrong,
 )
 from lessons_lib import files, integer_engine, runtime
+from reference import converted, digits
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +134,8 @@ def test_the_text_of_each_step(step):
         assert f"{name}(" in example(step)
     assert len(re.findall(r"^(?!>>>|\.\.\.).", example(step), re.MULTILINE)) >= 1
     assert text.count("<details>") == text.count("</details>") == 1
-    assert f"pytest tests/test_my_engine.py --engine my_engine.py -k step_{step}\n" in text
+    command = f".venv/bin/pytest tests/test_my_engine.py --engine my_engine.py -k step_{step}"
+    assert f"```sh\n{command}\n```" in text
 
 
 def test_the_text_has_eight_steps_and_whole_links():
@@ -158,6 +160,54 @@ def test_the_file_that_the_text_makes_gives_the_digits_that_it_prints(tmp_path, 
     exec(code, space)
     codes = opened(SOLUTION).run(space["content"], space["images"])
     assert f"\n{codes.argmax(axis=1)}\n" in example(8)
+
+
+def test_the_text_lists_what_step_8_gives_its_functions():
+    listed = ["| operator | weights, or size | scales | zero points | limits | moves |"]
+    listed += ["|---|---|---|---|---|---|"]
+    content, images = converted()["uint8"], digits().test.images[:1]
+    listed += ["| " + " | ".join(cells) + " |" for cells in calls(content, images)]
+    assert "\n".join(listed) in section(8)
+
+
+def calls(content, images):
+    """The cells of a line of the text's table, for each call that the solution makes."""
+    engine, found = opened(SOLUTION), []
+
+    def tell(name, cells):
+        function = getattr(engine, name)
+
+        def told(*arguments):
+            found.append(cells(*arguments))
+            return function(*arguments)
+
+        setattr(engine, name, told)
+
+    def joined(numbers):
+        return ", ".join(f"{number:.3g}" for number in numbers)
+
+    def layer(operator):
+        def cells(x, weights, bias, scales, zero_points, limits, strides=(), padding=""):
+            moves = f"{joined(strides)}, {padding}" if padding else ""
+            ends = joined((scales[0][0], scales[2][0])), joined(zero_points), joined(limits)
+            return operator, joined(weights.shape), *ends, moves
+
+        return cells
+
+    def rescaled(x, source, target):
+        ends = (f"{joined(scale)} of {dtype}" for scale, _, dtype in (source, target))
+        return "QUANTIZE", "", ", ".join(ends), joined((source[1], target[1])), "", ""
+
+    def pool(x, size, strides, padding):
+        return "MAX_POOL_2D", joined(size), "", "", "", f"{joined(strides)}, {padding}"
+
+    tell("conv_2d", layer("CONV_2D"))
+    tell("fully_connected", layer("FULLY_CONNECTED"))
+    tell("max_pool_2d", pool)
+    tell("softmax", lambda x, scale: ("SOFTMAX", "", joined([scale]), "", "", ""))
+    tell("rescaled", rescaled)
+    engine.run(content, images)
+    return found
 
 
 def asked(path, *more):
