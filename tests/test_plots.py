@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
-from lessons_lib import affine, half_precision, paths, plots
+from lessons_lib import affine, half_precision, npu, paths, plots
 from lessons_lib.errors import InputError
 from verdicts import network
 
@@ -105,6 +105,14 @@ LIMITS = np.stack([1e-4 * SHARES**2, 1e-3 * np.maximum(0, 0.8 - SHARES) ** 3], a
 ISLAND = network("CONV_2D:RELU DEQUANTIZE>FLOAT32 ELU QUANTIZE>INT8 SOFTMAX", "INT8")
 FLOAT_ENDS = network("QUANTIZE>INT8 FULLY_CONNECTED DEQUANTIZE>FLOAT32", "FLOAT32")
 
+def fits():
+    layer = npu.Placed("CONV_2D", "conv", "npu", 25_000, 8000, 90_000, "")
+    return {
+        name: npu.Fit(name, "fast", 5e8, (layer,) * count, 25_000 * count, 9, 0, 9, b"", "")
+        for count, name in enumerate(("ethos-u65-256", "ethos-u55-128", "ethos-u55-32"), start=1)
+    }
+
+
 FIGURES = {
     "tree": lambda: plots.decision_tree(),
     "tree with values": lambda: plots.decision_tree("int8_float_fallback", VALUES),
@@ -133,6 +141,7 @@ FIGURES = {
     "one weight": lambda: plots.one_weight(np.linspace(0, 0.35, 40), np.full(40, 0.3), 0.34, 0.35),
     "straight through": lambda: plots.straight_through(RAMP, RAMP.round(1), RAMP > 0, 0.7),
     "trainings": lambda: plots.trainings({"clean": ERRORS, "hard": ERRORS}, "QAT", "float32"),
+    "npu cycles": lambda: plots.npu_cycles(fits()),
     "lines": lambda: lines(labels=["int8"], reference=("float32", 97.0), log_x=True, title="More"),
 }
 

@@ -1,6 +1,7 @@
 """The checks of lesson 18, Compile for an NPU: what a learner made is compiled by the real vela."""
 
 import math
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -164,6 +165,14 @@ def _lets_pass(function: object, compiled: bytes, shown: str) -> str | None:
     if "Detection" in shown:
         return f"{shown} passes: a custom operator of another name is not the NPU's."
     return f"{shown} passes, and nothing of it runs on the NPU."
+
+
+def shrink(keras: Any) -> Any:
+    """Return a Keras layer that makes one pixel of four, as an NPU takes it. Defined in lesson 18.
+
+    In the middle of four pixels a bilinear resize gives each a quarter: that is their mean.
+    """
+    return keras.layers.AveragePooling2D(2, name="shrink")
 
 
 def _compiled(content: bytes) -> npu.Fit:
