@@ -8,11 +8,12 @@ flash.
 import ctypes
 import functools
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -30,6 +31,10 @@ _PAINT = 0xA5  # what the stack holds before a call
 # No work is moved over it (the clobber); one that the compiler copies has two numbers (%=).
 _MARK = "after_layer_"
 _MARKED = f'-DAFTER_LAYER(n)=__asm__ volatile("{_MARK}" #n "_%=:" ::: "memory")'
+# The arena is the last thing in RAM, and what lies behind is watched: the emulator sees a model that
+# goes beyond, which a board does not.
+_LAST = '-DARENA_MEMORY=__attribute__((section(".bss..arena")))'
+_WATCHED = 1024
 TAKEN, GIVEN, CODE = "inputs copied", "outputs copied", "code"  # what is no layer
 
 
@@ -132,11 +137,17 @@ def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-
     )
     elf = folder / f"{program.name}.elf"
     _zig(
-        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED,
+        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED, _LAST,
         "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
         folder=folder,
     )  # fmt: skip
     return _require_room(_linked(elf, program, board), program)
+
+
+def with_arena(program: Program, size: int) -> Program:
+    """Return a program whose arena has ``size`` bytes, whatever it needs: to see what happens."""
+    cut = re.sub(r"(ARENA_MEMORY int8_t arena)\[\d+\];", rf"\1[{size}];", program.source)
+    return replace(program, source=cut)
 
 
 def on_host(program: Program, folder: Path, *flags: str) -> "Host":
@@ -151,8 +162,9 @@ def on_host(program: Program, folder: Path, *flags: str) -> "Host":
         *flags, *WARNINGS, "-shared", "-fPIC", "-o", library.name, f"{program.name}.c",
         folder=folder,
     )  # fmt: skip
-    function = getattr(ctypes.CDLL(str(library.absolute())), f"{program.name}_invoke")
-    return Host(program, function)
+    functions = ctypes.CDLL(str(library.absolute()))
+    reset = getattr(functions, program.reset) if program.reset else None
+    return Host(program, getattr(functions, f"{program.name}_invoke"), reset)
 
 
 @dataclass(frozen=True)
@@ -161,14 +173,18 @@ class Host:
 
     program: Program
     function: object
+    reset: object = None
 
-    def run(self, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, x: Mapping[str, np.ndarray], anew: bool = True) -> dict[str, np.ndarray]:
         """Return the outputs (N, ...) by name for the inputs (N, ...) by name, codes both.
 
+        ``anew``: whether each sample is a stream of its own, for a program that keeps a state.
         Raises InputError where inputs are missing, and where the program refuses one.
         """
         given, outputs, count = _arrays(self.program, x)
         for row in range(count):
+            if self.reset and anew:
+                self.reset()
             arrays = [array[row : row + 1] for array in (*given.values(), *outputs.values())]
             if self.function(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays)):
                 raise InputError(f"the program refuses sample {row}: a token that it does not know")
@@ -222,8 +238,13 @@ def _start(program: Program) -> str:
     given = ", ".join(_buffer(end) for end in program.ends)
     return (
         f'#include "{program.name}.h"\n\n{buffers}\n\n'
-        f"void start(void);\nvoid start(void) {{ {program.name}_invoke({given}); }}\n"
+        f"void start(void);\nvoid start(void) {{\n{_restart(program)}"
+        f"  {program.name}_invoke({given});\n}}\n"
     )
+
+
+def _restart(program: Program) -> str:
+    return f"  {program.reset}();\n" if program.reset else ""
 
 
 def _buffer(end: End) -> str:
@@ -237,7 +258,7 @@ _LAYOUT = """MEMORY {{
 SECTIONS {{
   .text : {{ *(.text*) *(.rodata*) *(.srodata*) }} > FLASH
   .data : {{ *(.data*) *(.sdata*) }} > RAM AT > FLASH
-  .bss (NOLOAD) : {{ *(.bss*) *(.sbss*) *(COMMON) }} > RAM
+  .bss (NOLOAD) : {{ *(.bss .bss.[A-Za-z_]*) *(.sbss*) *(COMMON) *(.bss..arena) }} > RAM
   /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.extab*) *(.eh_frame*) *(.comment) }}
 }}
 """
@@ -326,6 +347,12 @@ class _Machine:
         self.cpu.mem_map(_RETURNED & ~0xFFF, 0x1000)
         for address, content in image.segments:
             self.cpu.mem_write(address, content)
+        self.behind = image.symbols["arena"] + image.sizes["arena"]
+        self.beyond: tuple[str, int] | None = None
+        self.cpu.hook_add(
+            unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._strayed,
+            begin=self.behind, end=self.behind + _WATCHED,
+        )  # fmt: skip
 
     def write(self, symbol: str, content: bytes) -> None:
         self.cpu.mem_write(self.image.symbols[symbol], content)
@@ -343,6 +370,18 @@ class _Machine:
             raise LessonError(
                 f"{self.image.program.name} stops on the {self.image.board.name}: {error} "
             ) from error
+        if self.beyond:
+            done, byte = self.beyond
+            raise LessonError(
+                f"{self.image.program.name} {done} byte {byte:,} of an arena of "
+                f"{self.image.sizes['arena']:,}: the plan asks for {self.image.program.plan.size:,}. "
+                "A board would use what lies behind, and say nothing"
+            )
+
+    def _strayed(self, cpu, access: int, address: int, size: int, *_) -> None:
+        done = "writes" if access == self.api.UC_MEM_WRITE else "reads"
+        self.beyond = done, address + size - self.behind + self.image.sizes["arena"]
+        cpu.emu_stop()
 
     def counted(self) -> tuple[dict[str, int], int]:
         """Call it once; return the instructions by layer, and the bytes of stack that it wrote."""

@@ -17,12 +17,14 @@ class Call:
     """What an operator adds to a C file: the ``parts`` of ``c/`` that it calls, constants, a call.
 
     ``patch``: the codes that one position of a filter sees, for which there must be room.
+    ``state``: the name of an array that it keeps from one call to the next, zeros at first.
     """
 
     parts: tuple[str, ...]
     constants: str
     call: str
     patch: int = 0
+    state: str = ""
 
 
 @dataclass(frozen=True)

@@ -240,3 +240,38 @@ def _gate(op: Operator, where: Where, number: int) -> tuple[str, str]:
         constants += where.array(names[0], weights) + where.array(names[1], bias, "int32_t")
         members.append(f"{{{where.name(names[0])}, {where.name(names[1])}, {joined(rule)}}}")
     return constants, f"{{{', '.join(members)}}}"
+
+
+# ---- a stream
+
+
+def svdf(op: Operator, where: Where) -> Call:
+    """SVDF: one moment of a stream; what was before is kept between calls."""
+    features, times, bias, state = op.inputs[1], op.inputs[2], op.inputs[3], op.inputs[4]
+    if state.dtype != np.int16:
+        raise ModelFileError(
+            f"SVDF with a state of {state.dtype}, and C has it with one of int16: convert the "
+            "model again, with the path int8"
+        )
+    (filters, inputs), moments, rank = features.shape, times.shape[1], op.options.rank
+    into, out = recurrent.svdf_multipliers(op)
+    weights = features.value.astype(np.int64)
+    fixed = -op.input.zero_point * weights.sum(axis=1)
+    require_small_sums(op, np.abs(fixed) + 255 * np.abs(weights).sum(axis=1), into[1])
+    if out[1] < -20 or out[1] > 0:  # a sum of 30 bits would be no end of the codes, or too large
+        require_small_sums(op, 2.0**15 * np.abs(times.value.astype(float)).sum() * rank, out[1])
+    constants = where.array("weights", weights) + where.array("bias", fixed, "int32_t")
+    constants += where.array("times", times.value, "int16_t")
+    units = np.zeros(filters // rank) if bias is None else bias.value
+    constants += where.array("bias_of_unit", units, "int32_t")
+    constants += where.scaling("of_state", 0, into)
+    constants += where.scaling("of_y", op.output.zero_point, out)
+    kept = where.name("state")
+    constants += f"static int16_t {kept}[{filters * moments}];\n"
+    names = [where.name(n) for n in ("weights", "bias", "times", "bias_of_unit")]
+    call = (
+        f"svdf({where.at(op.input)}, {where.at(op.output)}, {inputs}, {filters // rank}, {rank}, "
+        f"{moments}, {', '.join(names)}, {kept}, &{where.name('of_state')}, "
+        f"&{where.name('of_y')});"
+    )
+    return Call(("fill", "svdf"), constants, call, state=kept)

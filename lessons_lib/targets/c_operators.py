@@ -335,10 +335,8 @@ WHY_NOT = {
     "with sources.save(..., batch_size=1)",
     "RELU_N1_TO_1": "TFLite-Micro has none either; clip with tf.clip_by_value(x, -1, 1)",
     "SHAPE": "the shapes in C are fixed; save the model with sources.save(..., batch_size=1)",
-    "SVDF": "it keeps a state between calls, and each call of a C function here begins anew; build "
-    "the layer of FULLY_CONNECTED and CONV_2D over a window of the stream",
 }
-STATEFUL = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # with a state of int16
+STATEFUL = ("SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM")  # with a state of int16
 
 # Each takes its Operator and a Where.
 CALLS: dict[str, Callable[[Operator, Where], Call]] = {
@@ -363,6 +361,7 @@ CALLS: dict[str, Callable[[Operator, Where], Call]] = {
     "RESIZE_NEAREST_NEIGHBOR": c_layers.resize_nearest_neighbor,
     "SOFTMAX": _softmax,
     "SUB": _add,
+    "SVDF": c_layers.svdf,
     "TRANSPOSE_CONV": c_layers.transpose_conv,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": c_layers.lstm,
 }

@@ -60,6 +60,7 @@ PARTS = {
     "batch_matmul": ("clip", "rescale", "scaling", "walk"),
     "curves": (),
     "lstm": ("clip", "curves", "rescale", "scaling"),
+    "svdf": ("clip", "rescale", "scaling"),
 }
 _TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t"}
 _CURES = {
@@ -126,7 +127,8 @@ class Program:
     """A model in C: the text of ``name.h`` and of ``name.c``, and the plan of its arena.
 
     ``ends``: the arguments of its function, the inputs first, as the signature sorts them.
-    ``layers``: its calls, in their order; the first one has the number 1 in C.
+    ``layers``: its calls, in their order; the first one has the number 1 in C. ``reset``: its
+    function that lets the next sample begin a stream; empty where nothing is kept between calls.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Program:
     plan: arena.Plan
     ends: tuple["End", ...]
     layers: tuple[Layer, ...]
+    reset: str = ""
 
 
 def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = "last") -> Program:
@@ -178,10 +181,21 @@ def assembled(
     said = "\n   ".join(f"{end.ctype} {end.name}[{end.size}]: {end.meaning}" for end in ends)
     fails = any("return 1;" in call.call for _, call in calls)
     fails = ", or 1 and no outputs where a token is none that the model knows" if fails else ""
-    header = _HEADER.format(**given, ends=said, fails=fails)
+    states = [call.state for _, call in calls if call.state]
+    reset = f"{name}_reset" if states else ""
+    header = _HEADER.format(
+        **given, ends=said, fails=fails, reset=_RESET.format(reset) if reset else ""
+    )
     size = places.size // _SIZES[element]
     source = _source(size, calls, ends, parts, given | {"element": element})
-    return Program(name, header, source, places, ends, _layers(calls))
+    if states:
+        source += _restarted(reset, states)
+    return Program(name, header, source, places, ends, _layers(calls), reset)
+
+
+def _restarted(reset: str, states: Sequence[str]) -> str:
+    lines = "".join(f"  fill({state}, 0, (int)sizeof {state});\n" for state in states)
+    return f"\nvoid {reset}(void) {{\n{lines}}}\n"
 
 
 def plan(model: str | os.PathLike | bytes, ties: str = "last") -> arena.Plan:
@@ -233,9 +247,9 @@ def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
             said = tuple(tensor.shape) or (1,)
             if tensor.index in found and found[tensor.index].shape != said:
                 raise ModelFileError(
-                    f"{op.name} gives {found[tensor.index].shape} for one sample, and the file says "
-                    f"{said}: shapes in C are the file's, and an open batch leaves some of them "
-                    "false. Save the model with sources.save(..., batch_size=1)"
+                    f"{op.name} gives {found[tensor.index].shape} for one sample, and the file "
+                    f"says {said}: shapes in C are the file's, and an open batch leaves some of "
+                    "them false. Save the model with sources.save(..., batch_size=1)"
                 )
 
 
@@ -347,8 +361,14 @@ _HEADER = """/* {mark}. */
    {ends}
    Returns 0{fails}. */
 {signature};
-
+{reset}
 #endif
+"""
+
+_RESET = """
+/* Samples are moments of a stream, and the model keeps what it needs of those before. Call this
+   before the first moment of another stream. */
+void {}(void);
 """
 
 _SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc{floats}. */
@@ -362,8 +382,11 @@ _SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc{floats}. */
 #define AFTER_LAYER(n) (void)0
 #endif
 
-/* The activations, one after the other in the same bytes. */
-static {element} arena[{arena}];
+/* The activations, one after the other in the same bytes; ARENA_MEMORY may choose which memory. */
+#ifndef ARENA_MEMORY
+#define ARENA_MEMORY
+#endif
+static ARENA_MEMORY {element} arena[{arena}];
 
 {signature} {{
 {patch}{taken}

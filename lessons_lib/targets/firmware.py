@@ -12,9 +12,10 @@ import numpy as np
 
 from lessons_lib.errors import InputError
 from lessons_lib.run.engine import integer_engine
+from lessons_lib.run.engine.integer_graph import Graph
 from lessons_lib.system import files
 from lessons_lib.targets.c_calls import array
-from lessons_lib.targets.c_source import MARK, Program, c_source
+from lessons_lib.targets.c_source import MARK, End, Program, c_source, load
 from lessons_lib.tflite import samples, signature
 from lessons_lib.tflite.samples import Rows
 
@@ -61,15 +62,15 @@ def _telling(program: Program, model) -> Rows:
 
     Most models are sure of most noise, and a sure answer hides a wrong sum: its codes are clipped.
     """
-    random, drawn = np.random.default_rng(0), {}
+    random, drawn, graph = np.random.default_rng(0), {}, load(model)
     for end in (end for end in program.ends if end.is_input):
-        limits = np.iinfo(end.tensor.dtype)
+        least, most = _range(end, graph)
         shape = (_CANDIDATES, *end.tensor.shape[1:])
         ones = (1,) * (len(shape) - 1)
-        middle = random.uniform(limits.min, limits.max, (_CANDIDATES, *ones))
-        spread = random.uniform(0, limits.max - limits.min, (_CANDIDATES, *ones))
+        middle = random.uniform(least, most, (_CANDIDATES, *ones))
+        spread = random.uniform(0, most - least, (_CANDIDATES, *ones))
         values = middle + spread * random.uniform(-0.5, 0.5, shape)
-        drawn[end.of] = values.round().clip(limits.min, limits.max).astype(end.tensor.dtype)
+        drawn[end.of] = values.round().clip(least, most).astype(end.tensor.dtype)
     answers = integer_engine.run(model, drawn, "tflm")
     answers = list(answers.values()) if isinstance(answers, dict) else [answers]
     clipped = sum(
@@ -78,6 +79,19 @@ def _telling(program: Program, model) -> Rows:
     )
     best = np.argsort(clipped, kind="stable")[:VECTORS]
     return {name: rows[best] for name, rows in drawn.items()}
+
+
+def _range(end: End, graph: Graph) -> tuple[int, int]:
+    """The least and the largest number that an input may be; tokens are places of a table."""
+    if end.tensor.dtype.itemsize == 1:
+        limits = np.iinfo(end.tensor.dtype)
+        return limits.min, limits.max
+    tables = [
+        op.input.shape[op.options.axis]
+        for op in graph.operators
+        if op.name == "GATHER" and op.inputs[1].index == end.tensor.index
+    ]
+    return 0, min(tables, default=2) - 1
 
 
 def _require_own(directory: Path, written: dict[str, str]) -> None:
@@ -103,6 +117,7 @@ def _main(program: Program, count: int) -> str:
     return _MAIN.format(
         mark=MARK,
         name=program.name,
+        reset=f"    {program.reset}();\n" if program.reset else "",
         count=count,
         results="\n".join(
             f"  {end.element} {end.name}[{end.size}];" for end in program.ends if not end.is_input
@@ -136,7 +151,7 @@ int main(void) {{
   int right = 0;
   for (int i = 0; i < {count}; i++) {{
     int equal = 1;
-    {name}_invoke({arguments});
+{reset}    {name}_invoke({arguments});
 {compared}
     right += equal;
   }}

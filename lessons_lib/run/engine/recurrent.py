@@ -185,16 +185,25 @@ def svdf(op: Operator, x, features, times, bias=None, *_):
     state = op.inputs[4]
     if state.dtype != op.inputs[2].dtype or (state.dtype == np.int8 and op.kernels != "tflm"):
         refuse(op, f"has weights of {op.inputs[2].dtype} and a state of {state.dtype}")
-    scales = [tensor.scale[0] for tensor in (op.input, *op.inputs[1:3], state, op.output)]
-    into, feature, time, kept, out = scales
+    into, out = svdf_multipliers(op)
     moments = whole_product(centered(op.input, x, np.int64), features.T.astype(np.int64))
-    rule = fixed_point.multiplier_shift(float(into * feature / kept))
     limits = np.iinfo(state.dtype)
-    moments = np.clip(double_rounding(moments, *rule), limits.min, limits.max) + state.zero_point
+    moments = np.clip(double_rounding(moments, *into), limits.min, limits.max) + state.zero_point
     moments = centered(state, moments.astype(state.dtype), np.int64)  # 8 bits may run over
     sums = (moments * times[:, -1].astype(np.int64)).reshape(len(x), -1, op.options.rank)
     sums = sums.sum(axis=-1) + (0 if bias is None else bias.astype(np.int64))
-    codes = double_rounding(sums, *fixed_point.multiplier_shift(float(kept * time / out)))
+    codes = double_rounding(sums, *out)
     limits = np.iinfo(op.output.dtype)
     codes = np.clip(codes + op.output.zero_point, limits.min, limits.max)
     return codes.astype(op.output.dtype)
+
+
+def svdf_multipliers(op: Operator) -> list[tuple[int, int]]:
+    """Return multiplier and shift from the input's sums to the state, and from its to the output.
+
+    The ratios are float32, as the runtimes compute them.
+    """
+    tensors = (op.input, *op.inputs[1:3], op.inputs[4], op.output)
+    into, feature, time, kept, out = (tensor.scale[0] for tensor in tensors)
+    ratios = into * feature / kept, kept * time / out
+    return [fixed_point.multiplier_shift(float(ratio)) for ratio in ratios]
