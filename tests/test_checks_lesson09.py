@@ -295,6 +295,19 @@ def not_cast(x):
     return average_pool(x).astype(np.int64)
 
 
+def by_loop(given, answers):
+    found = []
+    for name in answers:
+        if np.count_nonzero(answers[name] - given) == 0:
+            found.append(name)
+    return found
+
+
+def nearest(given, answers):
+    counts = {name: (codes != given).sum() for name, codes in answers.items()}
+    return [name for name in counts if counts[name] == min(counts.values())]
+
+
 ANSWERS = {
     checks.check_two_roundings: Answers(
         right={
@@ -454,6 +467,70 @@ ANSWERS = {
             "another shape": (lambda x: average_pool(x)[:, 1:], "For codes of shape"),
             "None": (None, "asked is a function"),
             "codes": (average_pool(np.zeros((1, 2, 2, 1), np.int8)), "asked is a function"),
+        },
+    ),
+    checks.check_fitting_runtimes: Answers(
+        right={
+            "a list": lesson09.fitting,
+            "a loop": by_loop,
+            "a set": lambda given, answers: {n for n in answers if not (answers[n] != given).any()},
+            "a generator": lambda given, answers: (
+                n for n in answers if (answers[n] == given).all()
+            ),
+            "a dictionary": lambda given, answers: {
+                n: True for n, codes in answers.items() if codes.tobytes() == given.tobytes()
+            },
+            "an array": lambda given, answers: np.array(lesson09.fitting(given, answers), str),
+        },
+        wrong={
+            "classes": (
+                lambda given, answers: [
+                    n for n in answers if (answers[n].argmax(1) == given.argmax(1)).all()
+                ],
+                "equal classes, is not enough",
+            ),
+            "one code": (
+                lambda given, answers: [n for n in answers if (answers[n] == given).any()],
+                "one equal code",
+            ),
+            "within one": (
+                lambda given, answers: [
+                    n for n in answers if np.allclose(answers[n], given, atol=1)
+                ],
+                "lets a code differ by one",
+            ),
+            "nearest": (
+                nearest,
+                "None gave these outputs. It names reference (codes that differ: 1)",
+            ),
+            "the first": (
+                lambda given, answers: lesson09.fitting(given, answers)[:1],
+                "tflm and builtin fit both; it names tflm",
+            ),
+            "the others": (
+                lambda given, answers: [n for n in answers if (answers[n] != given).any()],
+                "turn the question round",
+            ),
+            "a name": (
+                lambda given, answers: (lesson09.fitting(given, answers) or ["none"])[0],
+                "asked is a list of names",
+            ),
+            "flags": (
+                lambda given, answers: [(answers[n] == given).all() for n in answers],
+                "asked is a list of names",
+            ),
+            "counts": (
+                lambda given, answers: {(answers[n] != given).sum(): n for n in answers},
+                "asked is a list of names",
+            ),
+            "another name": (
+                lambda given, answers: ["tensorflow"],
+                "the names are reference, tflm",
+            ),
+            "never": (lambda given, answers: [], "It names none; asked is xnnpack"),
+            "a list of names": (["xnnpack"], "asked is a function"),
+            "one argument": (lambda given: [], "raised TypeError"),
+            "nothing": (lambda given, answers: print(end=""), "`return` missing"),
         },
     ),
 }

@@ -388,3 +388,77 @@ def check_average_pool(average_pool: object) -> bool | str:
     if codes.dtype != np.int8:
         return f"The codes are right, their dtype is {codes.dtype}: cast them to np.int8."
     return True
+
+
+def fitting(given: np.ndarray, answers: dict[str, np.ndarray]) -> list[str]:
+    """Return the names of the runtimes whose codes, in ``answers``, are exactly those given."""
+    return [name for name, codes in answers.items() if np.array_equal(codes, given)]
+
+
+@exercise(
+    "one runtime after the other: are *all* of its codes those that were given? Collect the names "
+    "for which it is so.",
+    "A list with one name is an answer; with several it says which inputs to take next: others.",
+)
+def check_fitting_runtimes(fits: object) -> bool | str:
+    """Exercise 9.7: a function ``(given, answers)`` that names the runtimes that fit."""
+    for given, answers in _outputs_to_name():
+        result = call(fits, given.copy(), {name: codes.copy() for name, codes in answers.items()})
+        found, right = _names_in(result, answers), fitting(given, answers)
+        if sorted(found) == sorted(right):
+            continue
+        for names, reason in _misnamed(given, answers):
+            if sorted(found) == sorted(names):
+                return reason
+        if not right and len(found) == 1:
+            differ = np.count_nonzero(answers[found[0]] != given)
+            return f"None gave these outputs. It names {found[0]} (codes that differ: {differ})."
+        if len(right) > 1 and set(found) < set(right):
+            return f"{' and '.join(right)} fit both; it names {', '.join(found) or 'none'}."
+        asked = f"asked is {', '.join(right) or 'none'}"
+        return f"It names {', '.join(found) or 'none'}; {asked}."
+    return True
+
+
+@functools.cache
+def _outputs_to_name() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Outputs that one runtime gave, two, and none; two runtimes differ in one code, by one."""
+    random = np.random.default_rng(97)
+    one = random.integers(-128, 120, (40, 10)).astype(np.int8)
+    one[np.arange(40), random.integers(0, 10, 40)] = 125  # the class, which stays
+    single, many = one.copy(), one.copy()
+    single[23, int(one[23].argmin())] += 1
+    many[::3, int(one[0].argmin())] += 2
+    answers = {"reference": one, "tflm": single, "builtin": single.copy(), "xnnpack": many}
+    nobody = one.copy()
+    nobody[5, int(one[5].argmin())] += 1
+    return [(given, answers) for given in (many, one, single, nobody)]
+
+
+def _names_in(result: object, answers: dict[str, np.ndarray]) -> list[str]:
+    """The names that an answer holds; Remark where they are none."""
+    try:
+        names = [] if isinstance(result, str | bytes) else list(result)
+    except Exception:
+        names = [None]
+    if isinstance(result, str | bytes) or not all(isinstance(name, str) for name in names):
+        raise Remark(f"It returns {describe(result)}; asked is a list of names, also for one.")
+    if strange := [name for name in names if name not in answers]:
+        raise Remark(f"It names {describe(strange[0])}; the names are {', '.join(answers)}.")
+    return list(map(str, dict.fromkeys(names)))
+
+
+def _misnamed(given: np.ndarray, answers: dict[str, np.ndarray]) -> list[tuple]:
+    """What usual slips name, with a remark of each."""
+    gaps = {name: np.abs(codes.astype(int) - given).max() for name, codes in answers.items()}
+    return [
+        (
+            [name for name, gap in gaps.items() if gap],
+            "These are the runtimes that do not fit: turn the question round.",
+        ),
+        (
+            [name for name, gap in gaps.items() if gap <= 1],
+            "It lets a code differ by one. That is what tells runtimes apart.",
+        ),
+        (list(answers), "It names all: one equal code, or equal classes, is not enough."),
+    ]
