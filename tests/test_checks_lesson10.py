@@ -47,6 +47,11 @@ def folded(weights=lambda w, f: w * f, bias=None, factor=None):
     return fold_of
 
 
+def folded_with_beta(kernel, bias, gamma, beta, mean, variance, epsilon):
+    weights, offset = fold(kernel, bias, gamma, beta, mean, variance, epsilon)
+    return weights + beta, offset
+
+
 def quantize_layer(weights, bias, input_scale):
     axes = tuple(range(weights.ndim - 1))
     scales = np.abs(weights).max(axis=axes) / 127
@@ -205,6 +210,21 @@ ANSWERS = {
                 lambda *given: fold(*given)[::-1],
                 "weights is (5,); asked is (4, 5)",
             ),
+            "bias turned": (folded(bias=lambda b, f, m, t: (m - b) * f + t), "not the other way"),
+            "minus beta": (folded(bias=lambda b, f, m, t: (b - m) * f - t), "beta is added"),
+            "an early beta": (folded(bias=lambda b, f, m, t: (b - m + t) * f), "is added last"),
+            "bias as it was": (folded(bias=lambda b, f, m, t: b + 0 * f), "The bias changes, too"),
+            "beta in the weights": (folded_with_beta, "beta goes to the bias"),
+            "no gamma": (folded(factor=lambda g, v, e: 1 / np.sqrt(v + e)), "gamma is missing"),
+            "a positive gamma": (
+                folded(factor=lambda g, v, e: np.abs(g) / np.sqrt(v + e)),
+                "gamma may be negative",
+            ),
+            "times the root": (folded(factor=lambda g, v, e: g * np.sqrt(v + e)), "divide by it"),
+            "a column": (
+                lambda *given: ((made := fold(*given))[0], made[1][:, None]),
+                "shape of the bias is (5, 1); asked is (5,)",
+            ),
             "weights alone": (lambda *given: fold(*given)[0], "asked are two arrays"),
             "something else": (folded(bias=lambda b, f, m, t: m + t), "the biases are others"),
             "numbers": ([2.5, -7.5, -3.5], "asked is a function"),
@@ -231,6 +251,9 @@ ANSWERS = {
             "not divided": (quantized(lambda w, a: np.abs(w).max(axis=a)), "weight| by 127"),
             "cut off": (quantized(codes=cut), "A cast cuts off: round first"),
             "down": (quantized(codes=np.floor), "not down"),
+            "up": (quantized(codes=np.ceil), "not up"),
+            "a quotient of scales": (quantized(step=lambda i, w: i / w), "times weight"),
+            "always 0.02": (lambda w, b, scale: quantize_layer(w, b, 0.02), "not always 0.02"),
             "not rounded": (quantized(codes=cut, cast=float), "The codes are not rounded"),
             "codes of one scale": (codes_of_one_scale, "codes are made with one scale"),
             "without weight scale": (quantized(step=lambda i, w: i), "input scale times weight"),
@@ -272,6 +295,7 @@ ANSWERS = {
             "all gone": ((np.zeros((8, 6)), np.zeros(6)), "outputs are off"),
             "not finite": (mended(bias=np.inf), "not finite"),
             "beyond int32": (mended(weight=1e-12, bias=5.0), "more steps than an int32 has"),
+            "a column": ((mended()[0], mended()[1][:, None]), "asked is (6,)"),
             "turned": ((PLAIN[0].T, PLAIN[1]), "shape of the weights is (6, 8); asked is (8, 6)"),
             "weights alone": (PLAIN[0], "asked are a pair of arrays"),
             "a function": (fold, "asked are a pair of arrays"),
@@ -284,6 +308,25 @@ ANSWERS = {
             "the biases' alone": (for_biases, "clip the weights"),
             "wasteful": (wasteful, "larger than it must be"),
             "signed": (signed, "A negative bias"),
+            "room to 2**31": (
+                lambda w, b, s: np.maximum(usual(w, b, s), for_biases(w, b, s) / 2),
+                "ends at 2**30",
+            ),
+            "only where no int32 fits": (
+                lambda w, b, s: np.where(
+                    for_biases(w, b, s) > 2 * usual(w, b, s), for_biases(w, b, s), usual(w, b, s)
+                ),
+                "ends at 2**30",
+            ),
+            "a sum": (lambda w, b, s: usual(w, b, s) + for_biases(w, b, s), "not their sum"),
+            "the smaller": (
+                lambda w, b, s: np.minimum(usual(w, b, s), for_biases(w, b, s)),
+                "not the smaller",
+            ),
+            "without the input scale": (
+                lambda w, b, s: np.maximum(usual(w, b, s), np.abs(b) / 2**30),
+                "input scale times",
+            ),
             "slightly tight": (slightly_tight, "A scale is too small"),
             "a column": (column, "shape (6, 1)"),
             "a number": (0.1, "asked is a function"),

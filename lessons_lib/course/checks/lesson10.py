@@ -45,6 +45,7 @@ def _normalized_layer(shape: tuple[int, ...], with_bias: bool) -> tuple:
     kernel = random.normal(size=shape)
     bias = random.normal(size=5) if with_bias else 0.0
     gamma, beta, mean = random.uniform(0.5, 2, 5), random.normal(size=5), random.normal(size=5)
+    gamma[2] *= -1
     return kernel, bias, gamma, beta, mean, random.uniform(0.05, 3, 5), 0.04
 
 
@@ -73,6 +74,20 @@ def _other_folds(kernel, bias, gamma, beta, mean, variance, epsilon) -> list[tup
         (right[0], bias - mean * f + beta, "The layer's own bias gets the factor, too."),
         (right[0], bias * f - mean + beta, "The mean gets the factor, too."),
         (right[0], (bias + mean) * f + beta, "The mean is subtracted."),
+        (right[0], (mean - bias) * f + beta, "The bias minus the mean, not the other way."),
+        (right[0], (bias - mean) * f - beta, "beta is added."),
+        (right[0], (bias - mean + beta) * f, "beta is added last, without the factor."),
+        (right[0], bias + 0 * f, "The bias changes, too: (bias - mean) * factor + beta."),
+        (right[0], bias + beta, "The bias changes, too: (bias - mean) * factor + beta."),
+        (kernel * f + beta, right[1], "The weights get the factor alone; beta goes to the bias."),
+        ((kernel - mean) * f, right[1], "The weights get the factor alone; the bias the mean."),
+        (kernel * f / gamma, (bias - mean) * f / gamma + beta, "gamma is missing."),
+        (kernel * np.abs(f), (bias - mean) * np.abs(f) + beta, "gamma may be negative."),
+        (
+            kernel * gamma**2 / f,
+            (bias - mean) * gamma**2 / f + beta,
+            "You multiply by the root; divide by it.",
+        ),
     ]
 
 
@@ -93,22 +108,24 @@ def quantize_layer(weights, bias, input_scale) -> tuple[np.ndarray, np.ndarray, 
 )
 def check_quantize_layer(quantizing: object) -> bool | str:
     """Exercise 10.2: a function of weights, bias, input scale to codes, bias codes and scales."""
-    for shape in ((6, 5), (3, 3, 2, 5)):
+    for shape, input_scale in (((6, 5), 0.02), ((3, 3, 2, 5), 0.0078)):
         random = np.random.default_rng(102)
         weights = random.normal(size=shape) * [0.02, 1, 0.3, 4, 0.7]
         weights[..., 2] = -np.abs(weights[..., 2])  # a channel without a positive weight
         weights, bias = np.float32(weights), np.float32(random.normal(size=5))
-        result = call(quantizing, weights.copy(), bias.copy(), 0.02)
+        result = call(quantizing, weights.copy(), bias.copy(), input_scale)
         asked = {"codes": shape, "bias codes": (5,), "scales": (5,)}
         parts = _parts(result, "three arrays", asked)
-        if reason := _wrong_layer(parts, weights, bias):
+        if reason := _wrong_layer(parts, weights, bias, input_scale):
             return reason
     return True
 
 
-def _wrong_layer(parts: list[np.ndarray], weights: np.ndarray, bias: np.ndarray) -> str:
+def _wrong_layer(
+    parts: list[np.ndarray], weights: np.ndarray, bias: np.ndarray, input_scale: float
+) -> str:
     codes, bias_codes, scales = parts
-    right_codes, right_bias, right_scales = quantize_layer(weights, bias, 0.02)
+    right_codes, right_bias, right_scales = quantize_layer(weights, bias, input_scale)
     largest, axes = np.abs(weights).max(), tuple(range(weights.ndim - 1))
     one, tall = np.full(5, largest / 127), np.abs(weights).max(axis=axes)
     if not _close(scales, right_scales):
@@ -122,7 +139,7 @@ def _wrong_layer(parts: list[np.ndarray], weights: np.ndarray, bias: np.ndarray)
             (tall / 128, tall / 255, tall * 2 / 255, "The largest |weight| gets the code 127."),
             (weights.max(axis=axes) / 127, "A channel may have its largest |weight| below zero."),
             (np.ptp(weights, axis=axes) / 255, "Weights are symmetric: zero point 0, -127 to 127."),
-            (0.02 * right_scales, "These are the scales of the bias; asked are the weights'."),
+            (input_scale * right_scales, "These are the bias's scales; asked are the weights'."),
             (tall, "Divide the largest |weight| by 127."),
         )
         return known or "The scales are others: the largest |weight| of each channel / 127."
@@ -131,26 +148,32 @@ def _wrong_layer(parts: list[np.ndarray], weights: np.ndarray, bias: np.ndarray)
         for wrong, remark in (
             (np.trunc(exact), "A cast cuts off: round first."),
             (np.floor(exact), "Round to the nearest, not down."),
+            (np.ceil(exact), "Round to the nearest, not up."),
             (exact, "The codes are not rounded."),
             (np.rint(weights / one), "The codes are made with one scale for all."),
         ):
             if np.mean(np.abs(codes - wrong) < 1e-3) > 0.9:  # a largest weight may go either way
                 return remark
         return "The codes are others: round(weights / scale)."
-    exact = bias / (0.02 * right_scales.astype(float))
+    exact = bias / (input_scale * right_scales.astype(float))
     if np.abs(bias_codes - right_bias.astype(float)).max() > 0:
         known = slip(
             bias_codes,
             (
-                np.rint(bias / 0.02),
-                bias / 0.02,
+                np.rint(bias / input_scale),
+                bias / input_scale,
+                np.rint(bias / (input_scale / right_scales)),
+                np.rint(bias / (right_scales / input_scale)),
+                np.rint(bias / (input_scale + right_scales)),
                 "The bias's step is input scale times weight scale.",
             ),
             (np.rint(bias / right_scales), "The input scale is missing in the bias's step."),
             (np.clip(right_bias, -128, 127), np.clip(right_bias, -127, 127), _BIAS_TYPE),
             (np.trunc(exact), "A cast cuts off: round the bias first."),
             (exact, "The bias codes are not rounded."),
-            (right_bias.astype(np.int8), _BIAS_TYPE),
+            (right_bias.astype(np.int8), right_bias.astype(np.int16), _BIAS_TYPE),
+            (np.rint(bias / (np.abs(bias).max() / 127)), "The bias has no scale of its own."),
+            (np.rint(bias / 0.02 / right_scales), "The input scale is given, not always 0.02."),
             rtol=1e-6,
         )
         return known or "The bias codes are others: round(bias / (input_scale * scale))."
@@ -243,7 +266,8 @@ def _parts(
     found = []
     for part, (name, shape) in zip(result, shapes.items(), strict=True):
         array = array_in(part, asked, f"{subject} a {type(result).__name__} with")
-        if np.squeeze(array).shape != np.squeeze(np.empty(shape)).shape:
+        squeezed = np.squeeze(array).shape
+        if squeezed != np.squeeze(np.empty(shape)).shape or array.shape[-1] != shape[-1]:
             raise Remark(f"The shape of the {name} is {array.shape}; asked is {shape}.")
         found.append(array.reshape(shape))
     return found
@@ -261,6 +285,9 @@ def _slip_of_pair(found: tuple, known: list[tuple]) -> str:
     return ""
 
 
+_ROOM = "The room ends at 2**30: a bias of more does fit an int32, and gets a larger scale, too."
+
+
 @exercise(
     "for each channel take the larger of two scales: max|w| / 127, and the one for which "
     "|bias| / (input_scale * scale) is 2**30.",
@@ -272,6 +299,8 @@ def check_roomy_scales(scales_of: object) -> bool | str:
     weights = random.normal(size=(6, 9)).astype(np.float32)
     weights *= np.float32([1, 1e-8, 0.2, 1e-9, 3e-7, 5])[:, None]
     bias = np.float32([0.5, 0.3, 0.0, -0.7, 1e-3, -4.0])
+    # One that fits into an int32, but needs more than 2**30.
+    bias[4] = 1.5 * 2.0**30 * 0.004 * np.abs(weights[4]).max() / 127
     result = call(scales_of, weights.copy(), bias.copy(), 0.004)
     scales = array_in(result, "one scale a channel, (6,)").astype(float)
     if scales.shape != (6,):
@@ -284,6 +313,12 @@ def check_roomy_scales(scales_of: object) -> bool | str:
         (usual, "These are the usual scales; a bias still needs an integer beyond 2**30."),
         (needed, "These leave room for the biases and clip the weights: the larger one counts."),
         (np.where(bias < 0, usual, expected), "A negative bias needs its room as well."),
+        (np.where(needed < 2 * usual, usual, expected), _ROOM),
+        (np.maximum(usual, needed / 2), _ROOM),
+        (usual + needed, "The larger of the two scales, not their sum."),
+        (np.minimum(usual, needed), "The larger of the two scales, not the smaller."),
+        (np.maximum(usual, needed * 0.004), "The bias's step is the input scale times this one."),
+        (0.004 * expected, "These are the scales of the bias; asked are the weights'."),
         rtol=_FLOAT32,
         atol=0,
     ):
