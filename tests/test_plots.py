@@ -105,6 +105,7 @@ LIMITS = np.stack([1e-4 * SHARES**2, 1e-3 * np.maximum(0, 0.8 - SHARES) ** 3], a
 ISLAND = network("CONV_2D:RELU DEQUANTIZE>FLOAT32 ELU QUANTIZE>INT8 SOFTMAX", "INT8")
 FLOAT_ENDS = network("QUANTIZE>INT8 FULLY_CONNECTED DEQUANTIZE>FLOAT32", "FLOAT32")
 
+
 def fits():
     layer = npu.Placed("CONV_2D", "conv", "npu", 25_000, 8000, 90_000, "")
     return {
