@@ -31,8 +31,8 @@ _PAINT = 0xA5  # what the stack holds before a call
 # No work is moved over it (the clobber); one that the compiler copies has two numbers (%=).
 _MARK = "after_layer_"
 _MARKED = f'-DAFTER_LAYER(n)=__asm__ volatile("{_MARK}" #n "_%=:" ::: "memory")'
-# The arena is the last thing in RAM, and what lies behind is watched: the emulator sees a model that
-# goes beyond, which a board does not.
+# The arena is the last thing in RAM, and what lies behind is watched: a model that goes beyond is
+# seen in the emulator, as it is not on a board.
 _LAST = '-DARENA_MEMORY=__attribute__((section(".bss..arena")))'
 _WATCHED = 1024
 TAKEN, GIVEN, CODE = "inputs copied", "outputs copied", "code"  # what is no layer
@@ -137,16 +137,19 @@ def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-
     )
     elf = folder / f"{program.name}.elf"
     _zig(
-        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED, _LAST,
-        "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
+        *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED,
+        _LAST, "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
         folder=folder,
     )  # fmt: skip
     return _require_room(_linked(elf, program, board), program)
 
 
 def with_arena(program: Program, size: int) -> Program:
-    """Return a program whose arena has ``size`` bytes, whatever it needs: to see what happens."""
-    cut = re.sub(r"(ARENA_MEMORY int8_t arena)\[\d+\];", rf"\1[{size}];", program.source)
+    """Return a program whose arena has ``size`` bytes, whatever it needs: to see what happens.
+
+    The compiler says nothing. ``emulate`` raises LessonError where the program goes beyond.
+    """
+    cut = re.sub(r"(ARENA_MEMORY \w+ arena)\[\d+\];", rf"\1[{size}];", program.source)
     return replace(program, source=cut)
 
 
@@ -372,10 +375,10 @@ class _Machine:
             ) from error
         if self.beyond:
             done, byte = self.beyond
+            size, planned = self.image.sizes["arena"], self.image.program.plan.size
             raise LessonError(
-                f"{self.image.program.name} {done} byte {byte:,} of an arena of "
-                f"{self.image.sizes['arena']:,}: the plan asks for {self.image.program.plan.size:,}. "
-                "A board would use what lies behind, and say nothing"
+                f"{self.image.program.name} {done} byte {byte:,} of an arena of {size:,}: the plan "
+                f"asks for {planned:,}. A board would use what lies behind, and say nothing"
             )
 
     def _strayed(self, cpu, access: int, address: int, size: int, *_) -> None:
