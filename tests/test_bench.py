@@ -10,6 +10,7 @@ from rich.console import Console
 import bench
 from lessons_lib import by_litert, calibration, files, mixed_precision
 from reference import converted, digits
+from runtimes import needs_micro
 
 
 @pytest.mark.parametrize("name", bench.TUTORIALS)
@@ -33,6 +34,23 @@ def test_the_engine_is_timed_against_two_runtimes():
         assert (result.unit, result.promise, result.at_least) == ("x", promise, False)
         assert result.measured > 0
         assert result.how.startswith("1,000 digits, bit-exact, median of 2 interleaved rounds")
+
+
+@needs_micro
+def test_the_c_file_is_timed_against_tflite_micro():
+    speed, count = bench.emitted("mnist_cnn", converted()["int8"], rounds=1)
+    assert speed.what == "mnist_cnn: C's time against TFLite-Micro's wheel"
+    assert speed.how.startswith("1,000 digits, bit-exact, -O2")
+    assert speed.measured > 0
+    assert (count.promise, count.at_least) == (4.0, False)
+    assert 1 < count.measured < 4
+
+
+@needs_micro
+def test_a_c_file_with_other_integers_is_not_timed(monkeypatch):
+    monkeypatch.setattr(bench, "by_micro", lambda content, x: x[:, 0, 0] * 0)
+    with pytest.raises(SystemExit, match="ds_cnn: the C file's integers are not those of"):
+        bench.emitted("ds_cnn", converted("ds_cnn")["int8"])
 
 
 def test_an_engine_with_other_integers_is_not_timed(monkeypatch):

@@ -25,8 +25,10 @@ from rich.table import Table
 import chromium
 from lessons_lib import (
     benchmark,
+    board,
     by_litert,
     by_tensorflow,
+    c_source,
     calibration,
     catalogue,
     data,
@@ -39,6 +41,7 @@ from lessons_lib import (
     paths,
     sandbox,
     sources,
+    tables,
     tasks,
     training,
     verdict,
@@ -223,6 +226,71 @@ def engines() -> list[Result]:
         result
         for name in training.REFERENCES
         for result in engine(name, converted(name, "int8")["int8"])
+    ]
+
+
+# ---- the model as C
+
+
+def emitted(name: str, content: bytes, rounds: int = ROUNDS) -> list[Result]:
+    """Time the C file on this computer against TFLite-Micro; count its instructions on a board."""
+    x = Model(content).quantize_input(data.load("mnist").test.images)
+    program = c_source.c_source(content, name)
+    with tempfile.TemporaryDirectory() as folder:
+        host = board.on_host(program, Path(folder), "-O2", "-mcpu=baseline")
+        image = board.compile_for(program, board.CORTEX_M4, Path(folder))
+    given = {program.ends[0].of: x}
+    ways = {"C": lambda: only(host.run(given)), "TFLite-Micro": partial(by_micro, content, x)}
+    if not np.array_equal(ways["C"](), ways["TFLite-Micro"]()):
+        raise SystemExit(f"{name}: the C file's integers are not those of TFLite-Micro")
+    seconds = interleaved(ways, rounds)
+    took = ", ".join(f"{way} {1e6 * s / len(x):.0f} us a digit" for way, s in seconds.items())
+    run = board.emulate(image, {program.ends[0].of: x[:1]})
+    macs = int(tables.multiply_accumulates(content)["macs"].sum())
+    return [
+        Result(
+            f"{name}: C's time against TFLite-Micro's wheel",
+            seconds["C"] / seconds["TFLite-Micro"],
+            "x",
+            1.0,
+            False,
+            f"{len(x):,} digits, bit-exact, -O2 for any x86-64, median of {rounds} interleaved "
+            f"rounds, 1 thread; {took}",
+        ),
+        Result(
+            f"{name}: instructions a multiply-accumulate, Cortex-M4",
+            run.instructions / macs,
+            "",
+            4.0 if name == "mnist_cnn" else 8.0,
+            False,
+            f"one digit in the emulator: {run.instructions:,} for {macs:,}",
+        ),
+    ]
+
+
+def only(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    (result,) = outputs.values()
+    return result
+
+
+def by_micro(content: bytes, x: np.ndarray) -> np.ndarray:
+    """TFLite-Micro as its users call it: one digit after the other."""
+    from tflite_micro import runtime as tflm
+
+    interpreter = tflm.Interpreter.from_bytes(content, arena_size=2**20)
+    outputs = []
+    for row in range(len(x)):
+        interpreter.set_input(x[row : row + 1], 0)
+        interpreter.invoke()
+        outputs.append(interpreter.get_output(0))
+    return np.concatenate(outputs)
+
+
+def on_small_machines() -> list[Result]:
+    return [
+        result
+        for name in training.REFERENCES
+        for result in emitted(name, edit.only_signature(converted(name, "int8")["int8"]))
     ]
 
 
@@ -568,6 +636,7 @@ def _minutes(of_article: bool, taken: dict[str, tuple[float, int]]) -> Result:
 PARTS = {
     "evaluate": evaluations,
     "engine": engines,
+    "micro": on_small_machines,
     "paths": every_paths,
     "quantize": quantizing,
     "scoreboard": scoreboard_command,
