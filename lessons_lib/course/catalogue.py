@@ -94,7 +94,18 @@ YOURS = Part(
         "what mends it?",
     },
 )
-PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES, YOURS)
+SMALL = Part(
+    "On small machines",
+    "the model as C, compiled for a microcontroller and run in an emulator, code by code; an NPU's "
+    "compiler and its report.",
+    {
+        "17_run_microcontroller.ipynb": "What does a file need of a chip, in flash, RAM and "
+        "instructions, and is it the same model there?",
+        "18_compile_npu.ipynb": "Which operators does an NPU take, and what does its compiler's "
+        "report not say?",
+    },
+)
+PARTS = (DOOR, ARTICLE, NUMBERS, MACHINES, YOURS, SMALL)
 QUESTIONS = {name: question for part in PARTS for name, question in part.questions.items()}
 # What people search for, for each notebook: the title of its page on the site.
 SEARCHED = {
@@ -115,6 +126,8 @@ SEARCHED = {
     "14_run_browser.ipynb": "Run a TFLite model in the browser with LiteRT.js",
     "15_quantize_own_model.ipynb": "Quantize your own Keras model to TFLite int8",
     "16_mend_what_breaks.ipynb": "TFLite int8 quantization errors and how to fix them",
+    "17_run_microcontroller.ipynb": "TFLite int8 model in C on a microcontroller",
+    "18_compile_npu.ipynb": "Compile a TFLite int8 model for an Ethos-U NPU with vela",
 }
 NOTEBOOKS = {int(name[:2]): name for name in QUESTIONS}
 
