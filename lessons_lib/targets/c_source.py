@@ -143,7 +143,7 @@ class Program:
 def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = "last") -> Program:
     """Return a full-integer model as C: ``name_invoke(inputs ..., outputs ...)`` for one sample.
 
-    ``model``: a ``.tflite`` whose inputs and outputs are int8 or uint8. ``name``: how its
+    ``model``: a ``.tflite`` whose inputs and outputs are int8, uint8 or int32. ``name``: how its
     function, its constants and its two files begin. ``ties``: see ``arena.placed``; its own order
     may take less than TFLite-Micro's. The result is bit-exact with TFLite-Micro.
     Raises InputError for a name that C does not take, ModelFileError for a file that is not full
