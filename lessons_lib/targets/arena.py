@@ -4,6 +4,11 @@ A tensor needs its place from the operator that makes it to the last one that re
 are never alive together may have the same bytes. Placing them best is hard (it is bin packing in
 two dimensions); placing the large ones first is nearly as good, and what TFLite-Micro does:
 ``tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc``.
+
+Of its arena this is the head, to the byte for the course's models. The tail, behind it, describes
+tensors and operators to the interpreter, which C does not need. Not counted here is what a kernel
+asks for while it runs (the sums of a MEAN): TFLite-Micro plans it as well, and there it finds room
+beside the activations.
 """
 
 import math
