@@ -272,6 +272,7 @@ def test_what_computes_with_floats_has_no_fingerprint(path):
 
 
 def test_an_operator_that_the_engine_lacks_is_named():
-    content = tiny_models.loop()
-    with pytest.raises(ModelFileError, match="WHILE"):
-        fingerprint.of(content, np.zeros((1, 4), np.int32), np.zeros((1, 4), np.int32))
+    ends = [tiny_models.tensor(name, "INT8", (1, 4), 0.5, 0) for name in "xy"]
+    content = tiny_models.assemble(ends, [("ABS", None, [0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match="does not know ABS"):
+        fingerprint.of(content, np.zeros((1, 4), np.int8), np.zeros((1, 4), np.int8))
