@@ -20,7 +20,7 @@ FOLDER = files.ROOT / "artifacts" / "tests"
 # Of this folder:
 MAKERS = (
     *("kept.py", "reference.py", "tiny_models.py", "any_models.py", "reports.py"),
-    "clinic_models.py",
+    *("clinic_models.py", "packed_models.py"),
 )
 PACKAGES = ("tensorflow", "keras", "numpy", "flatbuffers", "ai-edge-litert")
 

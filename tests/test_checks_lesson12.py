@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import packed_models
 from lessons_lib import affine, checks, files, unseen
 from lessons_lib.course.checks import lesson12
 from verdicts import Answers, class_of_tests, network
@@ -284,11 +285,20 @@ ANSWERS = {
     ),
     checks.check_packed_int4: Answers(
         right={
-            "integer ends": int4(),
-            "uint8 ends": int4(f"QUANTIZE>INT8 {CNN} {END} QUANTIZE>UINT8", "UINT8"),
-            "a bytearray": bytearray(int4()),
+            "from digits": packed_models.files()["digits"],
+            "a bytearray": bytearray(packed_models.files()["digits"]),
+            "a view": memoryview(packed_models.files()["digits"]),
         },
         wrong={
+            "nothing seen": (
+                packed_models.files()["black images"],
+                "on which samples was it calibrated",
+            ),
+            "in bytes": (
+                packed_models.files()["digits as bytes"],
+                "on which samples was it calibrated",
+            ),
+            "untrained": (int4(), "does not take 28 x 28 images"),
             "8 bits": (int4(weights="INT8"), "There are weights of type INT8"),
             "float ends": (
                 int4(f"QUANTIZE>INT8 {CNN} {END} DEQUANTIZE>FLOAT32", "FLOAT32"),

@@ -16,6 +16,7 @@ from lessons_lib.course.checks._answers import (
     numbers_in,
     slip,
 )
+from lessons_lib.course.checks._digits import require_digits_read
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.models import unseen
 from lessons_lib.numbers import affine
@@ -343,4 +344,5 @@ def check_packed_int4(answer: object) -> bool | str:
     operators = list(tables.operators(content)["operator"])
     if operators.count("CONV_2D") != 2 or operators.count("FULLY_CONNECTED") != 2:
         return "It is not mnist_cnn, which has two convolutions and two dense layers."
+    require_digits_read(content)
     return found.integer_only

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from lessons_lib.course.checks._answers import Remark, array_in, call, content_in, describe
+from lessons_lib.course.checks._digits import require_digits_read
 from lessons_lib.course.checks._verdict import exercise
 from lessons_lib.errors import LessonError
-from lessons_lib.models import data
 from lessons_lib.run.runtime import Model
 from lessons_lib.tflite import tables
 
-_ENOUGH = 0.75  # of the digits right, or of a quantity explained: a sound int8 file has more
+_ENOUGH = 0.75  # of a quantity explained: a sound int8 file has more
 
 
 def _int8_file(answer: object) -> bytes:
@@ -34,20 +34,6 @@ def _int8_file(answer: object) -> bytes:
     return content
 
 
-def _require_digits_read(content: bytes) -> None:
-    """Run a file on test digits; Remark when it does not take them, or cannot read them."""
-    test = data.load("mnist").test[:200]
-    try:
-        share = (Model(content).classes(test.images) == test.labels).mean()
-    except LessonError:
-        raise Remark("This file does not take 28 x 28 images and give ten classes.") from None
-    if share < _ENOUGH:
-        raise Remark(
-            f"The form is right, but of 200 digits it reads {share:.0%}: on which samples was it "
-            "calibrated?"
-        )
-
-
 @exercise(
     "three settings are missing: which operators are allowed, and which dtype has the input, and "
     "which the output. Give `converter.convert()`.",
@@ -55,7 +41,7 @@ def _require_digits_read(content: bytes) -> None:
 )
 def check_full_integer(answer: object) -> bool | str:
     """Exercise 16.1: the content of the digits' file, integer-only, int8 at both ends."""
-    _require_digits_read(_int8_file(answer))
+    require_digits_read(_int8_file(answer))
     return True
 
 
@@ -174,7 +160,7 @@ def check_batch_of_one(answer: object) -> bool | str:
         return f"The batch is open still{asks}."
     if model.fixed_batch != 1:
         return f"It takes {model.fixed_batch} images at a time; one is asked."
-    _require_digits_read(content)
+    require_digits_read(content)
     return True
 
 
