@@ -264,7 +264,7 @@ def test_the_map_fits_on_a_screen_and_names_each_floor_once():
     runs = [package for package, _ in itertools.groupby(lessons_lib.ROOMS, lambda row: row[0])]
     assert runs == list(FLOORS)
     page = (files.ROOT / "lessons_lib" / "__init__.py").read_text("utf-8").splitlines()
-    assert len(page) <= 115
+    assert len(page) <= 130
 
 
 def test_packages_import_one_another_in_one_direction():
