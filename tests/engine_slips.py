@@ -213,7 +213,7 @@ SLIPS = [
          "    exps = fixed_point.exp_of_negative(high_multiply(difference << shift, multiplier))",
          "    scaled = high_multiply(difference << shift, multiplier)\n"
          "    exps = fixed_point.exp_of_negative(np.maximum(scaled, -(31 << 26)))",
-         "the differences are cut after the product, as in lesson 9; where scale times largest "
+         "the differences are cut after the product; where scale times largest "
          "difference reaches 64 the product has left 64 bits by then: cut them before the shift"),
     Slip("softmax", "np.maximum(difference, -((31 << 26) >> shift))", "difference",
          "a difference shifted to the left leaves 64 bits; cut it at -((31 << 26) >> shift) first"),

@@ -409,7 +409,7 @@ PROVIDERS = packages_distributions()
 # Declared for what they do: as commands, as plugins, or for a package that forgets to ask.
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
 NOT_IMPORTED |= {"ziglang", "ethos-u-vela"}  # compilers that are called
-NOT_IMPORTED |= {"myst-nb", "sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
+NOT_IMPORTED |= {"sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
 LAB = set(required(EXTRAS["lab"]))
