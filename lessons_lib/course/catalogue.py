@@ -126,7 +126,7 @@ SEARCHED = {
     "14_run_browser.ipynb": "Run a TFLite model in the browser with LiteRT.js",
     "15_quantize_own_model.ipynb": "Quantize your own Keras model to TFLite int8",
     "16_mend_what_breaks.ipynb": "TFLite int8 quantization errors and how to fix them",
-    "17_run_microcontroller.ipynb": "TFLite int8 in C on a Cortex-M chip",
+    "17_run_microcontroller.ipynb": "TFLite int8 as C for Cortex-M",
     "18_compile_npu.ipynb": "Compile a TFLite int8 model for an Ethos-U NPU",
 }
 NOTEBOOKS = {int(name[:2]): name for name in QUESTIONS}
