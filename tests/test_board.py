@@ -23,6 +23,7 @@ from lessons_lib import (
     integer_engine,
     micro,
     plots,
+    reader,
     runtime,
     tables,
 )
@@ -116,9 +117,17 @@ def test_floats_in_c_are_literts(name, tmp_path):
     assert run.instructions > 10 * other.instructions
 
 
+def without_a_number():
+    model = reader.read(converted("ds_cnn")["float32"])
+    dense = max(model.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
+    dense.data = np.full(len(dense.data) // 4, np.nan, np.float32).view(np.uint8)
+    return reader.pack(model)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (without_a_number, "hold what is no number"),
         (lambda: converted("ds_cnn")["int8"], "takes or gives int8.*c_source"),
         (lambda: converted("ds_cnn")["float16"], "dtype FLOAT16"),
         (lambda: converted("ds_cnn")["dynamic_range"], "takes or gives int8"),
@@ -219,11 +228,15 @@ def test_a_plan_by_hand():
 
 
 @pytest.mark.parametrize("processor", board.BOARDS)
-def test_an_arena_one_byte_too_small(processor, tmp_path):
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(13_519, "writes byte 13,520 of an arena of 13,519: the plan"), (64, "of an arena of 64: ")],
+)
+def test_an_arena_too_small(processor, size, words, tmp_path):
     content = converted("mnist_cnn")["int8"]
-    program = c_source.c_source(content, "mnist_cnn")
-    cut = board.with_arena(program, program.plan.size - 1)
-    with pytest.raises(LessonError, match=r"writes byte 13,520 of an arena of 13,519: the plan"):
+    program = c_source.c_source(content, "start")  # a name as the start's own
+    cut = board.with_arena(program, size)
+    with pytest.raises(LessonError, match=words):
         ran(cut, board.BOARDS[processor], codes(content, 1), tmp_path)
 
 

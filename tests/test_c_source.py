@@ -352,12 +352,15 @@ def test_a_model_that_keeps_nothing_needs_no_reset():
 @pytest.mark.parametrize("operator", ["ARG_MAX", "GATHER", "SVDF"])
 def test_what_an_engineer_gets_tests_tokens_classes_and_streams(operator, tmp_path):
     firmware.export(of_one_sample(operator)[-1].content, tmp_path)
+    assert "10 of 10 test vectors are equal" in made(tmp_path)
+
+
+def made(folder):
+    """What `make` says in a folder that was exported."""
     cc = f"{shlex.quote(sys.executable)} -m ziglang cc"
     flags = "CFLAGS=-O1 -std=c99 -Wall -Wextra -Werror"
-    done = subprocess.run(
-        ["make", "-C", tmp_path, f"CC={cc}", flags], capture_output=True, text=True
-    )
-    assert "10 of 10 test vectors are equal" in done.stdout, done.stderr
+    done = subprocess.run(["make", "-C", folder, f"CC={cc}", flags], capture_output=True, text=True)
+    return done.stdout + done.stderr
 
 
 # ---- several ends, a stranger's names
@@ -395,6 +398,24 @@ def test_nothing_of_a_strangers_names_gets_into_the_code(monkeypatch, tmp_path):
     assert "evil(" not in program.source
     assert program.source.count("/*") == program.source.count("*/")
     board.on_host(program, tmp_path)
+
+
+def named_as_the_code():
+    """A sum and its RELU whose ends are called like a function, a type and a variable of main.c."""
+    names = ("copy", "int8_t", "add", "i")
+    ends = [tensor(name, "INT8", (1, 4), 0.5 * (2 if name == "add" else 1), 0) for name in names]
+    operators = [("ADD", schema.AddOptionsT(), [0, 1], [2]), ("RELU", None, [2], [3])]
+    return assemble(ends, operators, [0, 1], [2, 3])
+
+
+def test_an_end_called_like_something_in_the_code_gets_another_name(tmp_path):
+    content = named_as_the_code()
+    program = c_source.c_source(content)
+    assert {end.of: end.name for end in program.ends} == {
+        "copy": "end_0", "int8_t": "end_1", "add": "end_2", "i": "i",
+    }  # fmt: skip
+    firmware.export(content, tmp_path)
+    assert "10 of 10 test vectors are equal" in made(tmp_path)
 
 
 # ---- what is refused
@@ -442,6 +463,18 @@ def test_an_operator_that_nobody_has_is_named():
         c_source.c_source(content)
 
 
+def test_sums_that_leave_thirty_bits_are_refused():
+    with pytest.raises(ModelFileError, match=r"sums of FULLY_CONNECTED may pass 2\*\*30"):
+        c_source.c_source(dense(3, scale=2.0**-24))
+
+
+def test_a_softmax_of_too_many_codes_is_refused():
+    ends = [tensor("x", "INT8", (1, 4097), 0.5, 0), tensor("y", "INT8", (1, 4097), 2**-8, -128)]
+    content = assemble(ends, [("SOFTMAX", schema.SoftmaxOptionsT(beta=1.0), [0], [1])], [0], [1])
+    with pytest.raises(ModelFileError, match=r"SOFTMAX of 4097 codes .* at most 4096"):
+        c_source.c_source(content)
+
+
 def test_a_refused_model_leaves_no_files(tmp_path):
     with pytest.raises(ModelFileError, match="has the shape"):
         firmware.export(reshaped((-1, 2, 2), batch=3), tmp_path / "c")
@@ -481,13 +514,13 @@ def test_an_end_that_does_not_begin_with_one_sample_is_refused():
         c_source.c_source(content)
 
 
-def dense(outputs):
+def dense(outputs, scale=0.5):
     """A dense layer of three units, whose output the file says to have so many."""
     tensors = [
         tensor("x", "INT8", (1, 4), 0.5, 0),
         tensor("w", "INT8", (3, 4), 0.5, 0, data=np.ones((3, 4), np.int8)),
-        tensor("hidden", "INT8", (1, outputs), 0.5, 0),
-        tensor("y", "INT8", (1, outputs), 0.5, 0),
+        tensor("hidden", "INT8", (1, outputs), scale, 0),
+        tensor("y", "INT8", (1, outputs), scale, 0),
     ]
     layer, relu = schema.FullyConnectedOptionsT(), ("RELU", None, [2], [3])
     return assemble(tensors, [("FULLY_CONNECTED", layer, [0, 1], [2]), relu], [0], [3])
@@ -561,6 +594,13 @@ def test_a_compiler_that_refuses_says_why(tmp_path):
 def test_without_the_extra_it_is_said(tmp_path, monkeypatch):
     program = c_source.c_source(converted("ds_cnn")["int8"])
     image = board.compile_for(program, board.CORTEX_M4, tmp_path)
+    find_spec = board.importlib.util.find_spec
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            board.importlib.util, "find_spec", lambda n: None if n == "elftools" else find_spec(n)
+        )
+        with pytest.raises(LessonError, match=r"pyelftools is not installed.*\[micro\]"):
+            board.compile_for(program, board.CORTEX_M4, tmp_path)
     monkeypatch.setattr(board.importlib.util, "find_spec", lambda name: None)
     assert not board.installed()
     with pytest.raises(LessonError, match="ziglang is not installed"):

@@ -72,6 +72,7 @@ def test_somebody_elses_files_are_not_replaced(tmp_path):
         (["float32.tflite"], "not full integer"),
         (["int8.tflite", "--to", "rust"], "expected c or npu"),
         (["int8.tflite", "--name", "for"], "cannot begin C's names"),
+        (["int8.tflite", "--name", "Test_Vectors"], "file beside the model's has that name"),
         (["1.tflite"], "cannot begin C's names"),
     ],
 )

@@ -35,6 +35,8 @@ _MARKED = f'-DAFTER_LAYER(n)=__asm__ volatile("{_MARK}" #n "_%=:" ::: "memory")'
 # seen in the emulator, as it is not on a board.
 _LAST = '-DARENA_MEMORY=__attribute__((section(".bss..arena")))'
 _WATCHED = 1024
+_START = "board-start.c"  # no model has this name: C takes no hyphen
+_PACKAGES = {"elftools": "pyelftools"}  # what is installed, where it is not what is imported
 TAKEN, GIVEN, CODE = "inputs copied", "outputs copied", "code"  # what is no layer
 
 
@@ -127,18 +129,18 @@ def installed() -> bool:
 def compile_for(program: Program, board: Board, folder: Path, optimize: str = "-O2") -> Image:
     """Return a program compiled and linked for a board; ``folder`` gets the C files and the ELF.
 
-    Raises LessonError where there is no compiler or it fails, and InputError where the result is
-    larger than the board's flash or RAM.
+    Raises LessonError where a part of the extra ``micro`` is missing or the compiler fails, and
+    InputError where the result is larger than the board's flash or RAM.
     """
     _write(program, folder)
-    (folder / "start.c").write_text(_start(program), "utf-8")
+    (folder / _START).write_text(_start(program), "utf-8")
     (folder / "board.ld").write_text(
         _LAYOUT.format(flash=_FLASH, flash_size=2**24, ram=_RAM, ram_size=2**24), "utf-8"
     )
     elf = folder / f"{program.name}.elf"
     _zig(
         *board.flags, optimize, "-g", *WARNINGS, "-ffreestanding", *_runtime(program), _MARKED,
-        _LAST, "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, "start.c", f"{program.name}.c",
+        _LAST, "-T", "board.ld", "-Wl,-e,start", "-o", elf.name, _START, f"{program.name}.c",
         folder=folder,
     )  # fmt: skip
     return _require_room(_linked(elf, program, board), program)
@@ -222,12 +224,16 @@ def _write(program: Program, folder: Path) -> None:
     files.write_atomic(folder / f"{program.name}.c", program.source)
 
 
-def _zig(*arguments: str, folder: Path) -> None:
-    if importlib.util.find_spec("ziglang") is None:
+def _require(package: str, what: str) -> None:
+    if importlib.util.find_spec(package) is None:
         raise LessonError(
-            "there is no C compiler: the package ziglang is not installed. `make setup` installs "
-            "it, or `pip install quantization-lessons[micro]`"
+            f"there is no {what}: the package {_PACKAGES.get(package, package)} is not installed. "
+            'In the course\'s folder `make setup` installs it, or `pip install -e ".[micro]"`'
         )
+
+
+def _zig(*arguments: str, folder: Path) -> None:
+    _require("ziglang", "C compiler")
     command = [sys.executable, "-m", "ziglang", "cc", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -268,6 +274,7 @@ SECTIONS {{
 
 
 def _linked(elf: Path, program: Program, board: Board) -> Image:
+    _require("elftools", "reader of linked programs")
     from elftools.elf.elffile import ELFFile
 
     with elf.open("rb") as stream:
@@ -330,11 +337,7 @@ class _Machine:
     """A processor of unicorn with a program in its flash."""
 
     def __init__(self, image: Image):
-        if importlib.util.find_spec("unicorn") is None:
-            raise LessonError(
-                "there is no emulator: the package unicorn is not installed. `make setup` "
-                "installs it, or `pip install quantization-lessons[micro]`"
-            )
+        _require("unicorn", "emulator")
         import unicorn
         from unicorn import arm_const, riscv_const
 
@@ -351,10 +354,11 @@ class _Machine:
         for address, content in image.segments:
             self.cpu.mem_write(address, content)
         self.behind = image.symbols["arena"] + image.sizes["arena"]
+        planned = image.symbols["arena"] + image.program.plan.size  # of one that was cut, more
         self.beyond: tuple[str, int] | None = None
         self.cpu.hook_add(
             unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._strayed,
-            begin=self.behind, end=self.behind + _WATCHED,
+            begin=self.behind, end=max(self.behind, planned) + _WATCHED,
         )  # fmt: skip
 
     def write(self, symbol: str, content: bytes) -> None:
@@ -371,7 +375,7 @@ class _Machine:
             self.cpu.emu_start(self.image.symbols["start"] & ~1 | self.board.thumb, _RETURNED)
         except self.api.UcError as error:
             raise LessonError(
-                f"{self.image.program.name} stops on the {self.image.board.name}: {error} "
+                f"{self.image.program.name} stops on the {self.image.board.name}: {error}"
             ) from error
         if self.beyond:
             done, byte = self.beyond

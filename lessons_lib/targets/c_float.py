@@ -63,7 +63,7 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = 
     at = partial(_at, places=places)
     data = [op for op in graph.operators if op.output.index in graph.data]  # no shapes
     calls = [(op, CALLS[op.name](op, Where(n, at))) for n, op in enumerate(data, 1)]
-    return assembled(name, places, calls, ends_of(graph, at, FloatEnd), PARTS, "float")
+    return assembled(name, places, calls, ends_of(graph, at, calls, FloatEnd), PARTS, "float")
 
 
 def load(model: str | os.PathLike | bytes) -> Graph:

@@ -25,12 +25,13 @@ from lessons_lib.targets.c_calls import (
 WORD = 4  # codes that a processor of 32 bits reads at once
 
 
-def _layer(op: Operator, where: Where, bias, weights, summed=1) -> str:
-    """``summed``: the axes of the weights over which one sum goes."""
+def _layer(op: Operator, where: Where, bias, weights, summed=1, stored=None) -> str:
+    """``summed``: the axes of the weights over which one sum goes; ``stored``: them in flash."""
     require_codes(op, op.input, op.output)
     multiplier, shift = (np.broadcast_to(part, len(bias)) for part in op.multiplier_shift)
     require_small_sums(op, np.abs(bias) + 255 * np.abs(weights).sum(axis=summed), shift)
-    arrays = where.array("weights", weights) + where.array("bias", bias, "int32_t")
+    arrays = where.array("weights", weights if stored is None else stored)
+    arrays += where.array("bias", bias, "int32_t")
     arrays += where.array("multiplier", multiplier, "int32_t") + where.array("shift", shift)
     names = [where.name(what) for what in ("weights", "bias", "multiplier", "shift")]
     return arrays + where.struct("layer", "layer", *names, op.output.zero_point, *op.limits)
@@ -80,8 +81,8 @@ def _patched(op: Operator, where: Where, window: str) -> Call:
     )
     if packed:
         require_small_sums(op, 16 * 255 * np.abs(weights).sum(axis=1), 0)  # 16: see nibbles.c
-        weights = _nibbles(weights)
-    constants = _layer(op, where, bias, weights) + window
+    stored = _nibbles(weights) if packed else weights
+    constants = _layer(op, where, bias, weights, stored=stored) + window
     return Call(("conv_2d", "nibbles" if packed else "rows"), constants, call, patch=n)
 
 

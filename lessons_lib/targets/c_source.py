@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
+from itertools import count
 
 import numpy as np
 
@@ -74,6 +75,10 @@ _WORDS = frozenset(
     inline int long main register restrict return short signed sizeof static struct switch typedef
     union unsigned void volatile while arena patch""".split()  # noqa: SIM905
 )
+
+
+# Types and macros, of stdint.h and of the file itself: int8_t, INT8_MIN, AFTER_LAYER.
+_NAMED = r"[a-z0-9_]+_t|[A-Z0-9]+_[A-Z0-9_]+"
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def c_source(model: str | os.PathLike | bytes, name: str = "model", ties: str = 
     at = partial(_at, places=places)
     data = [op for op in graph.operators if op.output.index in graph.data]  # no shapes
     calls = [(op, emitted(op, Where(number, at))) for number, op in enumerate(data, 1)]
-    return assembled(name, places, calls, ends_of(graph, at), PARTS)
+    return assembled(name, places, calls, ends_of(graph, at, calls), PARTS)
 
 
 def assembled(
@@ -253,14 +258,25 @@ def _require_shapes(model: str | os.PathLike | bytes, graph: Graph) -> None:
                 )
 
 
-def ends_of(graph: Graph, at: Callable[[Tensor], str], kind: type[End] = End) -> tuple[End, ...]:
-    """Return the arguments, each under a name of its own that C takes."""
-    ends, taken = [], set()
+def ends_of(
+    graph: Graph,
+    at: Callable[[Tensor], str],
+    calls: Sequence[tuple[Operator, Call]],
+    kind: type[End] = End,
+) -> tuple[End, ...]:
+    """Return the arguments, each under a name of its own that C takes.
+
+    An argument hides what has its name outside the function: it is called like nothing that the
+    ``calls`` say. Where the signature's name does not do, it is ``end_0`` and so on.
+    """
+    taken = {"copy"}.union(_WORDS, *(re.findall(r"\w+", call.call) for _, call in calls))
+    ends: list[End] = []
     for side in (graph.inputs, graph.outputs):
         for of, tensor in side.items():
             name = re.sub(r"[^A-Za-z0-9_]", "_", of)
-            fine = re.match("[A-Za-z]", name) and name not in _WORDS | taken
-            name = name if fine else f"end_{len(ends)}"
+            if not re.match("[A-Za-z]", name) or name in taken or re.fullmatch(_NAMED, name):
+                free = (f"end_{number}" for number in count(len(ends)))
+                name = next(end for end in free if end not in taken)
             taken.add(name)
             ends.append(kind(of, name, tensor, at(tensor), side is graph.inputs))
     return tuple(ends)

@@ -21,6 +21,7 @@ from lessons_lib.tflite.samples import Rows
 
 VECTORS = 10
 _CANDIDATES = 200
+_FILES = ("main", "test_vectors")
 
 
 def export(
@@ -34,10 +35,13 @@ def export(
     ``model``, ``name`` and what is refused: see ``c_source.c_source``. ``x``: the inputs to test
     with, codes (N, ...), of which the first ``VECTORS`` are taken; without them random ones whose
     answers tell most. Returns the directory, which is made if it is missing. Files of these names
-    are replaced where an earlier export wrote them; raises InputError where somebody else did,
-    before anything is written, and StorageError when the directory cannot be written.
+    are replaced where an earlier export wrote them; raises InputError where somebody else did, or
+    ``name`` is that of another file, before anything is written, and StorageError when the
+    directory cannot be written.
     """
     directory = Path(directory)
+    if name.lower() in _FILES:  # on some disks capitals are no others
+        raise InputError(f"name={name!r}: a file beside the model's has that name, take another")
     program = c_source(model, name)
     given = _telling(program, model) if x is None else samples.rows(x, signature.of_file(model))
     given = {end: rows[:VECTORS] for end, rows in given.items()}
@@ -120,10 +124,12 @@ def _main(program: Program, count: int) -> str:
         reset=f"    {program.reset}();\n" if program.reset else "",
         count=count,
         results="\n".join(
-            f"  {end.element} {end.name}[{end.size}];" for end in program.ends if not end.is_input
+            f"  {end.element} {end.name}_here[{end.size}];"
+            for end in program.ends
+            if not end.is_input
         ),
         arguments=", ".join(
-            f"{end.name}_of_test + {end.size} * i" if end.is_input else end.name
+            f"{end.name}_of_test + {end.size} * i" if end.is_input else f"{end.name}_here"
             for end in program.ends
         ),
         compared="\n".join(_comparisons(program)),
@@ -134,7 +140,7 @@ def _comparisons(program: Program) -> Iterator[str]:
     for end in program.ends:
         if not end.is_input:
             yield (
-                f"    equal &= !memcmp({end.name}, {end.name}_of_test + {end.size} * i, "
+                f"    equal &= !memcmp({end.name}_here, {end.name}_of_test + {end.size} * i, "
                 f"{end.bytes});"
             )
 

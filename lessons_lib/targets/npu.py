@@ -147,8 +147,8 @@ def compiled(
         raise InputError(f"accelerator={accelerator!r}; expected one of {', '.join(ACCELERATORS)}")
     if not installed():
         raise LessonError(
-            "there is no compiler for NPUs: the package ethos-u-vela is not installed. `make "
-            "setup` installs it, or `pip install quantization-lessons[npu]`"
+            "there is no compiler for NPUs: the package ethos-u-vela is not installed. In the "
+            'course\'s folder `make setup` installs it, or `pip install -e ".[npu]"`'
         )
     model, content = reader.read(tflite), files.content(tflite)
     if len(model.subgraphs) > 1:
