@@ -189,6 +189,7 @@ def test_pages_and_notebooks_are_staged_as_in_the_repository(tmp_path):
     assert (tmp_path / "try-it" / "index.md").exists()
     assert (tmp_path / "look-inside" / "index.md").exists()
     assert (tmp_path / "notebooks" / "solutions" / "01_save_model.ipynb").exists()
+    assert (tmp_path / "instructors" / "lessons" / "00.md").exists()
 
 
 def test_nothing_but_a_site_is_replaced(tmp_path):

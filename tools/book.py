@@ -26,6 +26,7 @@ from lessons_lib.errors import InputError, LessonError
 
 BOOK = files.ROOT / "book"
 BUILD = BOOK / "_build"
+TEACHING = files.ROOT / "instructors"  # its pages stand beside the notebooks, as in the repository
 NODE_MODULES = files.ROOT / "node_modules"
 SCRIPTED = ("try-it", "look-inside")  # the folders of pages with scripts of their own
 SCRIPTS = ("*.js", "*.css")
@@ -44,11 +45,12 @@ MATHJAX = ("mathjax/es5/tex-svg.js", "mathjax/LICENSE")
 
 
 def stage(source: Path) -> None:
-    """Copy the pages and the notebooks into ``source``."""
+    """Copy the pages, the notebooks and the teacher's pages into ``source``."""
     notebooks = files.ROOT / "notebooks"
     for path in pages():
         copy(path, source / path.relative_to(BOOK))
-    for path in [*notebooks.glob("*.ipynb"), *notebooks.glob("solutions/*.ipynb")]:
+    lessons = [*notebooks.glob("*.ipynb"), *notebooks.glob("solutions/*.ipynb")]
+    for path in [*lessons, *TEACHING.rglob("*.md")]:
         copy(path, source / path.relative_to(files.ROOT))
 
 

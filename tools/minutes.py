@@ -73,6 +73,26 @@ def deeper(notebook: NotebookNode) -> list[float]:
     return list(found.values())
 
 
+def by_section(notebook: NotebookNode) -> dict[str, tuple[float, float]]:
+    """Return the minutes of each section, its core's and its deeper parts', by its heading.
+
+    What stands above the first section is called "Beginning"; the references do not count.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for headings, read, done in _spent(notebook):
+        section = headings[1] if len(headings) > 1 else "Beginning"
+        spent = (0, read + done) if sections.is_deeper(headings) else (read + done, 0)
+        if "References" not in headings:
+            before = found.get(section, (0.0, 0.0))
+            found[section] = before[0] + spent[0], before[1] + spent[1]
+    return found
+
+
+def text(markdown: str) -> float:
+    """Return the minutes to read a text."""
+    return _text(_NOT_READ.sub(" ", markdown))
+
+
 def write(notebook: NotebookNode) -> None:
     """Set a lesson's line of times to its minutes, rounded to 5; the seconds stay.
 
