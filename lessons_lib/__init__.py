@@ -99,9 +99,10 @@ course      checks          what answers an exercise
 course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described
 course      article         the article's statements, and what the lessons found
+course      doctor          is this machine fit for the lessons, and what mends what is not
 (top)       quantize        the whole job for any model, on one page
 (top)       scoreboard      the digits' model on every path, in one table
-(top)       cli             the command: lessons quantize, run, lab, scoreboard
+(top)       cli             the command: lessons quantize, run, lab, scoreboard, doctor
 """
 ROOMS = [tuple(line.split(maxsplit=2)) for line in HOUSE.strip().splitlines()]
 _HOMES = {

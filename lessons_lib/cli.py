@@ -140,6 +140,23 @@ def lab(ctx: typer.Context, folder: Folder = None) -> None:
     os.execv(command[0], command)  # so that Ctrl-C reaches JupyterLab, which asks before it stops
 
 
+@app.command(name="doctor")
+def doctor_command(
+    checks: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHECK]...", help="Only these, such as data.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look whether this machine is fit for the lessons; name what is not, and what mends it.
+
+    Ends with 1 where there is something to mend. Where this command itself does not start:
+    python -m lessons_lib.course.doctor
+    """
+    from lessons_lib.course import doctor
+
+    raise typer.Exit(doctor.main([*(checks or ()), *(["--json"] if as_json else [])]))
+
+
 _MORE = "What is tried"
 _FOR = "What for"
 
