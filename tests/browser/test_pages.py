@@ -22,6 +22,11 @@ PAGES = [
     *(path.relative_to(files.ROOT).with_suffix(".html") for path in NOTEBOOKS),
 ]
 PAGES = sorted(path.as_posix() for path in PAGES)
+# The teacher's pages are made alike: links are followed on all of them, and these are opened.
+OPENED = ["README", "schedules", "concept-test", "set-up", "what-goes-wrong", "lessons/07"]
+OPENED = [f"instructors/{name}.html" for name in OPENED]
+TEACHING = [path.relative_to(files.ROOT) for path in (files.ROOT / "instructors").rglob("*.md")]
+ALL = [*PAGES, *(path.with_suffix(".html").as_posix() for path in TEACHING)]
 MADE_BY_SPHINX = ["genindex.html", "search.html"]
 LANDING_BYTES = 600_000
 
@@ -65,10 +70,10 @@ def scrolls_sideways(page: Page) -> bool:
 def test_the_site_has_these_pages(site_folder):
     built = [path.relative_to(site_folder).as_posix() for path in site_folder.rglob("*.html")]
     kept = [name for name in built if not name.startswith("_static/")]
-    assert sorted(kept) == sorted([*PAGES, *MADE_BY_SPHINX])
+    assert sorted(kept) == sorted([*ALL, *MADE_BY_SPHINX])
 
 
-@pytest.mark.parametrize("name", [*PAGES, *MADE_BY_SPHINX])
+@pytest.mark.parametrize("name", [*PAGES, *OPENED, *MADE_BY_SPHINX])
 def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
     """No error, no request elsewhere (the fixture); nothing that axe finds, on a phone with all
     folds and boxes open; no sideways scroll.
@@ -165,7 +170,7 @@ def broken(pages: dict[str, Links], exists) -> list[str]:
 
 
 def test_no_link_inside_the_site_is_broken(site_folder):
-    names = [*PAGES, *MADE_BY_SPHINX]
+    names = [*ALL, *MADE_BY_SPHINX]
     pages = {name: Links((site_folder / name).read_text("utf-8")) for name in names}
     assert sum(len(links.targets) for links in pages.values()) > 1000
     assert broken(pages, lambda address: (site_folder / address).is_file()) == []
@@ -184,7 +189,7 @@ def test_the_landing_page_is_light(chromium, site):
     assert sum(page_weight(chromium, site).values()) < LANDING_BYTES
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_runtime_is_loaded_on_its_page_only(site_folder, name):
     text = (site_folder / name).read_text("utf-8")
     assert ('<script type="importmap">' in text) == (name == "try-it/index.html")
