@@ -310,6 +310,16 @@ def test_a_kernel_of_another_python(course, tmp_path):
     assert_cured(course, one, **given)
 
 
+def test_a_kernel_that_is_any_python_is_this_one(course, tmp_path):
+    """As ipykernel's wheel has it: Jupyter puts its own Python there, whatever ``PATH`` holds."""
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": ["python", "-m"]}))
+    given = {"JUPYTER_PATH": str(tmp_path / "jupyter")}
+    (one,) = look(course, "kernel", before="PATH=/nowhere", **given)
+    assert one.status == doctor.OK
+
+
 def test_a_taken_port(course):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])

@@ -364,11 +364,10 @@ def _kernel():
     files = (Path(folder, "python3", "kernel.json") for folder in jupyter_path("kernels"))
     file = next((file for file in files if file.is_file()), None)  # without one: ipykernel's own
     program = json.loads(file.read_text("utf-8"))["argv"][0] if file else sys.executable
-    there = shutil.which(program)
-    if not there or os.path.dirname(program) not in ("", os.path.dirname(sys.executable)):
-        text = (
-            f"the kernel python3 starts {program}, which is {'another' if there else 'no'} Python"
-        )
+    own = {"python", "python3", f"python3.{sys.version_info[1]}"}  # for these Jupyter takes its own
+    if program not in own and Path(program).parent != Path(sys.executable).parent:
+        kind = "another" if shutil.which(program) else "no"
+        text = f"the kernel python3 starts {program}, which is {kind} Python"
         folder = shlex.quote(str(file.parent))
         cure = "Give that kernel another name, so that lessons run in this Python:"
         yield PROBLEM, f"{text} ({file})", cure, f"mv {folder} {folder}-other"
@@ -387,7 +386,7 @@ def _port():
             with socket.create_server(("127.0.0.1", port)):
                 break
         except OSError as error:
-            refused.append(f"port {port}: {error.strerror}")
+            refused.append(f"port {port}: {os.strerror(error.errno)}")
     if refused:
         with socket.create_server(("127.0.0.1", 0)) as server:
             command = f"{_bin('lessons')} lab --port {server.getsockname()[1]}"
