@@ -293,7 +293,10 @@ def quantize_command(
 @app.command()
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL.tflite", help="A full-integer file, int8 or uint8.")
+        Path,
+        typer.Argument(
+            metavar="MODEL.tflite", help="A full-integer file: int8, uint8; for npu int16x8 too."
+        ),
     ],
     to: Annotated[
         str,
@@ -308,8 +311,9 @@ def export(
         str | None, typer.Option(metavar="NAME", help="How the C names begin; else as the file.")
     ] = None,
     accelerator: Annotated[
-        str, typer.Option(metavar="NPU", help="Which Ethos-U: its kind and its size.")
-    ] = "ethos-u55-128",
+        str | None,
+        typer.Option(metavar="NPU", help="Which Ethos-U, its kind and size; else ethos-u55-128."),
+    ] = None,
 ) -> None:
     """Write a model as C, with a test that shows that it computes what TFLite-Micro does.
 
@@ -318,21 +322,32 @@ def export(
     with _refusals():
         if to not in _FORMS:
             raise InputError(f"--to {to}: expected {' or '.join(_FORMS)}")
+        if name and to == "npu":
+            raise InputError("--name belongs to --to c: a compiled model is called as its file is")
+        if accelerator and to == "c":
+            raise InputError("--accelerator belongs to --to npu: C runs on any processor")
         _FORMS[to](model, folder or Path(to, model.stem), name, accelerator)
 
 
-def _export_c(model: Path, folder: Path, name: str | None, _: str) -> None:
+def _export_c(model: Path, folder: Path, name: str | None, _: str | None) -> None:
     from lessons_lib.targets import firmware
 
-    called = name or re.sub(r"\W", "_", model.stem)
+    called = name or _c_name(model.stem)
     written = firmware.export(model, folder, called)
     out.print(f"{called}.c, {called}.h and their test: {escape(str(written))}", soft_wrap=True)
     out.print(f"Try them: make -C {escape(str(written))}", soft_wrap=True)
 
 
-def _export_npu(model: Path, folder: Path, _: str | None, accelerator: str) -> None:
+def _c_name(stem: str) -> str:
+    """A name for C like the file's."""
+    letters = re.sub(r"\W", "_", stem, flags=re.ASCII)
+    return (letters if letters[:1].isalpha() else f"model_{letters}")[:31]
+
+
+def _export_npu(model: Path, folder: Path, _: str | None, accelerator: str | None) -> None:
     from lessons_lib.targets import npu
 
+    accelerator = accelerator or npu.ACCELERATOR
     fit = npu.export(model, folder, accelerator)
     on_cpu = fit.on("cpu")
     out.print(f"{model.stem}_vela.tflite and its report: {escape(str(folder))}", soft_wrap=True)

@@ -27,7 +27,7 @@ from lessons_lib import (
     runtime,
     tables,
 )
-from lessons_lib.errors import LessonError, ModelFileError
+from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.system.quiet import quiet
 from reference import converted, digits
 from runtimes import needs_micro
@@ -209,6 +209,8 @@ def test_of_equal_sizes_the_first_may_come_first():
     usual, other = (c_source.plan(content, ties) for ties in ("last", "first"))
     assert other.size == other.at_once == usual.at_once < usual.size
     placed = [(place.name, place.offset) for place in other.places]
+    with pytest.raises(InputError, match="expected 'first' or 'last'"):
+        c_source.plan(content, ties="least")
     program = c_source.c_source(content, ties="first")
     assert [(place.name, place.offset) for place in program.plan.places] == placed
 

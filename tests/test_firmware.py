@@ -73,18 +73,37 @@ def test_somebody_elses_files_are_not_replaced(tmp_path):
         (["int8.tflite", "--to", "rust"], "expected c or npu"),
         (["int8.tflite", "--name", "for"], "cannot begin C's names"),
         (["int8.tflite", "--name", "Test_Vectors"], "file beside the model's has that name"),
-        (["1.tflite"], "cannot begin C's names"),
+        (["int8.tflite", "--accelerator", "ethos-u55-32"], "belongs to --to npu"),
+        (["int8.tflite", "--to", "npu", "--name", "net"], "belongs to --to c"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path in ("float32", "int8"):
         files.write_atomic(tmp_path / f"{path}.tflite", converted("ds_cnn")[path])
-    files.write_atomic(tmp_path / "1.tflite", converted("ds_cnn")["int8"])
     result = CliRunner().invoke(cli.app, ["export", *arguments])
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"), [("1", "model_1"), ("naïve net", "na_ve_net"), ("n" * 40, "n" * 31)]
+)
+def test_a_files_name_becomes_one_for_c(stem, name, tmp_path):
+    model = files.write_atomic(tmp_path / f"{stem}.tflite", converted("ds_cnn")["int8"])
+    result = CliRunner().invoke(cli.app, ["export", str(model), "--out", str(tmp_path / "c")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "c" / f"{name}.h").exists()
+
+
+def test_a_header_is_one_of_cpp_too(tmp_path):
+    folder = firmware.export(converted("ds_cnn")["int8"], tmp_path)
+    (folder / "user.cpp").write_text('#include "model.h"\nauto *run = &model_invoke;\n')
+    command = [sys.executable, "-m", "ziglang", "c++", "-Werror", "-c", "user.cpp", "-o", "user.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    assert b"model_invoke" in (folder / "user.o").read_bytes()
+    assert b"_Z12model_invoke" not in (folder / "user.o").read_bytes()
 
 
 def test_a_float_file_leaves_nothing_half_written(tmp_path):

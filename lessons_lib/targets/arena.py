@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from lessons_lib.errors import InputError
 from lessons_lib.run.engine.integer_graph import Graph, Operator, Tensor
 from lessons_lib.tflite import layer_names
 
@@ -81,8 +82,10 @@ def placed(lives: Sequence[Place], ties: str = "last") -> Plan:
 
     Of equal sizes the ``ties="last"`` one of ``lives`` comes first, as in TFLite-Micro, or the
     "first" one. Neither is always better: for the course's ds_cnn TFLite-Micro's order takes 8,240
-    bytes and the other one 7,056.
+    bytes and the other one 7,056. Raises InputError for another word.
     """
+    if ties not in ("first", "last"):
+        raise InputError(f"ties={ties!r}: expected 'first' or 'last'")
     given = reversed(lives) if ties == "last" else lives
     found: list[Place] = []
     for place in sorted(given, key=lambda place: -place.size):

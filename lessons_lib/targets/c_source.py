@@ -376,8 +376,15 @@ _HEADER = """/* {mark}. */
 /* One sample at a time, and one thread: the activations have one place. What codes stand for:
    {ends}
    Returns 0{fails}. */
+#ifdef __cplusplus
+extern "C" {{
+#endif
 {signature};
 {reset}
+#ifdef __cplusplus
+}}
+#endif
+
 #endif
 """
 
@@ -389,6 +396,8 @@ void {}(void);
 
 _SOURCE = """/* {mark}: a model as C99, one sample a call; no malloc{floats}. */
 #include "{name}.h"
+
+typedef char int_has_32_bits[sizeof(int) >= 4 ? 1 : -1]; /* smaller processors do not compile it */
 
 {functions}
 {constants}

@@ -29,6 +29,7 @@ ACCELERATORS = (
     *("ethos-u65-256", "ethos-u65-512"),
     *("ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024", "ethos-u85-2048"),
 )
+ACCELERATOR = "ethos-u55-128"  # where none is named
 _KIB = 1024
 _FLASHES = ("on_chip_flash", "off_chip_flash")
 _COMPILED = "ethos-u"  # what stands in a compiled file for all that the NPU does in a row
@@ -104,7 +105,7 @@ def installed() -> bool:
 
 def fits(
     tflite: str | os.PathLike | bytes,
-    accelerator: str = "ethos-u55-128",
+    accelerator: str = ACCELERATOR,
     *,
     system: str | None = None,
     memory: str | None = None,
@@ -130,7 +131,7 @@ def fits(
 
 def compiled(
     tflite: str | os.PathLike | bytes,
-    accelerator: str = "ethos-u55-128",
+    accelerator: str = ACCELERATOR,
     *,
     system: str | None = None,
     memory: str | None = None,
@@ -180,7 +181,7 @@ def compiled(
 def export(
     model: str | os.PathLike,
     directory: str | os.PathLike,
-    accelerator: str = "ethos-u55-128",
+    accelerator: str = ACCELERATOR,
 ) -> Fit:
     """Write the compiled ``NAME_vela.tflite`` and ``NAME_vela.txt``, what vela said of it.
 

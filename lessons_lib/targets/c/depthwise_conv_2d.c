@@ -10,10 +10,10 @@ static void depthwise_conv_2d(const int8_t *x, int8_t *y, int zero_point, int m,
         int32_t sum = l->bias[o];
         for (int i = rows.first; i < rows.end; i++) {
           int corner = (top + i * v->dilation[0]) * v->in[1] + side;
-          const int8_t *code = x + corner * v->channels + columns.first * right + o / each;
+          int code = corner * v->channels + columns.first * right + o / each;
           const int8_t *weight = l->weights + (i * v->filter[1] + columns.first) * m + o;
           for (int j = columns.first; j < columns.end; j++, code += right, weight += m)
-            sum += (*code - zero_point) * *weight;
+            sum += (x[code] - zero_point) * *weight;
         }
         *y++ = finished(l, o, sum);
       }
