@@ -93,9 +93,7 @@ def test_a_float_island_costs_vela_nothing():
 
 
 def test_four_bit_weights_end_vela_and_not_us():
-    with pytest.raises(
-        ModelFileError, match=r"vela dies .*, with SIG.*: it stores INT4"
-    ):
+    with pytest.raises(ModelFileError, match=r"vela dies .*, with SIG.*: it stores INT4"):
         npu.fits(quantized("int8x4"))
 
 
