@@ -41,8 +41,8 @@ book: setup $(NPM_PACKAGES)
 
 refresh: setup
 	$(BIN)/python tools/refresh.py $(NN)
-	$(if $(NN),,$(BIN)/python tools/readme.py && $(BIN)/python tools/instructors.py && \
-	  $(BIN)/python tools/versions.py)
+	$(BIN)/python tools/instructors.py
+	$(if $(NN),,$(BIN)/python tools/readme.py && $(BIN)/python tools/versions.py)
 
 lint: setup
 	$(BIN)/ruff check

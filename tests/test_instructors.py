@@ -35,15 +35,12 @@ def between(text: str, heading: str) -> str:
 # ---- links
 
 
-def slug(heading: str) -> str:
-    """The anchor that the site gives to a heading."""
-    return re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
-
-
 def sections_of(path: Path) -> dict[str, str]:
     """The text of each section of a notebook or a page, its outputs too, by its anchor."""
     if path.suffix != ".ipynb":
-        return {slug(h): "" for h in re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M)}
+        return {
+            instructors.slug(h): "" for h in re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M)
+        }
     found, here = {}, ""
     for cell in nbformat.read(path, as_version=4).cells:
         outputs = [str(out.get("text", out.get("data", ""))) for out in cell.get("outputs", ())]
@@ -52,7 +49,7 @@ def sections_of(path: Path) -> dict[str, str]:
             continue
         for line in cell.source.splitlines():
             if heading := re.fullmatch(r"#{1,3} (.+)", line):
-                here = slug(heading[1])
+                here = instructors.slug(heading[1])
             found[here] = f"{found.get(here, '')}\n{line}"
     return found
 
@@ -109,9 +106,8 @@ def test_other_minutes_get_into_the_pages(monkeypatch):
     monkeypatch.setattr(minutes, "by_section", lambda notebook: {"Only": (41.0, 7.0)})
     monkeypatch.setattr(instructors, "lesson", instructors.lesson.__wrapped__)  # read anew
     assert "| *Only* | 41 | 7 |" in instructors.filled(NOTES[3])
-    assert "| 0:11 | 48 | Lesson 0: *Only* | may be skipped |" in instructors.filled(
-        instructors.FOLDER / "schedules.md"
-    )
+    schedules = instructors.filled(instructors.FOLDER / "schedules.md")
+    assert "| 48 | Lesson 0: *Only* | may be skipped |" in schedules
 
 
 @pytest.mark.parametrize("number", catalogue.NOTEBOOKS)
@@ -133,6 +129,14 @@ def test_a_schedule_fits_its_time_and_keeps_a_reserve(name):
     assert [after - before for before, after in pairwise([*begins, length])] == [
         int(took) for *_, took in clock
     ]
+
+
+def test_a_lessons_notes_name_the_complaints_and_the_items_behind_which_it_stands():
+    assert "[3](../what-goes-wrong.md#3-my-full-integer-model-takes-floats)" in instructors.head(7)
+    assert "Items of the concept test: [9](../concept-test-key.md#9-a), [10]" in (
+        instructors.head(3).replace("[5](../concept-test-key.md#5-a), ", "")
+    )
+    assert "concept test" not in instructors.head(14)
 
 
 def test_ten_weeks_hold_every_lesson_once_in_order_and_in_class_time():
@@ -181,7 +185,7 @@ SHOWN = {
     9: ["float island", "an operator that stays in float"],
     10: ["from_keras_model"],
     11: ["Keras 2"],
-    12: ["Two small Keras layers", "QuantizeConfig"],
+    12: ["Two small Keras layers", "wraps each layer as ours did"],
     13: ["The same neuron", "up to the step of the output"],
     14: ["structure", "Look at the bytes"],
     15: ["Hybrid"],

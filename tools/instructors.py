@@ -1,8 +1,8 @@
 """Write into the teacher's pages what follows from the notebooks: questions, minutes, schedules.
 
-``make refresh`` runs it after the README. What it writes stands between marks, as there; all else
-in ``instructors/`` is written by hand, and left alone. Minutes come from the lessons' own rule
-(``minutes``), to the nearest minute; the rest of a schedule is this page's plan.
+``make refresh`` runs it, also after single lessons. What it writes stands between marks, as in the
+README; all else in ``instructors/`` is written by hand, and left alone. Minutes come from the
+lessons' own rule (``minutes``), to the nearest minute; the rest of a schedule is a plan.
 """
 
 import functools
@@ -85,7 +85,8 @@ def workshop() -> list[Step]:
     return [
         *steps,
         Step("Discuss [lesson 0](lessons/00.md)'s two questions", 10),
-        Step("Part A again, and its answers", part_a),
+        Step("Part A again", part_a),
+        Step("Its answers, by show of hands", 5),
         Step("Where to go on: *In practice* of lesson 0", 3),
     ]
 
@@ -98,7 +99,8 @@ def half_day() -> list[Step]:
         Step("Break", 15),
         *of_lesson(3),
         *of_lesson(7),
-        Step("Part A again, and its answers", concept_test(part_a=True)),
+        Step("Part A again", concept_test(part_a=True)),
+        Step("Its answers, by show of hands", 5),
     ]
 
 
@@ -106,7 +108,8 @@ def one_day() -> list[Step]:
     morning = [Step("Welcome", 5), Step("Concept test", concept_test()), *of_lesson(0)[:1]]
     morning += [Step("Break", 15), *of_lesson(3), *of_lesson(4)]
     noon = [Step("Lunch", 60), *of_lesson(6), *of_lesson(7), Step("Break", 15)]
-    return [*morning, *noon, *of_lesson(8), Step("Concept test again, its answers", concept_test())]
+    last = [Step("Concept test again", concept_test()), Step("Its answers, by show of hands", 10)]
+    return [*morning, *noon, *of_lesson(8), *last]
 
 
 SCHEDULES = {"workshop": (workshop, 90), "half-day": (half_day, 240), "day": (one_day, 480)}
@@ -141,8 +144,26 @@ def term() -> str:
 # ---- a lesson's notes
 
 
+def slug(heading: str) -> str:
+    """Return the anchor that the site gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
+
+
+def sections_under(page: str) -> dict[str, str]:
+    """The sections of a page, by their headings ``## ...``."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def numbered(page: str, words: str) -> str:
+    """Links to the numbered sections of a page that hold these words."""
+    found = [title for title, text in sections_under(page).items() if words in text]
+    return ", ".join(f"[{title.split('.')[0]}](../{page}#{slug(title)})" for title in found)
+
+
 def head(number: int) -> str:
-    """A lesson's question, its times, and the minutes of its sections."""
+    """A lesson's question, its times, who asks for it, and the minutes of its sections."""
     said, parts = lesson(number)
     name, times = said.path.name, said.times
     everything = f", with everything {times.everything} min" if times.everything else ""
@@ -152,11 +173,16 @@ def head(number: int) -> str:
         if round(time) or round(deeper)
     ]
     heads = ["section", "core, minutes", "deeper, minutes"]
+    complaints = numbered("what-goes-wrong.md", f"/{name}#")
+    items = numbered("concept-test-key.md", f"*Lesson {number}*")
+    asked = [f"Complaints of the forums that it answers: {complaints}."] if complaints else []
+    asked += [f"Items of the concept test: {items}."] if items else []
     return (
         f"**{catalogue.QUESTIONS[name]}**\n\n"
         f"[The lesson](../../notebooks/{name}), [its solutions](../../notebooks/solutions/{name}). "
         f"Core {times.core} min{everything}; it runs in about {times.seconds} s on "
-        f"{times.machine}, and needs {times.needs}.\n\n{catalogue.markdown_table(heads, rows)}"
+        f"{times.machine}, and needs {times.needs}. {' '.join(asked)}\n\n"
+        f"{catalogue.markdown_table(heads, rows)}"
     )
 
 
