@@ -7,12 +7,23 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import typer
 import yaml
 
 import instructors
 import minutes
 import readme
-from lessons_lib import affine, catalogue, data, evaluate, files, layer_errors, notebooks, paths
+from lessons_lib import (
+    affine,
+    catalogue,
+    cli,
+    data,
+    evaluate,
+    files,
+    layer_errors,
+    notebooks,
+    paths,
+)
 from lessons_lib.course.checks import lesson11
 
 PAGES = instructors.pages()
@@ -454,9 +465,12 @@ def test_the_commands_of_mondays_page_are_targets_and_commands_that_exist():
     makefile = (files.ROOT / "Makefile").read_text("utf-8")
     blocks = re.findall(r"```sh\n(.+?)```", page("README.md"), re.DOTALL)
     commands = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    assert commands == ["make setup", "make lessons NN=0", "make lab"]
-    for command in commands:
-        assert re.search(rf"^{command.split()[1]}:", makefile, re.M)
+    assert commands == ["make setup", ".venv/bin/lessons doctor", "make lessons NN=0", "make lab"]
+    for program, what, *_ in map(str.split, commands):
+        if program == "make":
+            assert re.search(rf"^{what}:", makefile, re.M)
+        else:
+            assert what in typer.main.get_command(cli.app).commands
 
 
 def test_mondays_page_leads_to_every_page_of_the_folder():
