@@ -473,14 +473,14 @@ ANSWERS = {
         right={
             "a list": lesson09.fitting,
             "a loop": by_loop,
-            "a set": lambda given, answers: {n for n in answers if not (answers[n] != given).any()},
-            "a generator": lambda given, answers: (
+            "any": lambda given, answers: [n for n in answers if not (answers[n] != given).any()],
+            "from a generator": lambda given, answers: list(
                 n for n in answers if (answers[n] == given).all()
             ),
-            "a dictionary": lambda given, answers: {
-                n: True for n, codes in answers.items() if codes.tobytes() == given.tobytes()
-            },
-            "an array": lambda given, answers: np.array(lesson09.fitting(given, answers), str),
+            "bytes": lambda given, answers: [
+                n for n, codes in answers.items() if codes.tobytes() == given.tobytes()
+            ],
+            "backwards": lambda given, answers: lesson09.fitting(given, answers)[::-1],
         },
         wrong={
             "classes": (
@@ -528,6 +528,35 @@ ANSWERS = {
                 "the names are reference, tflm",
             ),
             "never": (lambda given, answers: [], "It names none; asked is xnnpack"),
+            "a set": (
+                lambda given, answers: set(lesson09.fitting(given, answers)),
+                "It returns a set of 1; asked is a list",
+            ),
+            "a tuple": (lambda given, answers: tuple(lesson09.fitting(given, answers)), "a tuple"),
+            "a dictionary": (
+                lambda given, answers: dict.fromkeys(lesson09.fitting(given, answers)),
+                "It returns a dict of 1; asked is a list",
+            ),
+            "a generator": (
+                lambda given, answers: (n for n in lesson09.fitting(given, answers)),
+                "It returns a generator; asked is a list",
+            ),
+            "an array": (
+                lambda given, answers: np.array(lesson09.fitting(given, answers), str),
+                "It returns an array of texts",
+            ),
+            "None for none": (
+                lambda given, answers: lesson09.fitting(given, answers) or None,
+                "for none, an empty list",
+            ),
+            "twice": (
+                lambda given, answers: lesson09.fitting(given, answers) * 2,
+                "one of them twice",
+            ),
+            "the sum": (
+                lambda given, answers: [n for n in answers if np.sum(answers[n] - given) == 0],
+                "differences can cancel",
+            ),
             "a list of names": (["xnnpack"], "asked is a function"),
             "one argument": (lambda given: [], "raised TypeError"),
             "nothing": (lambda given, answers: print(end=""), "`return` missing"),

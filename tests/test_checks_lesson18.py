@@ -34,7 +34,7 @@ def by_if(m, w, p, b):
 
 
 def by_numpy(m, w, p, b):
-    return np.ceil(np.maximum(np.divide(m, p), np.divide(w, b)))
+    return np.ceil(np.maximum(np.divide(m, p), np.divide(w, b))).astype(int)
 
 
 # ---- 18.2
@@ -61,7 +61,7 @@ def by_pandas(compiled):
     left = operators.query("operator != 'ethos-u'")
     if len(left) == len(operators):
         raise ValueError
-    return left["operator"]
+    return left["operator"].tolist()
 
 
 def by_schema(compiled):
@@ -69,7 +69,7 @@ def by_schema(compiled):
     names = [reader.operator_name(model, op) for op in model.subgraphs[0].operators]
     if not names.count("ethos-u"):
         raise ValueError("0.000 ms")
-    return np.array([name for name in names if name != "ethos-u"])
+    return [name for name in names if name != "ethos-u"]
 
 
 def own_error(compiled):
@@ -78,7 +78,24 @@ def own_error(compiled):
 
     if "ethos-u" not in names_of(compiled):
         raise Nothing
-    return (name for name in names_of(compiled) if name != "ethos-u")
+    return [name for name in names_of(compiled) if name != "ethos-u"]
+
+
+def by_index(compiled):
+    names = tables.operators(compiled)["operator"]
+    if "ethos-u" not in names:
+        raise ValueError("nothing on the NPU")
+    return list(names[names != "ethos-u"])
+
+
+def a_column(compiled):
+    lesson18.guard(compiled)
+    names = tables.operators(compiled)["operator"]
+    return names[names != "ethos-u"]
+
+
+def generated(compiled):
+    return (name for name in lesson18.guard(compiled))
 
 
 def strict(compiled):
@@ -110,7 +127,7 @@ def nothing(compiled):
 
 
 def once(compiled):
-    return set(lesson18.guard(compiled))
+    return list(set(lesson18.guard(compiled)))
 
 
 def first_only(compiled):
@@ -239,6 +256,10 @@ def other_weights(model):
     buffer.data = np.roll(buffer.data, 1)
 
 
+def compiled(content):
+    return npu.compiled(content).content
+
+
 ANSWERS = {
     checks.check_pencil_cycles: Answers(
         right={
@@ -260,6 +281,7 @@ ANSWERS = {
             "parts": (lambda m, w, p, b: max(m / p, w / b), "parts of cycles: round up"),
             "down": (lambda m, w, p, b: max(m // p, w // b), "rounds down"),
             "nearest": (lambda m, w, p, b: round(max(m / p, w / b)), "rounds down"),
+            "a float": (lambda m, w, p, b: np.ceil(max(m / p, w / b)), "yours is a float"),
             "swapped": (lambda m, w, p, b: max(m / b, w / p), "1000 MACs with 20 bytes"),
             "printed": (lambda m, w, p, b: print(m / p), "`return` missing"),
         },
@@ -283,7 +305,10 @@ ANSWERS = {
             "each once": (once, "as often as it stands there"),
             "an assertion": (other_error, "asked is a ValueError"),
             "any custom operator": (any_custom, "a custom operator of another name is not"),
-            "a word in the bytes": (by_bytes, "passes, and nothing of it"),
+            "a word in the bytes": (by_bytes, "passes: a tensor of it is called so"),
+            "the index": (by_index, "make a list first"),
+            "a column": (a_column, "it returns a Series: make a list"),
+            "a generator": (generated, "it returns a generator: make a list"),
             "a list": (["QUANTIZE"], "asked is a function"),
         },
     ),
@@ -300,7 +325,8 @@ ANSWERS = {
             "another size": (camera(size=58), "does not take pictures of 56"),
             "float": (camera(path="float32"), "Nothing of it lands on the NPU"),
             "float ends": (camera(path="int8_float_fallback"), "On the CPU there stays"),
-            "blind": (blind(), "Of 200 digits it reads"),
+            "blind": (blind(), "does your layer keep the picture? And on which"),
+            "compiled": (compiled(camera()), "is compiled already"),
             "a name": ("camera.tflite", "give the content of a file"),
             "no file": (b"TFL3", "no readable .tflite"),
         },
@@ -318,12 +344,20 @@ ANSWERS = {
             "without the last": (changed(without_the_last), "It computes something else"),
             "without the layer": (changed(without_resize), "the old one gave int8"),
             "another file": (converted("mnist_cnn")["int8"], "does not take the codes"),
+            "compiled": (compiled(changed(half_pixels)), "is compiled already"),
             "the word": ("align_corners", "give the content of a file"),
             "float": (converted("mnist_cnn")["float32"], "does not take the codes"),
         },
     ),
 }  # fmt: skip
 TestAnswers = class_of_tests(ANSWERS)
+
+
+def test_a_file_may_be_given_by_its_path(tmp_path):
+    mended = tmp_path / "camera.tflite"
+    mended.write_bytes(camera())
+    assert checks.check_camera(mended)
+    assert checks.check_camera(str(mended))
 
 
 def test_the_pencil_and_vela_agree_on_what_the_slower_one_is():

@@ -13,8 +13,8 @@ def heatmap() -> bytes:
     """A network that nobody trained, int8 at both ends: images of 24 x 24 x 3, maps of the same.
 
     Its RESIZE_NEAREST_NEIGHBOR doubles the grid with ``align_corners``, as converters from other
-    frameworks write it. The Ethos-U55 does not take that. For a doubling the attribute changes nothing:
-    without it every pixel is copied from the same place, and the NPU takes the operator.
+    frameworks write it. The Ethos-U55 does not take that. For a doubling the attribute changes
+    nothing: without it every pixel is copied from the same place, and the NPU takes the operator.
     """
     keras = tensorflow().keras
     layers = keras.layers

@@ -53,10 +53,12 @@ _SLIPS = (
 )
 def check_pencil_cycles(function: object) -> bool | str:
     """Exercise 18.1: a function (macs, weight_bytes, macs_per_cycle, bytes_per_cycle) -> cycles."""
-    got = [number_in(call(function, *layer)) for layer in _LAYERS]
+    given = [call(function, *layer) for layer in _LAYERS]
+    got = [number_in(cycles) for cycles in given]
     right = [pencil_cycles(*layer) for layer in _LAYERS]
     if got == right:
-        return True
+        whole = not any(np.asarray(cycles).dtype.kind == "f" for cycles in given)
+        return whole or "The cycles are right. Asked is a whole number; yours is a float."
     for slip, words in _SLIPS:
         exact = np.array([slip(*layer) for layer in _LAYERS])
         if any(np.allclose(got, rule(exact)) for rule in (np.ceil, np.floor, np.array)):
@@ -125,7 +127,7 @@ def check_guard(function: object) -> bool | str:
         except ValueError as error:
             if isinstance(error, LessonError):
                 raise Remark(f"Your function raised {type(error).__name__}: {error}.") from None
-            return f"It refuses {shown}, where the NPU does have work."
+            return f"It refuses {shown}, where the NPU does have work{_index(kinds)}."
         except (Exception, SystemExit):
             call(function, _chain(*kinds))  # says what was raised
             raise
@@ -138,11 +140,19 @@ def check_guard(function: object) -> bool | str:
     return True
 
 
+def _index(kinds: tuple[str, ...]) -> str:
+    """A guess why even what runs wholly on the NPU is refused: pandas' own meaning of `in`."""
+    asked = "(`in` asks a pandas column for its index: make a list first)"
+    return f" {asked}" if kinds == (_NPU,) else ""
+
+
 def _wrong_names(found: object, left: list[str], shown: str) -> str:
     """What is wrong with the names that a guard returned; "" for the right ones."""
     if isinstance(found, str) or not hasattr(found, "__iter__"):
         what = "nothing" if found is None else describe(found)
         return f"For {shown} it returns {what}; asked are the names of what stays on the CPU."
+    if not isinstance(found, list | tuple):
+        return f"For {shown} it returns {describe(found)}: make a list of it."
     names = [str(name) for name in found]
     if sorted(names) == sorted(left):
         return ""
@@ -164,6 +174,10 @@ def _lets_pass(function: object, compiled: bytes, shown: str) -> str | None:
         return f"For {shown} it raises {type(error).__name__}; asked is a ValueError."
     if "Detection" in shown:
         return f"{shown} passes: a custom operator of another name is not the NPU's."
+    try:
+        function(_chain(*shown.split(" -> ")))
+    except Exception:  # with other tensors it does not pass
+        return f"{shown} passes: a tensor of it is called so, no operator."
     return f"{shown} passes, and nothing of it runs on the NPU."
 
 
@@ -173,6 +187,14 @@ def shrink(keras: Any) -> Any:
     In the middle of four pixels a bilinear resize gives each a quarter: that is their mean.
     """
     return keras.layers.AveragePooling2D(2, name="shrink")
+
+
+def _not_compiled(answer: object) -> bytes:
+    """The content of a learner's file; Remark for one that vela has made."""
+    content = content_in(answer)
+    if _NPU in list(tables.operators(content)["operator"]):
+        raise Remark("This file is compiled already: give the one that it was made from.")
+    return content
 
 
 def _compiled(content: bytes) -> npu.Fit:
@@ -196,7 +218,7 @@ def _compiled(content: bytes) -> npu.Fit:
 )
 def check_camera(answer: object) -> bool | str:
     """Exercise 18.3: the content of an int8 file for pictures of 56 x 56, all on the NPU."""
-    content = content_in(answer)
+    content = _not_compiled(answer)
     test = data.load("mnist").test[:200]
     pictures = test.images.repeat(2, axis=1).repeat(2, axis=2)
     try:
@@ -204,7 +226,10 @@ def check_camera(answer: object) -> bool | str:
     except LessonError:
         return "This file does not take pictures of 56 x 56 and give ten classes."
     if share < 0.9:
-        return f"Of 200 digits it reads {share:.0%}: on which pictures was it calibrated?"
+        return (
+            f"Of 200 digits it reads {share:.0%}: does your layer keep the picture? "
+            "And on which pictures was it calibrated?"
+        )
     _compiled(content)
     return True
 
@@ -216,7 +241,7 @@ def check_camera(answer: object) -> bool | str:
 )
 def check_heatmap(answer: object) -> bool | str:
     """Exercise 18.4: the content of the open task's file, mended: all on the NPU, codes equal."""
-    content = content_in(answer)
+    content = _not_compiled(answer)
     theirs, yours = Model(unseen.path("18_heatmap.tflite").read_bytes()), Model(content)
     codes = np.random.default_rng(180).integers(-128, 128, (20, 24, 24, 3)).astype(np.int8)
     expected = theirs.run(codes)

@@ -25,7 +25,8 @@ def npu_cycles(fits: Mapping[str, Fit]) -> Figure:
             axes.text(fit.cycles, name, told, va="center", fontsize=10)
         axes.invert_yaxis()
         axes.set_xlim(0, 1.45 * max((fit.cycles for fit in fits.values()), default=1))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("estimated time of one inference (cycles)")
         axes.grid(axis="x")
-        figure.legend(["computing", "waiting for a memory"], loc="outside upper left", ncols=2)
+        figure.legend(["computing", "waiting for memory"], loc="outside upper left", ncols=2)
     return figure
