@@ -66,6 +66,9 @@ int8_t requantize(int32_t sum, int32_t m, int shift, int32_t z, int32_t low, int
 ONCE = """  int64_t half = 1LL << (30 - shift);
   int32_t high = (int32_t)((product + half) >> (31 - shift));
 """
+ONCE_IN_FLOATS = IN_FLOATS.replace("floor(", "(").replace(" + 0.5)", ")")
+HALF = "  int n = -shift;\n  int32_t half = (1 << n) >> 1;\n"
+WHOLE = "  int n = -shift;\n  int32_t half = 1 << n;\n"
 NO_LOW = "  return (int8_t)(high_of + zero_point > high ? high : high_of + zero_point);\n}\n"
 NO_HIGH = "  return (int8_t)(high_of + zero_point < low ? low : high_of + zero_point);\n}\n"
 TOO_EARLY = """  int32_t code = high_of < low ? low : high_of > high ? high : high_of;
@@ -159,7 +162,9 @@ ANSWERS = {
             "d on c": (RIGHT | {"d": 64}, "Operator 2 needs c and d"),
             "below 0": (RIGHT | {"d": -8}, "whole number of bytes"),
             "half a byte": (RIGHT | {"a": 48.5}, "whole number of bytes"),
-            "one is missing": ({"a": 48, "b": 0, "c": 48}, "The tensors are a, b, c, d"),
+            "one is missing": ({"a": 48, "b": 0, "c": 48}, "'d' is missing"),
+            "two are missing": ({"a": 48, "b": 0}, "'c' and 'd' are missing"),
+            "another name": (RIGHT | {"e": 0}, "The tensors are a, b, c, d"),
             "a list": ([48, 0, 48, 0], "asked is a dictionary"),
             "no number": (RIGHT | {"a": "left"}, "a number is asked"),
         },
@@ -210,6 +215,59 @@ ANSWERS = {
                 "halves below zero go up",
             ),
             "once": (written(first=ONCE, second=""), "It is rounded once"),
+            "once, mirrored": (
+                written(
+                    first="  int32_t high = (int32_t)nearest(product, 31 - shift);\n",
+                    second="",
+                    before=MIRRORED,
+                ),
+                "It is rounded once",
+            ),
+            "once, in floats": (ONCE_IN_FLOATS, "It is rounded once"),
+            "cut off in the first, by division": (  # which is the same as once
+                written(first="  int32_t high = (int32_t)(product / (1ll << 31));\n"),
+                "It is rounded once",
+            ),
+            "half subtracted below zero": (
+                written(second=HALF + "  high = (high >= 0 ? high + half : high - half) >> n;\n"),
+                "Below zero `>>` rounds down once more",
+            ),
+            "half turned below zero": (
+                written(
+                    second=HALF + "  if (high < 0) half = -half;\n  high = (high+half) >> n;\n"
+                ),
+                "Below zero `>>` rounds down once more",
+            ),
+            "the whole divisor": (
+                written(
+                    second=WHOLE + "  high = high >= 0 ? (high+half)>>n : -((half-high)>>n);\n"
+                ),
+                "half of it is `(1 << n) >> 1`",
+            ),
+            "the whole divisor, not mirrored": (
+                written(second=WHOLE + "  high = (high + half) >> n;\n"),
+                "half of it is `(1 << n) >> 1`",
+            ),
+            "the whole first divisor": (
+                written(first="  int32_t high = (int32_t)((product + (1 << 31)) >> 31);\n"),
+                "half of it is `1 << 30`",
+            ),
+            "the whole first divisor, wide": (
+                written(first="  int32_t high = (int32_t)((product + (1ll << 31)) >> 31);\n"),
+                "half of it is `1 << 30`",
+            ),
+            "n without the minus": (
+                written(second=HALF.replace("-shift", "shift") + "  high = (high + half) >> n;\n"),
+                "`shift` is below 0",
+            ),
+            "shift without the minus": (
+                written(second=HALF + "  high = (high + half) >> shift;\n"),
+                "`shift` is below 0",
+            ),
+            "the minus later": (  # nothing is wrong with the shift
+                written(second="  shift = -shift;\n  high = high >> shift;\n"),
+                "The shift to the right rounds down",
+            ),
             "the first away": (
                 written(first="  int32_t high = (int32_t)nearest(product, 31);\n", before=MIRRORED),
                 "The first division sends its halves up",
@@ -257,7 +315,7 @@ ANSWERS = {
             "with a note beside": exported("noted", Makefile=lambda text: text + "# ours\n"),
         },
         wrong={
-            "no such folder": ("nowhere/at_all", "There is no folder"),
+            "no such folder": ("nowhere/at_all", "There is no folder 'nowhere/at_all'."),
             "a file": (exported() / "main.c", "There is no folder"),
             "another folder": (Path(__file__).parent, "no main.c and no test_vectors.h"),
             "without the test": (exported("untested", main_dot_c=None), "no main.c"),
@@ -281,7 +339,10 @@ ANSWERS = {
             "a bytearray": bytearray(views((1, 4, 0, 3, 2, 5, 6, 7, 8, 9))),
         },
         wrong={
-            "as it came": (views(), "the small board has 20,480"),
+            "as it came": (
+                views(),
+                "takes 38,428 bytes of RAM, and the small board has 20,480: see",
+            ),
             "one view moved": (views((0, 3, 1, 2, 4, 5, 6, 7, 8, 9)), "the small board has 20,480"),
             "other weights": (poisoned(), "Its answers are others"),
             "another model": (reference.converted()["int8"], "Its answers are others"),

@@ -42,6 +42,11 @@ def check_offsets(answer: object) -> bool | str:
     """Exercise 17.1: the offsets of four tensors in an arena, by name."""
     if not isinstance(answer, Mapping):
         return f"Your answer is {describe(answer)}; asked is a dictionary, name to offset."
+    if (missing := [name for name in FOUR_TENSORS if name not in answer]) and not (
+        {*map(str, answer)} - {*FOUR_TENSORS}
+    ):
+        named = " and ".join(map(repr, missing))
+        return f"{named} {'is' if len(missing) == 1 else 'are'} missing."
     if {*map(str, answer)} != {*FOUR_TENSORS}:
         return f"The tensors are {', '.join(FOUR_TENSORS)}; yours are {_listed(answer)}."
     offsets = numbers_in([answer[name] for name in FOUR_TENSORS], 4)
@@ -145,9 +150,10 @@ def check_requantize_c(code: object) -> bool | str:
         return True
     place = int(np.argmax(wrong))
     total, multiplier, shift, zero_point, low, high = given[place].tolist()
+    slip = _negative_shift(code) or _slip_in_c(found, given)
     return (
         f"requantize({total}, {multiplier}, {shift}, {zero_point}, {low}, {high}) gives "
-        f"{found[place]}, asked is {expected[place]}. {_slip_in_c(found, given)}"
+        f"{found[place]}, asked is {expected[place]}. {slip}"
     ).strip()
 
 
@@ -255,6 +261,17 @@ def _first_error(said: str) -> str:
     return f"{where}{found[2]}{shown}."
 
 
+def _negative_shift(code: str) -> str:
+    """Whether a text shifts by ``shift`` as it is; each machine gives other codes for that."""
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", " ", code, flags=re.DOTALL)
+    for name in {"shift", *re.findall(r"\b(\w+)\s*=\s*shift\s*[;,]", code)}:
+        used = re.search(rf"(?:<<|>>)=?\s*\(?\s*{name}\b(?!\s*[-+*])", code)
+        mended = re.search(rf"\b{name}\s*(?:\*=|=(?!=|\s*shift\s*[;,]))", code)
+        if used and not mended:
+            return "`shift` is below 0, and C knows no shift by that: it is `-shift` places."
+    return ""
+
+
 def _slip_in_c(found: np.ndarray, given: np.ndarray) -> str:
     """What was forgotten, where that alone explains every code; "" if nobody knows."""
     given = given.astype(np.int64)
@@ -305,35 +322,50 @@ def _other_steps(sums, multiplier, shift):
     """What usual slips in the two roundings give."""
     n, product = -shift, sums * multiplier
     high, floor = fixed_point.high_multiply(sums, multiplier), product >> 31
-    toward_zero = np.sign(product) * (np.abs(product) >> 31)
     up, away = fixed_point.shift_ties_up, fixed_point.shift_ties_away
     short = _in_32_bits(product)
     lost = [rule(high_of >> 31, n) for rule in (up, away) for high_of in (short, short + 2**30)]
     lost += [np.zeros_like(sums), np.where(sums * multiplier < 0, -1, 0)]
     narrow = [rule(_in_32_bits(short + 2**30) >> 31, n) for rule in (up, away, np.right_shift)]
-    whole = 31 + n
+    whole, divisor = 31 + n, 1 << n
+    down = np.where(high < 0, (high - (divisor >> 1)) >> n, away(high, n))
+    full = np.where(high < 0, -((divisor - high) >> n), (high + divisor) >> n)
+    full_down = np.where(high < 0, (high - divisor) >> n, full)
+    full_first = [product + 2**31 >> 31, product - 2**31 >> 31]  # the C of 1 << 31 is below 0
+    by_two = (up, away, np.right_shift)
+    once = [rule(product, whole) for rule in (up, away)]
     return (
         (
             [*lost, *narrow, short >> 31 >> n, short >> whole],
             "The product has 62 bits and was made in 32: cast one factor to `int64_t` first.",
         ),
         ([up(high, n)], "In the shift, halves below zero go up; away from zero they go down."),
+        ([down], "Below zero `>>` rounds down once more: negate, add half, shift, negate."),
+        (
+            [full, full_down, (high + divisor) >> n],
+            "`1 << n` is the whole divisor; half of it is `(1 << n) >> 1`.",
+        ),
+        (
+            [rule(first, n) for first in full_first for rule in by_two],
+            "`1 << 31` is the whole divisor, and below 0 in an int; half of it is `1 << 30`.",
+        ),
         ([high >> n], "The shift to the right rounds down: add half of its divisor first."),
         (
             [np.sign(high) * (np.abs(high) >> n)],
             "In the second division the rest is cut off: add half of the divisor first.",
         ),
         (
-            [away(floor, n), away(toward_zero, n)],
+            [*once, np.rint(product / 2.0**whole).astype(np.int64)],
+            "It is rounded once; TFLite-Micro rounds twice: add 1 << 30 to the product first, then "
+            "half of the second divisor to what comes of it.",
+        ),
+        (
+            [away(floor, n)],
             "In the first division the rest is cut off: add 1 << 30 to the product first.",
         ),
         (
             [floor >> n, product >> whole, np.sign(product) * (np.abs(product) >> whole)],
             "The rest is cut off, both times: add half of the divisor before each.",
-        ),
-        (
-            [up(product, whole), away(product, whole)],
-            "It is rounded once; TFLite-Micro rounds twice, each time with half of the divisor.",
         ),
         (
             [np.rint(high / 2.0**n).astype(np.int64)],
@@ -400,12 +432,16 @@ def _folder_in(answer: object) -> Path:
     except (OSError, ValueError):  # too long for a name, or with a zero in it
         is_folder = False
     if not is_folder or not str(answer):
-        raise Remark(f"There is no folder {describe(str(answer))}.")
+        raise Remark(f"There is no folder {_shortened(str(answer))!r}.")
     if lost := [name for name in _MAKES_TEST if not (folder / name).is_file()]:
         raise Remark(f"The folder has no {' and no '.join(lost)}: was the model exported there?")
     if len(sources := sorted(path.name for path in folder.glob("*.c"))) != 2:
         raise Remark(f"Beside main.c one model is expected; the folder has {', '.join(sources)}.")
     return folder
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 80 else f"...{path[-77:]}"
 
 
 def _tested(files: Mapping[str, str], folder: Path) -> tuple[str, bool]:
@@ -441,9 +477,9 @@ SMALL_BOARD = replace(board.CORTEX_M4, name="small board", flash=64 * 1024, ram=
 
 
 @exercise(
-    "`plan(content).places` says which tensors are alive together where the arena is largest. "
-    "Must they be? An operator may run at any time between those that make its inputs and those "
-    "that read its outputs.",
+    "`plots.arena(c_source.plan(content))` draws which tensors are alive together where the arena "
+    "is largest. Must they be? An operator may run at any time between those that make its inputs "
+    "and those that read its outputs.",
     "The same answers in half of the memory, and nothing was trained or converted again.",
 )
 def check_fits(answer: object) -> bool | str:
@@ -467,16 +503,29 @@ def check_fits(answer: object) -> bool | str:
 
 def _on_small_board(program: Program, given: np.ndarray, expected: np.ndarray) -> bool | str:
     """Link a program for the small board and run it there, where a compiler is at hand."""
-    ram = program.plan.size + sum(end.size for end in program.ends)
-    if ram <= SMALL_BOARD.ram and board.installed():
-        with tempfile.TemporaryDirectory(prefix="lessons-c-") as name:
-            try:
-                image = board.compile_for(program, SMALL_BOARD, Path(name))
-                (gives,) = board.emulate(image, {program.ends[0].of: given}).outputs.values()
-            except LessonError as error:
-                return f"On the small board: {error}."
-        return np.array_equal(gives, expected) or "On the small board its answers are others."
-    return ram <= SMALL_BOARD.ram or (
-        f"The answers are right, but arena, input and output take {ram:,} bytes, and the small "
-        f"board has {SMALL_BOARD.ram:,}."
+    if not board.installed():
+        return _too_much(program.plan.size, SMALL_BOARD.ram, "RAM for the arena") or True
+    with tempfile.TemporaryDirectory(prefix="lessons-c-") as name:
+        try:
+            roomy = replace(SMALL_BOARD, flash=2**23, ram=2**22)  # measured first, refused below
+            image = board.compile_for(program, roomy, Path(name))
+            if said := (
+                _too_much(image.ram, SMALL_BOARD.ram, "RAM")
+                or _too_much(image.flash, SMALL_BOARD.flash, "flash")
+            ):
+                return said
+            (gives,) = board.emulate(image, {program.ends[0].of: given}).outputs.values()
+        except LessonError as error:
+            return f"On the small board: {error}."
+    return np.array_equal(gives, expected) or "On the small board its answers are others."
+
+
+def _too_much(needed: int, there: int, what: str) -> str:
+    """That a program takes more of a memory than there is, in words; "" where it does not."""
+    if needed <= there:
+        return ""
+    cure = "" if what == "flash" else ": see which tensors are alive together"
+    return (
+        f"The answers are right, but it takes {needed:,} bytes of {what}, and the small board has "
+        f"{there:,}{cure}."
     )

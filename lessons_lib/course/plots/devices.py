@@ -62,9 +62,11 @@ def arena(plan: Plan) -> Figure:
     """
     last = max((place.last for place in plan.places), default=0)
     with style():
-        figure, ((axes,),) = panels(min(14, 4.5 + 0.75 * (last + 1)), 5.2)
+        inches = min(14, 4.5 + 0.75 * (last + 1))
+        figure, ((axes,),) = panels(inches, 5.2)
+        letters = 11 * inches / (last + 1)  # that have room above one operator
         for number, place in enumerate(sorted(plan.places, key=lambda p: (p.first, p.offset))):
-            _box(axes, place, number, plan.size)
+            _box(axes, place, number, plan.size, letters)
         axes.axhline(plan.size, color=BLACK, linewidth=1, linestyle="--")
         axes.set_xlim(-0.6, last + 0.6)
         axes.set_ylim(0, 1.06 * plan.size)
@@ -75,18 +77,20 @@ def arena(plan: Plan) -> Figure:
     return figure
 
 
-def _box(axes: Axes, place, number: int, whole: int) -> None:
+def _box(axes: Axes, place, number: int, whole: int, letters: float) -> None:
     """A name that does not fit into its box stands above it, in a box of its own."""
     width, look = place.last - place.first + 1, number % len(_TINTS)
     axes.bar(
         place.first - 0.48, place.size, width - 0.04, place.offset, align="edge",
         color=_TINTS[look], hatch=_HATCHES[look], edgecolor=BLACK, linewidth=1,
     )  # fmt: skip
-    text, middle = f"{place.name}\n{place.used:,}", (place.first + place.last) / 2
-    narrow, flat = len(place.name) > 11 * width, place.size < 0.1 * whole
+    flat, middle = place.size < 0.1 * whole, (place.first + place.last) / 2
+    text = f"{place.name} ({place.used:,})" if flat else f"{place.name}\n{place.used:,}"
+    room = letters * (width if width > 2 or not flat else 1)  # above flat boxes neighbours meet
+    narrow = max(map(len, text.splitlines())) > room
     high = place.offset + (place.size / 2 if not flat else place.size + 0.01 * whole)
     axes.text(
-        middle, high, text if not flat else text.replace("\n", " "), ha="center",
-        va="bottom" if flat else "center", rotation=90 if narrow or (flat and width < 3) else 0,
+        middle, high, text, ha="center", va="bottom" if flat else "center",
+        rotation=90 if narrow else 0,
         fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
     )  # fmt: skip
