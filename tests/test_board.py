@@ -31,6 +31,7 @@ from lessons_lib.errors import InputError, LessonError, ModelFileError
 from lessons_lib.system.quiet import quiet
 from reference import converted, digits
 from runtimes import needs_micro
+from tiny_models import assemble, tensor
 
 MODELS = ("mnist_cnn", "ds_cnn")
 
@@ -213,6 +214,22 @@ def test_of_equal_sizes_the_first_may_come_first():
         c_source.plan(content, ties="least")
     program = c_source.c_source(content, ties="first")
     assert [(place.name, place.offset) for place in program.plan.places] == placed
+
+
+@pytest.mark.parametrize("processor", board.BOARDS)
+def test_the_arena_of_a_model_of_two_small_steps_stays_in_one_piece(processor, tmp_path):
+    """A compiler may divide an array of which only some places are read."""
+    ends = [tensor(name, "INT8", (1, 6), 0.5, 0) for name in "xyz"]
+    steps = [("RELU", None, [0], [1]), ("TANH", None, [0], [2])]
+    ends[2][0].quantization.scale[0] = 1 / 128
+    content = assemble(ends, steps, [0], [1, 2])
+    program = c_source.c_source(content)
+    image = board.compile_for(program, board.BOARDS[processor], tmp_path)
+    assert image.sizes["arena"] == program.plan.size
+    x = {"x": np.arange(-128, 124, dtype=np.int8).reshape(-1, 6)}
+    found = board.emulate(image, x).outputs
+    expected = integer_engine.run(content, x, "tflm")
+    assert all(np.array_equal(found[end], expected[end]) for end in "yz")
 
 
 def test_a_plan_by_hand():

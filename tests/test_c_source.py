@@ -401,8 +401,8 @@ def test_nothing_of_a_strangers_names_gets_into_the_code(monkeypatch, tmp_path):
 
 
 def named_as_the_code():
-    """A sum and its RELU whose ends are called like a function, a type and a variable of main.c."""
-    names = ("copy", "int8_t", "add", "i")
+    """A sum and its RELU; ends are called like a macro, a type, a function, a variable of main.c."""
+    names = ("NULL", "int8_t", "add", "i")
     ends = [tensor(name, "INT8", (1, 4), 0.5 * (2 if name == "add" else 1), 0) for name in names]
     operators = [("ADD", schema.AddOptionsT(), [0, 1], [2]), ("RELU", None, [2], [3])]
     return assemble(ends, operators, [0, 1], [2, 3])
@@ -412,7 +412,7 @@ def test_an_end_called_like_something_in_the_code_gets_another_name(tmp_path):
     content = named_as_the_code()
     program = c_source.c_source(content)
     assert {end.of: end.name for end in program.ends} == {
-        "copy": "end_0", "int8_t": "end_1", "add": "end_2", "i": "i",
+        "NULL": "end_0", "int8_t": "end_1", "add": "end_2", "i": "i",
     }  # fmt: skip
     firmware.export(content, tmp_path)
     assert "10 of 10 test vectors are equal" in made(tmp_path)
@@ -464,7 +464,7 @@ def test_an_operator_that_nobody_has_is_named():
 
 
 def test_sums_that_leave_thirty_bits_are_refused():
-    with pytest.raises(ModelFileError, match=r"sums of FULLY_CONNECTED may pass 2\*\*30"):
+    with pytest.raises(ModelFileError, match="sums of FULLY_CONNECTED may not fit in 32 bits"):
         c_source.c_source(dense(3, scale=2.0**-24))
 
 
@@ -479,6 +479,24 @@ def test_a_refused_model_leaves_no_files(tmp_path):
     with pytest.raises(ModelFileError, match="has the shape"):
         firmware.export(reshaped((-1, 2, 2), batch=3), tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+@needs_micro
+def test_the_biases_of_2_to_the_30_that_the_converter_makes_fit(tmp_path):
+    """A channel with tiny weights: its scale is raised until its bias has 31 bits."""
+    scale, bias = np.array([1e-8, 1e-8, 0.0005]), np.array([2**30, -(2**30), 77], np.int32)
+    tensors = [
+        tensor("x", "INT8", (1, 4), 0.5, -3),
+        tensor("w", "INT8", (3, 4), scale, 0, data=np.tile(np.int8([9, -127, 88, 1]), (3, 1))),
+        tensor("bias", "INT32", (3,), 0.5 * scale, 0, data=bias),
+        tensor("y", "INT8", (1, 3), 0.05, 2),
+    ]
+    layer = ("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [0, 1, 2], [3])
+    content = assemble(tensors, [layer], [0], [3])
+    x = np.random.default_rng(0).integers(-128, 128, (50, 4), np.int8)
+    expected = micro.run(content, x)
+    assert len(np.unique(expected[:, 2])) > 9
+    assert np.array_equal(answers(content, x, tmp_path, *SANITIZED), expected)
 
 
 # ---- one sample, and its shapes

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import any_models
 from lessons_lib import cli, files, firmware
-from lessons_lib.errors import InputError, ModelFileError
+from lessons_lib.errors import InputError, ModelFileError, StorageError
 from reference import converted
 
 CC = f"{shlex.quote(sys.executable)} -m ziglang cc"
@@ -65,6 +65,22 @@ def test_somebody_elses_files_are_not_replaced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 
 
+def test_a_folder_of_that_name_is_not_replaced(tmp_path):
+    (tmp_path / "model.c").mkdir()
+    with pytest.raises(InputError, match=r"no export wrote: model\.c"):
+        firmware.export(converted("ds_cnn")["int8"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.c"]
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path):
+    with pytest.raises(StorageError, match="cannot write"):
+        firmware.export(converted("ds_cnn")["int8"], tmp_path / ("long" * 100))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match=r"cannot write .*file"):
+        firmware.export(converted("ds_cnn")["int8"], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -73,6 +89,7 @@ def test_somebody_elses_files_are_not_replaced(tmp_path):
         (["int8.tflite", "--to", "rust"], "expected c or npu"),
         (["int8.tflite", "--name", "for"], "cannot begin C's names"),
         (["int8.tflite", "--name", "Test_Vectors"], "file beside the model's has that name"),
+        (["int8.tflite", "--name", "Makefile"], "file beside the model's has that name"),
         (["int8.tflite", "--accelerator", "ethos-u55-32"], "belongs to --to npu"),
         (["int8.tflite", "--to", "npu", "--name", "net"], "belongs to --to c"),
     ],

@@ -33,7 +33,7 @@ _MARK = "after_layer_"
 _MARKED = f'-DAFTER_LAYER(n)=__asm__ volatile("{_MARK}" #n "_%=:" ::: "memory")'
 # The arena is the last thing in RAM, and what lies behind is watched: a model that goes beyond is
 # seen in the emulator, as it is not on a board.
-_LAST = '-DARENA_MEMORY=__attribute__((section(".bss..arena")))'
+_LAST = '-DARENA_MEMORY=__attribute__((section(".bss..arena"), used))'
 _WATCHED = 1024
 _START = "board-start.c"  # no model has this name: C takes no hyphen
 _PACKAGES = {"elftools": "pyelftools"}  # what is installed, where it is not what is imported

@@ -9,7 +9,6 @@ from lessons_lib.errors import ModelFileError
 from lessons_lib.run.engine.integer_graph import Operator, Tensor
 
 MOST_AXES = 6
-LARGEST_SUM = 2**30  # what ``rescaled`` in C takes
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,17 @@ def require_codes(op: Operator, *tensors: Tensor) -> None:
 
 
 def require_small_sums(op: Operator, largest, shift) -> None:
-    """Raise ModelFileError where sums up to ``largest``, times ``2**shift``, leave 30 bits."""
-    if np.max(np.asarray(largest, float) * 2.0 ** np.maximum(shift, 0)) >= LARGEST_SUM:
+    """Raise ModelFileError where sums up to ``largest`` may leave int32 in ``rescaled`` in C.
+
+    A shift to the right adds half a step before it. Without one, the zero point needs the room.
+    The converter makes biases of 2**30, where a channel's weights are tiny: they have to pass.
+    """
+    shift = np.asarray(shift)
+    room = np.where(shift < 0, 2.0**31 - 2.0 ** (-np.minimum(shift, -1) - 1), 2.0**30)
+    if np.any(np.asarray(largest, float) * 2.0 ** np.maximum(shift, 0) >= room):
         raise ModelFileError(
-            f"the sums of {op.name} may pass 2**30, which C does not round: TFLite-Micro, whose "
-            "sums have 32 bits as well, has no room for them either"
+            f"the sums of {op.name} may not fit in 32 bits while C rounds them, nor may they in "
+            "TFLite-Micro, whose sums have as many"
         )
 
 

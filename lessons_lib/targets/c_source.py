@@ -73,7 +73,7 @@ _SIZES = {"int8_t": 1, "float": 4}
 _WORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if
     inline int long main register restrict return short signed sizeof static struct switch typedef
-    union unsigned void volatile while arena patch""".split()  # noqa: SIM905
+    union unsigned void volatile while arena patch NULL EOF stdin stdout stderr errno""".split()  # noqa: SIM905
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lessons_lib.errors import InputError
+from lessons_lib.errors import InputError, StorageError
 from lessons_lib.run.engine import integer_engine
 from lessons_lib.run.engine.integer_graph import Graph
 from lessons_lib.system import files
@@ -21,7 +21,7 @@ from lessons_lib.tflite.samples import Rows
 
 VECTORS = 10
 _CANDIDATES = 200
-_FILES = ("main", "test_vectors")
+_FILES = ("main", "test_vectors", "makefile", "gnumakefile")  # make would make its own file
 
 
 def export(
@@ -99,17 +99,24 @@ def _range(end: End, graph: Graph) -> tuple[int, int]:
 
 
 def _require_own(directory: Path, written: dict[str, str]) -> None:
-    foreign = [
-        file
-        for file in written
-        if (directory / file).exists()
-        and MARK not in (directory / file).read_text("utf-8", errors="replace")
-    ]
+    foreign = [file for file in written if not _is_own(directory / file)]
     if foreign:
         raise InputError(
             f"{directory} has files that no export wrote: {', '.join(foreign)}. They would be "
             "replaced: give another folder"
         )
+
+
+def _is_own(path: Path) -> bool:
+    """Whether an export may write here: nothing is there, or what an earlier one wrote."""
+    try:
+        return MARK in path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return True
+    except IsADirectoryError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _vectors(program: Program, values: Rows) -> str:
