@@ -10,7 +10,7 @@ from lessons_lib.errors import ModelFileError
 from raw_runtimes import raw_answer
 from runtimes import ON_X86
 
-EXAMPLES = 100
+EXAMPLES = 40
 
 
 def at_hand(case: integer_models.Case) -> list[str]:
