@@ -401,7 +401,7 @@ def test_nothing_of_a_strangers_names_gets_into_the_code(monkeypatch, tmp_path):
 
 
 def named_as_the_code():
-    """A sum and its RELU; ends are called like a macro, a type, a function, a variable of main.c."""
+    """A sum and its RELU, called like a macro, a type, a function and a variable of main.c."""
     names = ("NULL", "int8_t", "add", "i")
     ends = [tensor(name, "INT8", (1, 4), 0.5 * (2 if name == "add" else 1), 0) for name in names]
     operators = [("ADD", schema.AddOptionsT(), [0, 1], [2]), ("RELU", None, [2], [3])]

@@ -88,8 +88,7 @@ def require_small_sums(op: Operator, largest, shift) -> None:
     A shift to the right adds half a step before it. Without one, the zero point needs the room.
     The converter makes biases of 2**30, where a channel's weights are tiny: they have to pass.
     """
-    shift = np.asarray(shift)
-    room = np.where(shift < 0, 2.0**31 - 2.0 ** (-np.minimum(shift, -1) - 1), 2.0**30)
+    room = np.where(np.less(shift, 0), 2.0**31 - 2.0 ** (-np.minimum(shift, -1) - 1), 2.0**30)
     if np.any(np.asarray(largest, float) * 2.0 ** np.maximum(shift, 0) >= room):
         raise ModelFileError(
             f"the sums of {op.name} may not fit in 32 bits while C rounds them, nor may they in "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lessons_lib.errors import InputError, StorageError
+from lessons_lib.errors import InputError
 from lessons_lib.run.engine import integer_engine
 from lessons_lib.run.engine.integer_graph import Graph
 from lessons_lib.system import files
@@ -99,24 +99,17 @@ def _range(end: End, graph: Graph) -> tuple[int, int]:
 
 
 def _require_own(directory: Path, written: dict[str, str]) -> None:
-    foreign = [file for file in written if not _is_own(directory / file)]
+    there = [path for file in written if os.path.exists(path := directory / file)]
+    foreign = [
+        path.name
+        for path in there
+        if not (path.is_file() and os.access(path, os.R_OK) and MARK.encode() in path.read_bytes())
+    ]
     if foreign:
         raise InputError(
             f"{directory} has files that no export wrote: {', '.join(foreign)}. They would be "
             "replaced: give another folder"
         )
-
-
-def _is_own(path: Path) -> bool:
-    """Whether an export may write here: nothing is there, or what an earlier one wrote."""
-    try:
-        return MARK in path.read_text("utf-8", errors="replace")
-    except FileNotFoundError:
-        return True
-    except IsADirectoryError:
-        return False
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _vectors(program: Program, values: Rows) -> str:
