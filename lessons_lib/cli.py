@@ -335,7 +335,7 @@ def _export_c(model: Path, folder: Path, name: str | None, _: str | None) -> Non
     called = name or _c_name(model.stem)
     written = firmware.export(model, folder, called)
     out.print(f"{called}.c, {called}.h and their test: {escape(str(written))}", soft_wrap=True)
-    out.print(f"Try them: make -C {escape(str(written))}", soft_wrap=True)
+    out.print(f"Try them: make -C {escape(shlex.quote(str(written)))}", soft_wrap=True)
 
 
 def _c_name(stem: str) -> str:

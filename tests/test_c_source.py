@@ -23,6 +23,7 @@ from lessons_lib import (
     firmware,
     integer_engine,
     micro,
+    reader,
     runtime,
     signature,
     tables,
@@ -461,6 +462,14 @@ def test_an_operator_that_nobody_has_is_named():
     content = assemble(ends, [("FLOOR", None, [0], [1])], [0], [1])
     with pytest.raises(ModelFileError, match="FLOOR has no function in C; there are ADD, ARG_MAX"):
         c_source.c_source(content)
+
+
+def test_an_operator_that_lost_an_input_is_damage():
+    model = reader.read(converted("ds_cnn")["int8"])
+    dense = model.subgraphs[0].operators[-2]
+    dense.inputs = dense.inputs[:1]
+    with pytest.raises(ModelFileError, match="the graph"):
+        c_source.c_source(reader.pack(model))
 
 
 def test_sums_that_leave_thirty_bits_are_refused():

@@ -323,7 +323,7 @@ def test_each_rooms_first_line_says_its_subject():
 
 
 # The library is kept small; what answers exercises grows with the lessons, and is counted apart.
-CODE_LINES, COURSE_LINES = 16_500, 7_850
+CODE_LINES, COURSE_LINES = 16_500, 8_000
 
 
 def code_lines(text):

@@ -210,7 +210,8 @@ def plan(model: str | os.PathLike | bytes, ties: str = "last") -> arena.Plan:
 
 def load(model: str | os.PathLike | bytes) -> Graph:
     """Return the graph of a model that can be written in C, for one sample at a time."""
-    graph = integer_graph.load(model, "tflm", strict=False)
+    with integer_graph.damage_named("the graph"):
+        graph = integer_graph.load(model, "tflm", strict=False)
     if graph.call not in (None, 1):
         raise ModelFileError(
             f"the model takes {graph.call} samples at once, and C takes one: save it with "
