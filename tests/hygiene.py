@@ -529,6 +529,10 @@ def outcomes_wait(notebook: NotebookNode) -> Iterator[str]:
                 yield f"{where} tells the outcome of {number}: tag it `{EXPLAINS}{number}`"
             if CHECKED in tags(cell):
                 yield f"{where} shows a widget and is tagged {CHECKED}: that would be compared"
+    for where, cell in text(notebook):
+        explains = any(tag.startswith(EXPLAINS) for tag in tags(cell))
+        if explains and re.search(r"\n#+ ", cell.source):
+            yield f"{where} waits for a choice, and so would the section that it begins: split it"
 
 
 @listed

@@ -203,6 +203,8 @@ BROKEN = [
      "asked is one `widgets.tally(size, speed)`"),
     (hygiene.outcomes_wait, _lesson(PREDICTED, TOLD, COUNTED), "tag it `explains:03.1`"),
     (hygiene.outcomes_wait, _lesson(PREDICTED, code(TOLD.source, CHECKED)), "would be compared"),
+    (hygiene.outcomes_wait,
+     _lesson(_tagged(markdown("It is 2.\n\n## Next"), "explains:03.1")), "split it"),
     (hygiene.names_are_not_reused, _lesson(code("x = 1"), code("x = 2"), code("print(x)")),
      "code cell 3 reads 'x', which code cell 1 and code cell 2 bind"),
     (hygiene.names_are_not_reused, _lesson(code("x = 1"), code("x += 1")), "before it binds it"),
