@@ -194,7 +194,7 @@ def layer_arguments(op, x) -> tuple:
 
 def step_5_fully_connected():
     ties = [integer_models.dense_at_ties(0.25, each) for each in (True, False)]
-    by_hand = [*ties, sixths("FULLY_CONNECTED", 1), sixths("FULLY_CONNECTED", 5)]
+    by_hand = [*ties, sixths("FULLY_CONNECTED", 1), sixths("FULLY_CONNECTED", 5), beside_a_tie()]
     for op, x, expected in [*drawn("FULLY_CONNECTED"), *map(answered, by_hand)]:
         yield f"{x.shape} to {expected.shape}", layer_arguments(op, x), expected
 
@@ -212,6 +212,17 @@ def sixths(operator: str, input_scale: int):
     ]
     source, y = integer_models.Source(x, input_scale, 0), integer_models.output(x.shape, 6.0, 0)
     return integer_models.case(operator, options, source, constants, y)
+
+
+def beside_a_tie():
+    """Sums of 127 * 125 that are 100.499996 steps of the output, and 100.5 in float32."""
+    x = integer_models.Source(np.int8([[-125], [125]]), 1.0, 0)
+    constants = [
+        tensor("w", "INT8", (1, 1), 1.0, 0, data=np.int8([[127]])),
+        tensor("b", "INT32", (1,), 1.0, 0, data=np.zeros(1, np.int32)),
+    ]
+    y = integer_models.output((2, 1), 157.960205078125, 0)
+    return integer_models.case("FULLY_CONNECTED", schema.FullyConnectedOptionsT(), x, constants, y)
 
 
 def moves(options) -> tuple:

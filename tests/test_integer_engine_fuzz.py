@@ -26,7 +26,9 @@ def test_the_engine_gives_the_integers_of_every_runtime(operator):
     @given(case=integer_models.OPERATORS[operator])
     @settings(
         max_examples=EXAMPLES,
-        derandomize=True,  # the same cases everywhere: a failure is a change of the code
+        # The same cases in each run of this file: a failure is a change of the code. (Beside other
+        # files they are others: hypothesis takes constants from the modules that are loaded.)
+        derandomize=True,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
