@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path):
     with pytest.raises(StorageError, match="cannot write"):
         firmware.export(converted("ds_cnn")["int8"], tmp_path / ("long" * 100))
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StorageError, match=r"cannot write .*file"):
+    with pytest.raises(StorageError, match="A file stands where a folder is needed"):
         firmware.export(converted("ds_cnn")["int8"], tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -185,10 +185,17 @@ def _reported(path: str | os.PathLike) -> Iterator[None]:
 
 
 def _cannot_write(path: str | os.PathLike, error: OSError) -> StorageError:
+    cure = (
+        "Free some space or change the rights, or set LESSONS_ARTIFACTS to a folder that you can "
+        "write to; then run again"
+    )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        cure = (
+            "A file stands where a folder is needed: move it, or give another folder (what lessons "
+            "make goes to LESSONS_ARTIFACTS)"
+        )
     return StorageError(
-        f"cannot write {path}: {error.strerror or error}. Free some space or change the rights, "
-        "or set LESSONS_ARTIFACTS to a folder that you can write to; then run again. "
-        "Nothing half-written was left."
+        f"cannot write {path}: {error.strerror or error}. {cure}. Nothing half-written was left."
     )
 
 
