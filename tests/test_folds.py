@@ -132,6 +132,14 @@ def test_name_that_the_lesson_defines_later_does_not_count():
         folds.write(lesson(code("later = 1")), solved("checks.check_a(later)"))
 
 
+def test_name_that_only_the_exercise_itself_defines_does_not_count():
+    """The solution stands in the place of the exercise, which is then not run."""
+    exercise = code(f"given = 6\n{EXERCISE}")
+    page = notebook(code("from lessons_lib import checks"), markdown(QUESTION), exercise)
+    with pytest.raises(InputError, match=r"exercise 3.1 uses given, which neither it nor"):
+        folds.write(page, solved("answer = given * 7\nassert checks.check_a(answer)"))
+
+
 def test_wrong_syntax_is_left_to_the_kernel():
     (text,) = texts(folds.write(lesson(code("1 +")), solved("checks.check_a(1) +")))
     assert "checks.check_a(1) +" in text

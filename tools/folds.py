@@ -71,12 +71,12 @@ def write(lesson: NotebookNode, solved: NotebookNode) -> NotebookNode:
     lesson.cells, names = [], set(dir(builtins))
     for cell in own:
         lesson.cells.append(cell)
-        if cell.cell_type == "code":
-            names |= _bound(_top_level(parse(cell.source)))
         for solution in (solutions[check] for check in checks_called(cell) if check in solutions):
             fold = nbformat.v4.new_markdown_cell(_text(solution, names, imports))
             fold.metadata[KEY] = solution.number
             lesson.cells.append(fold)
+        if cell.cell_type == "code":  # after its fold, which stands in its place
+            names |= _bound(_top_level(parse(cell.source)))
     return lesson
 
 
