@@ -7,6 +7,7 @@ import numpy as np
 
 from lessons_lib.errors import ModelFileError
 from lessons_lib.run.engine.integer_graph import Operator, Tensor
+from lessons_lib.targets.arena import size_of
 
 MOST_AXES = 6
 
@@ -108,6 +109,29 @@ def walk_of(axes: Sequence[tuple[int, int]]) -> str:
 def axes_of(places: np.ndarray) -> list[tuple[int, int]]:
     """(size, step) for each axis of a walk that meets ``places`` in their order, from the first."""
     return [(size, step) for size, step in factored(places[None])] or [(1, 0)]
+
+
+def of_two(op: Operator, where: Where, name: str, *after: str) -> Call:
+    """Both inputs, each spread over the output, and what the function ``name`` takes behind."""
+    shape, constants = tuple(op.output.shape), ""
+    for what, tensor in zip(("over_a", "over_b"), op.inputs, strict=True):
+        places = np.arange(size_of(tensor)).reshape(tuple(tensor.shape))
+        constants += where.walk(what, axes_of(np.broadcast_to(places, shape).ravel()))
+    given = [where.at(tensor) for tensor in (*op.inputs, op.output)]
+    given += [str(size_of(op.output)), f"&{where.name('over_a')}", f"&{where.name('over_b')}"]
+    return Call((name,), constants, f"{name}({', '.join([*given, *after])});")
+
+
+def reduced_walks(op: Operator, where: Where) -> tuple[int, int, str]:
+    """How many results an operator has, of how many values each, and the walks to them."""
+    shape = op.input.shape
+    axes = sorted({int(axis) % len(shape) for axis in np.ravel(op.inputs[1].value)})
+    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+    places = np.arange(size_of(op.input)).reshape(shape).transpose(order)
+    count = int(np.prod([shape[axis] for axis in axes]))
+    places = places.reshape(-1, count)
+    walks = where.walk("kept", axes_of(places[:, 0])) + where.walk("joined", axes_of(places[0]))
+    return len(places), count, walks
 
 
 def factored(walks: np.ndarray) -> list[tuple[int, ...]]:

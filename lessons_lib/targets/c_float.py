@@ -17,9 +17,16 @@ from lessons_lib.run.engine.integer_graph import ACTIVATION_RANGES, Graph, Opera
 from lessons_lib.system import files
 from lessons_lib.targets import arena
 from lessons_lib.targets.arena import bytes_of, size_of
-from lessons_lib.targets.c_calls import Call, Where, axes_of
+from lessons_lib.targets.c_calls import Call, Where, of_two, reduced_walks
 from lessons_lib.targets.c_layers import window_of
-from lessons_lib.targets.c_source import End, Program, assembled, ends_of, require_name
+from lessons_lib.targets.c_source import (
+    End,
+    Program,
+    assembled,
+    ends_of,
+    require_name,
+    require_one_sample,
+)
 from lessons_lib.tflite import reader
 from lessons_lib.tflite.signature import all_of_model, choose
 
@@ -78,11 +85,7 @@ def load(model: str | os.PathLike | bytes) -> Graph:
             )
         for tensor in (*op.inputs[: None if op.name in _WEIGHTY else 1], *op.outputs):
             _require_floats(op, tensor)
-    if graph.call not in (None, 1):
-        raise ModelFileError(
-            f"the model takes {graph.call} samples at once, and C takes one: save it with "
-            "sources.save(..., batch_size=1), or with an open batch"
-        )
+    require_one_sample(graph)
     return graph
 
 
@@ -185,25 +188,14 @@ def _softmax(op: Operator, where: Where) -> Call:
 
 
 def _add(op: Operator, where: Where) -> Call:
-    shape = tuple(op.output.shape)
-    constants, given = "", [where.at(tensor) for tensor in (*op.inputs, op.output)]
-    for what, tensor in zip(("over_a", "over_b"), op.inputs, strict=True):
-        places = np.arange(size_of(tensor)).reshape(tuple(tensor.shape))
-        constants += where.walk(what, axes_of(np.broadcast_to(places, shape).ravel()))
-    given += [str(size_of(op.output)), f"&{where.name('over_a')}", f"&{where.name('over_b')}"]
-    return Call(("float_add",), constants, f"float_add({', '.join((*given, *_limits(op)))});")
+    return of_two(op, where, "float_add", *_limits(op))
 
 
 def _mean(op: Operator, where: Where) -> Call:
-    shape = op.input.shape
-    axes = sorted({int(axis) % len(shape) for axis in np.ravel(op.inputs[1].value)})
-    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
-    count = int(np.prod([shape[axis] for axis in axes]))
-    places = np.arange(size_of(op.input)).reshape(shape).transpose(order).reshape(-1, count)
-    constants = where.walk("kept", axes_of(places[:, 0])) + where.walk("summed", axes_of(places[0]))
+    results, count, constants = reduced_walks(op, where)
     call = (
-        f"float_mean({where.at(op.input)}, {where.at(op.output)}, {len(places)}, {count}, "
-        f"&{where.name('kept')}, &{where.name('summed')});"
+        f"float_mean({where.at(op.input)}, {where.at(op.output)}, {results}, {count}, "
+        f"&{where.name('kept')}, &{where.name('joined')});"
     )
     return Call(("float_mean",), constants, call)
 

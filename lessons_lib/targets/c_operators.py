@@ -6,7 +6,7 @@ answers of an operator on single codes, walks for what only moves codes. The fun
 called stand in ``c/``, a file each, to be read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +20,10 @@ from lessons_lib.targets.arena import size_of
 from lessons_lib.targets.c_calls import (
     Call,
     Where,
-    axes_of,
     factored,
     joined,
+    of_two,
+    reduced_walks,
     require_codes,
     require_small_sums,
 )
@@ -96,22 +97,11 @@ def _softmax(op: Operator, where: Where) -> Call:
 # ---- two inputs
 
 
-def _of_two(op: Operator, where: Where, name: str, *after: str) -> Call:
-    """Both inputs, each spread over the output, and what its function takes behind them."""
-    require_codes(op, *op.inputs, op.output)
-    constants = "".join(
-        where.walk(what, _spread(tensor, op.output))
-        for what, tensor in zip(("over_a", "over_b"), op.inputs, strict=True)
-    )
-    given = [where.at(tensor) for tensor in (*op.inputs, op.output)]
-    given += [str(size_of(op.output)), f"&{where.name('over_a')}", f"&{where.name('over_b')}"]
-    return Call((name,), constants, f"{name}({', '.join([*given, *after])});")
-
-
 def _with_scalings(op: Operator, where: Where, name: str, *after: str, **scalings) -> Call:
     """The same with scalings, (tensor, rule) each, and the limits of the output's codes."""
     names = [f"&{where.name(what)}" for what in scalings]
-    call = _of_two(op, where, name, *after, *names, joined(op.limits))
+    require_codes(op, *op.inputs, op.output)
+    call = of_two(op, where, name, *after, *names, joined(op.limits))
     constants = "".join(
         where.scaling(what, tensor.zero_point, rule) for what, (tensor, rule) in scalings.items()
     )
@@ -147,7 +137,8 @@ def _prelu(op: Operator, where: Where) -> Call:
 
 
 def _extreme(op: Operator, where: Where) -> Call:
-    return _of_two(op, where, "extreme", _sign(op))
+    require_codes(op, *op.inputs, op.output)
+    return of_two(op, where, "extreme", _sign(op))
 
 
 def _sign(op: Operator) -> str:
@@ -155,35 +146,12 @@ def _sign(op: Operator) -> str:
     return "1" if op.name in ("MAXIMUM", "REDUCE_MAX", "ARG_MAX") else "-1"
 
 
-def _spread(tensor: Tensor, over: Tensor) -> list[tuple[int, int]]:
-    """The walk over a tensor that is spread over another's shape."""
-    shape = tuple(over.shape)
-    indices = np.arange(size_of(tensor)).reshape(_ones(tensor.shape, len(shape)))
-    return axes_of(np.broadcast_to(indices, shape).ravel())
-
-
-def _ones(shape: Sequence[int], rank: int) -> list[int]:
-    return [1] * (rank - len(shape)) + [int(n) for n in shape]
-
-
 # ---- one number of many
 
 
-def _reduced(op: Operator, where: Where) -> tuple[int, int, str]:
-    """How many results there are, of how many codes each, and the walks to them."""
-    require_codes(op, op.input, op.output)
-    shape = op.input.shape
-    axes = sorted({int(axis) % len(shape) for axis in np.ravel(op.inputs[1].value)})
-    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
-    places = np.arange(size_of(op.input)).reshape(shape).transpose(order)
-    count = int(np.prod([shape[axis] for axis in axes]))
-    places = places.reshape(-1, count)
-    walks = where.walk("kept", axes_of(places[:, 0])) + where.walk("joined", axes_of(places[0]))
-    return len(places), count, walks
-
-
 def _mean(op: Operator, where: Where) -> Call:
-    results, count, constants = _reduced(op, where)
+    require_codes(op, op.input, op.output)
+    results, count, constants = reduced_walks(op, where)
     rule = [int(part[0]) for part in reduced.divided(op, count)]
     require_small_sums(op, 255 * count, rule[1])
     constants += where.scaling("of_y", op.output.zero_point, rule)
@@ -196,7 +164,8 @@ def _mean(op: Operator, where: Where) -> Call:
 
 
 def _reduce_extreme(op: Operator, where: Where) -> Call:
-    results, count, constants = _reduced(op, where)
+    require_codes(op, op.input, op.output)
+    results, count, constants = reduced_walks(op, where)
     call = (
         f"reduce_extreme({where.at(op.input)}, {where.at(op.output)}, {results}, {count}, "
         f"&{where.name('kept')}, &{where.name('joined')}, {_sign(op)});"

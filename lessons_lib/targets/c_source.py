@@ -212,11 +212,7 @@ def load(model: str | os.PathLike | bytes) -> Graph:
     """Return the graph of a model that can be written in C, for one sample at a time."""
     with integer_graph.damage_named("the graph"):
         graph = integer_graph.load(model, "tflm", strict=False)
-    if graph.call not in (None, 1):
-        raise ModelFileError(
-            f"the model takes {graph.call} samples at once, and C takes one: save it with "
-            "sources.save(..., batch_size=1), or with an open batch"
-        )
+    require_one_sample(graph)
     for side, ends in (("input", graph.inputs), ("output", graph.outputs)):
         for end, tensor in ends.items():
             _require_end(f"{side} {end}", tensor)
@@ -225,6 +221,15 @@ def load(model: str | os.PathLike | bytes) -> Graph:
             require_function(op)
     _require_shapes(model, graph)
     return graph
+
+
+def require_one_sample(graph: Graph) -> None:
+    """Raise ModelFileError for a graph of several samples a call."""
+    if graph.call not in (None, 1):
+        raise ModelFileError(
+            f"the model takes {graph.call} samples at once, and C takes one: save it with "
+            "sources.save(..., batch_size=1), or with an open batch"
+        )
 
 
 def _require_end(what: str, tensor: Tensor) -> None:
