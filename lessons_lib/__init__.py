@@ -99,6 +99,7 @@ course      checks          what answers an exercise
 course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described
 course      article         the article's statements, and what the lessons found
+course      restoring       a submission put back into the shape of what was released
 course      doctor          is this machine fit for the lessons, and what mends what is not
 (top)       quantize        the whole job for any model, on one page
 (top)       scoreboard      the digits' model on every path, in one table
