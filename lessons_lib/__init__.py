@@ -14,6 +14,7 @@ HOUSE = """
 system      files           where files go, and how: whole or not at all
 system      quiet           silence, where libraries write past Python
 system      sandbox         a fresh process for what may crash: unknown bytes meet native code here
+system      limits          a command held to a time, to memory, processes, bytes written
 numbers     affine          reals to integers and back: scale, zero point, quantize, dequantize
 numbers     noise           how far an array is from the one it should be: RMS, decibels
 numbers     half_precision  float16: its bits, the distance between neighbours
@@ -100,6 +101,7 @@ course      catalogue       the parts of the course, the question of each lesson
 course      notebooks       a lesson's notebook: read, run, described
 course      article         the article's statements, and what the lessons found
 course      restoring       a submission put back into the shape of what was released
+course      classroom       a class's assignments, made from lessons, graded through nbgrader
 course      doctor          is this machine fit for the lessons, and what mends what is not
 (top)       quantize        the whole job for any model, on one page
 (top)       scoreboard      the digits' model on every path, in one table

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from lessons_lib.course.checks._verdict import Verdict, report
 
-__all__ = ["Verdict", "report", "settle"]
+__all__ = ["Verdict", "points", "report", "settle"]
 
 
 def settle(check: str, yours: object, ours: object, *given: object) -> object:
@@ -26,6 +26,15 @@ def settle(check: str, yours: object, ours: object, *given: object) -> object:
         return yours
     print(f"{verdict.why_ours}: with the course's own")
     return ours
+
+
+def points(verdict: Verdict, worth: float) -> float:
+    """Return what a verdict is worth of ``worth`` points, and print what it says.
+
+    The test cells of an assignment end with it (``lessons class``).
+    """
+    print(verdict)
+    return worth * float(bool(verdict))
 
 
 def _lessons() -> list[ModuleType]:

@@ -1,0 +1,105 @@
+"""A lesson as an assignment: the teacher's notebook, from which nbgrader makes the learner's.
+
+Each exercise's cell becomes an answer, and behind it stands a test cell that is worth points. The
+teacher's notebook holds the course's own answers, which are those of the folded solutions; the
+learner's has the blanks, and no folds. Both come from the one notebook of the lesson.
+"""
+
+import ast
+import copy
+import itertools
+import re
+
+import nbformat
+from nbformat import NotebookNode
+
+from lessons_lib.course import notebooks
+from lessons_lib.errors import InputError
+
+WORTH = 1.0  # points of an exercise
+KEY = "lessons"  # in a cell's metadata: {"blank": source} of an answer, {"teacher": true} of a fold
+_CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FOLD = "fold"  # in the metadata of a folded solution: the number of its exercise
+
+
+def name(number: int | str) -> str:
+    """Return the assignment's name in nbgrader, ``lesson00`` for lesson 0."""
+    return f"lesson{int(number):02d}"
+
+
+def teachers(number: int | str) -> NotebookNode:
+    """Return a lesson as nbgrader's source: the answers solved, a test cell behind each.
+
+    Raises InputError for a number without a lesson, and for a lesson whose folds do not fit.
+    """
+    (path,) = notebooks.find([number])
+    lesson = notebooks.read(path)
+    cells = []
+    for place, cell in enumerate(lesson.cells):
+        folds = list(itertools.takewhile(_is_fold, lesson.cells[place + 1 :]))
+        if cell.cell_type == "code" and folds:
+            cells += _exercise(cell, folds)
+        else:
+            cells.append(_without_outputs(cell))
+            if _is_fold(cell):
+                cells[-1].metadata[KEY] = {"teacher": True}
+    lesson.cells = cells
+    return lesson
+
+
+def blanked(notebook: NotebookNode) -> NotebookNode:
+    """Return a teacher's notebook as learners get it: blanks for answers, no solutions."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [c for c in notebook.cells if not c.metadata.get(KEY, {}).get("teacher")]
+    for cell in notebook.cells:
+        cell.source = cell.metadata.pop(KEY, {}).get("blank", cell.source)
+    return notebook
+
+
+def _is_fold(cell: NotebookNode) -> bool:
+    return cell.cell_type == "markdown" and _FOLD in cell.metadata
+
+
+def _exercise(cell: NotebookNode, folds: list[NotebookNode]) -> list[NotebookNode]:
+    """The solved answer, and a locked cell that calls the same check for points."""
+    code = "\n\n".join(part.strip() for fold in folds for part in _CODE.findall(fold.source))
+    calls = [_check_call(source) for source in (cell.source, code)]
+    if None in calls or len(folds) != 1:
+        raise InputError(f"cell {cell.id} and the solution behind it call no check at their end")
+    answer = _without_outputs(cell)
+    answer.metadata[KEY] = {"blank": cell.source}
+    answer.source = code
+    answer.metadata["nbgrader"] = _role(cell.id, solution=True)
+    lines = (
+        f"# Exercise {folds[0].metadata[_FOLD]}, {WORTH:g} point: this cell is read when graded.",
+        "from lessons_lib import checks",
+        "",
+        f"checks.points({calls[0]}, {WORTH:g})",
+    )
+    test = nbformat.v4.new_code_cell("\n".join(lines), id=f"{cell.id}-points")
+    test.metadata["nbgrader"] = _role(test.id, grade=True, locked=True, points=WORTH)
+    return [answer, test]
+
+
+def _role(grade_id: str, **role: object) -> dict[str, object]:
+    """nbgrader's metadata of a cell, in the third version of their schema."""
+    known = {"grade": False, "solution": False, "locked": False, "task": False}
+    return known | role | {"grade_id": grade_id, "schema_version": 3, "cell_type": "code"}
+
+
+def _check_call(source: str) -> str | None:
+    """The check that a cell calls last, as one line of source."""
+    try:
+        last = ast.parse(source).body[-1]
+    except (SyntaxError, IndexError):
+        return None
+    call = last.value if isinstance(last, ast.Expr) else None
+    is_check = isinstance(call, ast.Call) and ast.unparse(call.func).startswith("checks.check_")
+    return ast.unparse(call) if is_check else None
+
+
+def _without_outputs(cell: NotebookNode) -> NotebookNode:
+    cell = copy.deepcopy(cell)
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    return cell
