@@ -203,7 +203,7 @@ def _grade(
         again = _autograde(root, number, student, bounds, stopped)
         ended = dataclasses.replace(ended, code=again.code)
     if ended.code:
-        log = files.display_path(_log(root, number, student))
+        log = files.display_path(_log(root, number, student, "stopped.log"))
         raise GradingFailed(f"nbgrader failed on the submission of {student}: see {log}")
     points, worth = _points(root, number, student)
     return Grade(
@@ -221,7 +221,7 @@ def _autograde(
         environment = {"TMPDIR": scratch, "LESSONS_ARTIFACTS": str(Path(scratch, "artifacts"))}
         environment |= {"IPYTHONDIR": scratch, "JUPYTER_RUNTIME_DIR": str(Path(scratch, "runtime"))}
         command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, *arguments, *own]
-        log = _log(root, number, student)
+        log = _log(root, number, student, "stopped.log" if stopped else "log")
         log.parent.mkdir(parents=True, exist_ok=True)
         return limits.run(command, bounds, log, environment)
 
@@ -305,12 +305,12 @@ def _all_handed_in(root: Path, number: int | str) -> list[Path]:
     return sorted((root / "handed_in").glob(f"*/{_assignments.name(number)}/{_file(number)}"))
 
 
-def _log(root: Path, number: int | str, student: str) -> Path:
-    return root / "graded" / _assignments.name(number) / f"{student}.log"
+def _log(root: Path, number: int | str, student: str, kind: str = "log") -> Path:
+    return root / "graded" / _assignments.name(number) / f"{student}.{kind}"
 
 
 def _record_path(root: Path, number: int | str, student: str) -> Path:
-    return _log(root, number, student).with_suffix(".json")
+    return _log(root, number, student, "json")
 
 
 def _record(root: Path, number: int | str, student: str) -> Grade | None:

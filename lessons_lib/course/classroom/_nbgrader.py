@@ -9,15 +9,20 @@ import asyncio
 import math
 from pathlib import Path
 
+from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode, v4
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import (
+    AssignLatePenalties,
     CheckCellMetadata,
     ClearOutput,
     ComputeChecksums,
     Execute,
+    IgnorePattern,
+    LimitOutput,
     LockCells,
     NbGraderPreprocessor,
+    SaveAutoGrades,
     SaveCells,
 )
 from nbgrader.utils import is_grade
@@ -40,20 +45,10 @@ def configure(config: Config) -> None:
         CheckCellMetadata,
     ]  # fmt: skip
     config.Autograde.autograde_preprocessors = [
-        Graded if one == "Execute" else one for one in _AUTOGRADE
-    ]
+        Graded, IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveAutoGrades,
+        AssignLatePenalties, CheckCellMetadata,
+    ]  # fmt: skip
     config.Execute.timeout = CELL_SECONDS
-
-
-_AUTOGRADE = (
-    "Execute",
-    "nbgrader.preprocessors.IgnorePattern",
-    "nbconvert.preprocessors.ClearMetadataPreprocessor",
-    "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
-)
 
 
 def api(root: Path, stopped: str = "") -> NbGraderAPI:
@@ -77,7 +72,7 @@ class Blanks(NbGraderPreprocessor):
 class Graded(Execute):
     """Runs a submission; what a cell says is limited, and a test cell's points are looked at."""
 
-    output = Integer(CELL_OUTPUT, help="bytes that a cell may print").tag(config=True)
+    most_output = Integer(CELL_OUTPUT, help="bytes that a cell may print").tag(config=True)
     stopped = Unicode("", help="why nothing is run and every test fails").tag(config=True)
 
     def preprocess(self, nb, resources=None, km=None):
@@ -95,10 +90,10 @@ class Graded(Execute):
         texts = (content.get("text"), content.get("data"), content.get("traceback"))
         said = self._said.get(cell_index, 0)
         self._said[cell_index] = said + sum(len(str(text)) for text in texts if text)
-        if self._said[cell_index] <= self.output or not any(texts):
+        if self._said[cell_index] <= self.most_output or not any(texts):
             return super().process_message(msg, cell, cell_index)
-        if said <= self.output:
-            text = f"This cell printed more than {self.output:,} bytes and was interrupted.\n"
+        if said <= self.most_output:
+            text = f"This cell printed more than {self.most_output:,} bytes and was interrupted.\n"
             cell.outputs.append(v4.new_output("stream", name="stderr", text=text))
             self._interrupting = asyncio.ensure_future(self.km.interrupt_kernel())
         return None
