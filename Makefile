@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(VENV)/.uv-$(UV_VERSION)
 SYNCED := $(VENV)/.synced
+# Grading and the hub are in an environment of their own, which `make setup` does not make.
+CLASS_VENV := .venv-class
 NPM_PACKAGES := node_modules/.package-lock.json
 NN :=
 
@@ -13,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lessons test book refresh lint bench
+.PHONY: help setup lab lessons test book refresh lint bench test-class
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +23,7 @@ help:
 	@echo "make lab        open JupyterLab at the first lesson"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"
+	@echo "make test-class test what a class needs: grading, in an environment of its own"
 	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
 	@echo "make lint       check style and format"
@@ -35,6 +38,9 @@ lessons: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+test-class: $(CLASS_VENV)/.synced
+	$(CLASS_VENV)/bin/python -m pytest -n0 tests/class
 
 book: setup $(NPM_PACKAGES)
 	$(BIN)/python tools/book.py
@@ -55,6 +61,11 @@ setup: $(SYNCED)
 
 $(SYNCED): pyproject.toml uv.lock $(UV)
 	$(BIN)/uv sync --locked --compile-bytecode --extra dev
+	@touch $@
+
+$(CLASS_VENV)/.synced: pyproject.toml uv.lock $(SYNCED)
+	UV_PROJECT_ENVIRONMENT=$(CLASS_VENV) $(BIN)/uv sync --locked --python $(BIN)/python \
+	  --compile-bytecode --extra dev --extra class
 	@touch $@
 
 # What the site serves beside its pages: MathJax and the browser's runtime.

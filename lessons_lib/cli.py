@@ -36,6 +36,7 @@ out = Console(width=None if sys.stdout.isatty() else 120)  # a file has room for
 err = Console(stderr=True, highlight=False)
 # What the extra `lab` brings, as modules: running lessons needs it, quantizing a model does not.
 LAB = ("IPython", "ipykernel", "jupyter_core", "jupyterlab", "matplotlib", "nbclient", "nbformat")
+CLASS = ("nbgrader",)  # what `lessons class` needs of the extra `class`
 
 
 class _Lessons(TyperGroup):
@@ -155,6 +156,113 @@ def doctor_command(
     from lessons_lib.course import doctor
 
     raise typer.Exit(doctor.main([*(checks or ()), *(["--json"] if as_json else [])]))
+
+
+class_app = typer.Typer(
+    name="class",
+    cls=_Lessons,
+    no_args_is_help=True,
+    help="Assignments for a class: made from lessons, collected, graded through nbgrader.",
+)
+app.add_typer(class_app)
+Course = Annotated[Path, typer.Option("--course", metavar="DIR", help="The course's folder.")]
+Number = Annotated[str, typer.Argument(metavar="NN", help="The lesson's number.")]
+HERE = Path(".")
+
+
+def _require_class() -> None:
+    missing = [name for name in CLASS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"assignments need {', '.join(missing)}, not installed: the extra `class` brings it. "
+            'In the course\'s folder: `pip install -e ".[class]"`, or `uv run --extra class '
+            "lessons class ...`"
+        )
+
+
+@class_app.command(name="init")
+def class_init(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Set a course up in a folder; what is there is kept."""
+    _require_class()
+    from lessons_lib.course import classroom
+
+    config = classroom.init(folder)
+    text = f"The course stands in {config.parent}; in it: `lessons class release 0`"
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@class_app.command(name="release")
+def class_release(number: Number, course: Course = HERE) -> None:
+    """Make a lesson's assignment: the teacher's notebook, and the learners' with blanks."""
+    _require_class()
+    from lessons_lib.course import classroom
+
+    path = classroom.release(course, number)
+    out.print(f"For the learners: {escape(str(path))}", soft_wrap=True)
+
+
+@class_app.command(name="collect")
+def class_collect(
+    number: Number,
+    given: Annotated[
+        Path, typer.Option("--from", metavar="DIR", help="Has a folder for each learner.")
+    ],
+    course: Course = HERE,
+) -> None:
+    """Take what learners handed in from a folder; ends with 1 where a notebook is missing."""
+    _require_class()
+    from lessons_lib.course import classroom
+
+    handed = classroom.collect(course, number, given)
+    missing = [one for one in handed if one.path is None]
+    out.print(f"{len(handed) - len(missing)} of {len(handed)} collected")
+    for one in missing:
+        err.print(f"[bold red]Not collected:[/] {escape(f'{one.student}: {one.why}')}",
+                  soft_wrap=True)  # fmt: skip
+    raise typer.Exit(bool(missing))
+
+
+@class_app.command(name="grade")
+def class_grade(
+    number: Number,
+    students: Annotated[list[str] | None, typer.Argument(metavar="[STUDENT]...")] = None,
+    course: Course = HERE,
+    minutes: Annotated[float, typer.Option(min=0.1, help="For one submission.")] = 10,
+    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="For one.")] = 4,
+) -> None:
+    """Grade what was collected; started again, it goes on where it was stopped."""
+    _require_class()
+    from lessons_lib.course import classroom
+    from lessons_lib.system.limits import Limits
+
+    bounds = Limits(seconds=60 * minutes, memory=int(memory * 2**30))
+    for one in classroom.grade(course, number, bounds, students or ()):
+        out.print(f"{one.student}: {one.points:g} of {one.worth:g}", highlight=False, markup=False)
+        for mend in one.mends:
+            out.print(f"  {mend}", highlight=False, markup=False, soft_wrap=True)
+        for text in one.to_look_at:
+            err.print(f"  [bold yellow]Look at:[/] {escape(text)}", soft_wrap=True)
+
+
+@class_app.command(name="feedback")
+def class_feedback(number: Number, course: Course = HERE) -> None:
+    """Write a page for each graded submission."""
+    _require_class()
+    from lessons_lib.course import classroom
+
+    for path in classroom.feedback(course, number):
+        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+@class_app.command(name="export")
+def class_export(
+    to: Annotated[Path, typer.Argument(metavar="FILE.csv")], course: Course = HERE
+) -> None:
+    """Write all grades as CSV, with what a teacher should look at."""
+    _require_class()
+    from lessons_lib.course import classroom
+
+    files.write_atomic(to, classroom.export(course))
 
 
 _MORE = "What is tried"

@@ -23,6 +23,7 @@ import lessons_lib
 from lessons_lib import cli, files
 
 TARGETS = {"help", "setup", "lab", "lessons", "test", "book", "refresh", "lint", "bench"}
+TARGETS |= {"test-class"}
 PYPROJECT = tomllib.loads((files.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -31,7 +32,7 @@ def read(name):
 
 
 def targets_called(text):
-    return set(re.findall(r"""(?:^|[`"\s])make ([a-z]+)(?=[`"\s]|$)""", text, re.MULTILINE))
+    return set(re.findall(r"""(?:^|[`"\s])make ([a-z-]+)(?=[`"\s]|$)""", text, re.MULTILINE))
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -415,6 +416,8 @@ DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
 LAB = set(required(EXTRAS["lab"]))
 CLUSTER = set(required(EXTRAS["cluster"]))
 MICRO = set(required(EXTRAS["micro"]))
+CLASS = set(required(EXTRAS["class"])) - LAB
+CLASSROOM = [path for path in SOURCES if "classroom" in path.parts]
 DEVELOPERS = set(required(EXTRAS["dev"]))
 COURSE_SOURCES = [path for path in SOURCES if "course" in path.relative_to(files.ROOT).parts]
 
@@ -431,7 +434,14 @@ def test_quantizing_needs_none_of_the_extras():
 
 
 def test_what_the_lessons_import_is_declared():
-    assert undeclared(COURSE_SOURCES, DEPENDENCIES | LAB) == []
+    others = [path for path in COURSE_SOURCES if path not in CLASSROOM]
+    assert undeclared(others, DEPENDENCIES | LAB) == []
+
+
+def test_a_classs_assignments_need_the_extra_class():
+    """And what nbgrader itself stands on, which is not ours to choose."""
+    assert {"nbgrader", "jupyterhub"} <= CLASS
+    assert set(undeclared(CLASSROOM, DEPENDENCIES | LAB | CLASS)) <= {"nbconvert", "traitlets"}
 
 
 def test_what_tests_and_tools_import_is_declared():
@@ -446,7 +456,11 @@ def test_what_is_declared_is_needed_and_stands_once():
 
 
 def test_make_and_conda_install_every_extra():
-    assert set().union(*(required(lines) for lines in EXTRAS.values())) == DEVELOPERS
+    """But `class`, whose environment is its own: see `make test-class`."""
+    others = [lines for name, lines in EXTRAS.items() if name != "class"]
+    assert set().union(*map(set, map(required, others))) == DEVELOPERS
+    assert CLASS.isdisjoint(DEVELOPERS)
+    assert "--compile-bytecode --extra dev --extra class" in read("Makefile")
     assert "uv sync --locked --compile-bytecode --extra dev" in read("Makefile")
 
 

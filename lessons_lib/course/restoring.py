@@ -31,9 +31,7 @@ class Mend:
         return f"{self.cell}: {self.text}"
 
 
-def restored(
-    submission: NotebookNode, released: NotebookNode
-) -> tuple[NotebookNode, list[Mend]]:
+def restored(submission: NotebookNode, released: NotebookNode) -> tuple[NotebookNode, list[Mend]]:
     """Return the submission with every released cell once and in order, and what was done for it.
 
     A released cell is recognized by its id, else by nbgrader's name for it, else by its text, and
@@ -172,8 +170,8 @@ def _added(
             anchor = name
         elif name is None:
             behind[anchor].append(_as_added(cell))
-        elif _same_text(cell, originals[name]):
-            mends.append(Mend(name, "a copy of it, unchanged, was left out"))
+        elif _same_text(cell, originals[name]) or _same_text(cell, cells[chosen[name]]):
+            mends.append(Mend(name, "a copy of it was left out"))
         else:
             answer = _role(originals[name]) == "answer"
             counts = "answered more than once, the last one counts" if answer else "was copied"
@@ -209,7 +207,9 @@ def _in_place(
             cells.append(_as_added(found, original.id))
         mends.append(Mend(original.id, "is locked: its text was put back, yours stands before it"))
     elif role == "given" and changed and original.cell_type == "code":
-        mends.append(Mend(original.id, "is given code that was changed; it stays as it was handed in"))
+        mends.append(
+            Mend(original.id, "is given code that was changed; it stays as it was handed in")
+        )
     cell = _retyped(copy.deepcopy(found), original.cell_type)
     cell.id, cell.metadata = original.id, copy.deepcopy(original.metadata)
     if role == "locked":

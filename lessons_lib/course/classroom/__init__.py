@@ -32,7 +32,7 @@ from lessons_lib.errors import InputError, LessonError, first_line
 from lessons_lib.system import files, limits, sandbox
 
 _CONFIG, _GRADEBOOK = "nbgrader_config.py", "gradebook.db"
-_CONFIG_TEXT = """# nbgrader reads this; `lessons class` sets the same. Settings of your own: at the end.
+_CONFIG_TEXT = """# nbgrader reads this; `lessons class` sets the same. Add your own at the end.
 from lessons_lib.course.classroom import configure
 
 c = get_config()
@@ -40,6 +40,7 @@ configure(c)
 c.CourseDirectory.course_id = {name!r}
 """
 _LARGEST = 64 * 2**20  # bytes of a notebook that is read; a lesson has less than one MiB
+_ERROR = re.compile(r"\s*[\w.]+(?:Error|Exception)\b")
 _STUDENT = re.compile(r"\w[\w.@-]*")
 _START = """import sys
 sys.path.insert(0, sys.argv[1])
@@ -67,8 +68,8 @@ class Handed:
 class Grade:
     """What came of one submission. ``stopped`` says why it was ended, "" where it ran to its end.
 
-    ``sha256`` is of the notebook that was handed in; ``seconds`` and ``memory`` (bytes) are what
-    grading it took.
+    ``sha256`` is of what was handed in and what was released; ``seconds`` and ``memory`` (bytes)
+    are what grading it took.
     """
 
     student: str
@@ -168,26 +169,34 @@ def grade(
 
     A submission that was graded before and has not changed is not graded again. Each runs under
     ``bounds``; one that crosses them gets no points, and the next one goes on.
-    Raises InputError when the assignment was not released, GradingFailed when nbgrader fails for
-    another reason than the submission.
+    Where nbgrader fails for another reason than the submission, it is tried again at the next call.
+    Raises InputError when the assignment was not released, or a student handed nothing in.
     """
     released = _released(root, number)
     given = {path.parent.parent.name: path for path in _all_handed_in(root, number)}
     if unknown := sorted(set(students) - set(given)):
         raise InputError(f"nothing was handed in by {', '.join(unknown)}")
     for student in sorted(set(students) or given):
-        done = _record(root, number, student)
-        if done is None or done.sha256 != files.sha256(given[student]):
-            done = _grade(root, number, student, released, bounds or limits.Limits())
-            files.write_atomic(_record_path(root, number, student), _as_json(done))
+        done, sha256 = _record(root, number, student), _sha256(root, number, student)
+        if done is None or done.sha256 != sha256:
+            try:
+                done = _grade(root, number, student, released, bounds or limits.Limits())
+                files.write_atomic(_record_path(root, number, student), _as_json(done))
+            except GradingFailed as error:  # without a record: it is tried again
+                done = Grade(student, sha256, 0.0, 0.0, str(error), (), 0.0, 0)
         yield done
+
+
+def _sha256(root: Path, number: int | str, student: str) -> str:
+    parts = ("handed_in", student), ("release", ".")
+    return files.sha256(b"".join(_notebook(root, *part, number).read_bytes() for part in parts))
 
 
 def _grade(
     root: Path, number: int | str, student: str, released: NotebookNode, bounds: limits.Limits
 ) -> Grade:
     handed = _notebook(root, "handed_in", student, number)
-    sha256 = files.sha256(handed)
+    sha256 = _sha256(root, number, student)
     try:
         notebook, mends = restoring.restored(_read(handed), released)
         stopped = ""
@@ -199,7 +208,7 @@ def _grade(
     files.write_atomic(target.with_name("timestamp.txt"), f"{when:%Y-%m-%d %H:%M:%S.%f} UTC")
     ended = _autograde(root, number, student, bounds, stopped)
     if not stopped and (ended.why or ended.code):
-        stopped = ended.why or _how(ended.code)
+        stopped = ended.why or _how(ended.code, _log(root, number, student))
         again = _autograde(root, number, student, bounds, stopped)
         ended = dataclasses.replace(ended, code=again.code)
     if ended.code:
@@ -226,9 +235,15 @@ def _autograde(
         return limits.run(command, bounds, log, environment)
 
 
-def _how(code: int) -> str:
+def _how(code: int, log: Path) -> str:
+    """Why a grading ended by itself, as far as its log says it."""
     if code < 0:
         return f"it was ended by signal {sandbox.signal_name(-code)}"
+    with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
+        found = [line.strip() for line in lines if _ERROR.match(line)]
+        said = [line for line in found if "NbGraderException" not in line]
+        if said:
+            return f"nbgrader gave up on it: {said[-1][:200]}"
     return "nbgrader gave up on it"
 
 

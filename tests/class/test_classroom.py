@@ -1,0 +1,245 @@
+"""A small course from its first command to its grades, with submissions of every kind."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from builders import code, markdown, notebook
+from lessons_lib import notebooks
+from lessons_lib.errors import InputError
+from lessons_lib.system.limits import Limits
+
+ANSWERS = {
+    "range": "def my_range(low, high):\n    scale = (high - low) / 255\n"
+    "    return scale, round(-128 - low / scale)",
+    "quantize": "def my_quantize(x, scale, zero_point):\n"
+    "    codes = np.round(x / scale) + zero_point\n"
+    "    return np.clip(codes, -128, 127).astype(np.int8)",
+}
+CHECKS = {
+    "range": "checks.check_scale_zero_point(my_range)",
+    "quantize": "checks.check_quantize(my_quantize)",
+}
+BLANKS = {
+    "range": "def my_range(low, high): ...",
+    "quantize": "def my_quantize(x, scale, zero_point): ...",
+}
+BOUNDS = Limits(seconds=25, memory=2**30, processes=16)
+
+
+def lesson():
+    """Two exercises of lesson 3, with their folds."""
+    cells = [markdown("# 00. Small"), code("import numpy as np\nfrom lessons_lib import checks")]
+    for number, name in enumerate(CHECKS, 1):
+        cells.append(code(f"{BLANKS[name]}\n\n\n{CHECKS[name]}"))
+        solved = f"```python\n{ANSWERS[name]}\n\n\n{CHECKS[name]}\n```"
+        cells.append(markdown(f"<details>\n\n{solved}\n\n</details>"))
+        cells[-1].metadata["fold"] = f"3.{number}"
+    made = notebook(*cells)
+    made.nbformat_minor = 5
+    for place, cell in enumerate(made.cells):
+        cell.id = f"00_small-{place:03}"
+    return made
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    from lessons_lib import classroom
+
+    root = tmp_path_factory.mktemp("course")
+    folder = root / "lessons"
+    folder.mkdir()
+    nbformat.write(lesson(), folder / "00_small.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notebooks, "FOLDER", folder)
+        with pytest.raises(InputError, match="holds no course: begin with `lessons class init"):
+            classroom.release(root, 0)
+        classroom.init(root)
+        with pytest.raises(InputError, match="lesson 0 was not released"):
+            classroom.collect(root, 0, root)
+        classroom.release(root, 0)
+        yield root
+
+
+def blank(course):
+    return nbformat.read(course / "release" / "lesson00" / "00_small.ipynb", 4)
+
+
+def answered(course, *names, **other):
+    """The learner's notebook with the right answers to these exercises, or with other code."""
+    made = blank(course)
+    for cell in made.cells:
+        for name in CHECKS:
+            if BLANKS[name] in cell.source:
+                text = other.get(name, ANSWERS[name] if name in names else BLANKS[name])
+                cell.source = f"{text}\n\n\n{CHECKS[name]}"
+    return made
+
+
+def damaged(course):
+    """Both answers right; one retyped and copied, a test deleted, and the order turned round."""
+    made = answered(course, "range", "quantize")
+    cells = [cell for cell in made.cells if cell.id != "00_small-002-points"]
+    twin = nbformat.from_dict(cells[2])
+    twin.id = "twin"
+    (other,) = [cell for cell in cells if cell.id == "00_small-004"]
+    other.cell_type = "markdown"
+    made.cells = [*cells[::-1], twin]
+    return made
+
+
+CASES = {  # points of 2, and a part of what the teacher is told
+    "right": (2, ""),
+    "half": (1, ""),
+    "empty": (0, ""),
+    "wrong": (0, ""),
+    "damaged": (2, ""),
+    "loud": (1, ""),
+    "cheat": (1, ""),
+    "above": (1, ""),
+    "hangs": (0, "it took more than 25 seconds"),
+    "forks": (0, "it started more than 16 processes"),
+    "eats": (0, "GiB of memory"),
+    "dies": (0, "Kernel died"),
+    "no_notebook": (0, "the file is not a notebook"),
+    "list": (0, "the file is not a notebook"),
+}
+
+
+def submissions(course):
+    stop = "checks.points = lambda *a: {}\nfrom lessons_lib.course import checks as c\n"
+    return {
+        "right": answered(course, "range", "quantize"),
+        "half": answered(course, "range"),
+        "empty": blank(course),
+        "wrong": answered(course, range="def my_range(low, high): return 1.0, 0"),
+        "damaged": damaged(course),
+        "loud": answered(course, "range", quantize="while True: print('x' * 1000)"),
+        "cheat": answered(course, "range", quantize=stop.format("'full points'")),
+        "above": answered(course, "range", quantize=stop.format("-5")),
+        "hangs": answered(course, "range", quantize="import time\ntime.sleep(600)"),
+        "forks": answered(
+            course,
+            "range",
+            quantize="import subprocess\n"
+            "held = [subprocess.Popen(['sleep', '99']) for _ in range(30)]\n"
+            "import time; time.sleep(60)",
+        ),
+        "eats": answered(
+            course, "range", quantize="held = []\nwhile True: held.append(b'1' * 2**25)"
+        ),
+        "dies": answered(course, "range", quantize="import os\nos._exit(9)"),
+    }
+
+
+@pytest.fixture(scope="module")
+def graded(course):
+    from lessons_lib import classroom
+
+    given = course / "given"
+    for name, made in submissions(course).items():
+        (given / name).mkdir(parents=True)
+        # What a browser calls a second download; nbformat would refuse to write what is damaged.
+        (given / name / "00_small (1).ipynb").write_text(json.dumps(made))
+    for name, text in (("no_notebook", "%PDF"), ("list", "[1, 2]")):
+        (given / name).mkdir()
+        (given / name / "00_small.ipynb").write_text(text)
+    (given / "none").mkdir()
+    (given / "two words").mkdir()
+    handed = {one.student: one for one in classroom.collect(course, 0, given)}
+    missing = {name: one.why for name, one in handed.items() if one.path is None}
+    assert missing == {
+        "none": "has no 00_small.ipynb",
+        "two words": "a name may have letters, digits and _ . @ - only",
+    }
+    return {one.student: one for one in classroom.grade(course, 0, BOUNDS)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_kind_of_submission_gets_its_points(graded, name):
+    points, said = CASES[name]
+    one = graded[name]
+    assert (one.points, one.worth) == (points, 2)
+    assert said in "; ".join(one.to_look_at)
+    assert bool(said) == bool(one.to_look_at)
+
+
+def test_none_is_lost(graded):
+    assert set(graded) == set(CASES)
+
+
+def test_what_was_damaged_is_said(graded):
+    said = "\n".join(str(mend) for mend in graded["damaged"].mends)
+    for text in ("00_small-002-points: was put back", "was a markdown cell, is code", "elsewhere"):
+        assert text in said
+
+
+def test_the_learners_notebook_has_blanks_and_no_solutions(course):
+    text = json.dumps(blank(course))
+    assert "np.round(x" not in text
+    assert "(high - low)" not in text
+    assert text.count("checks.points(") == 2
+
+
+def test_the_table_has_every_submission(course, graded):
+    from lessons_lib import classroom
+
+    rows = {row["student"]: row for row in csv.DictReader(classroom.export(course).splitlines())}
+    assert set(rows) == set(CASES)
+    assert (rows["half"]["points"], rows["half"]["percent"]) == ("1", "50")
+    assert "25 seconds" in rows["hangs"]["to_look_at"]
+
+
+def test_what_is_graded_is_not_graded_again(course, graded):
+    from lessons_lib import classroom
+
+    start = time.monotonic()
+    assert {one.student: one for one in classroom.grade(course, 0, BOUNDS)} == graded
+    assert time.monotonic() - start < 3
+
+
+GRADE = """
+import sys
+from pathlib import Path
+from lessons_lib import classroom, notebooks
+notebooks.FOLDER = Path(sys.argv[1]) / "lessons"
+for one in classroom.grade(Path(sys.argv[1]), 0, students=["empty", "half", "right"]):
+    print(one.student, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_a_grading_that_is_killed_goes_on(course, graded):
+    """In the middle of the second of three."""
+    from lessons_lib import classroom
+
+    records = {n: course / "graded" / "lesson00" / f"{n}.json" for n in ("empty", "half", "right")}
+    for path in records.values():
+        path.unlink()
+    command = [sys.executable, "-c", GRADE, str(course)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "empty\n"
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGKILL)
+    first = records["empty"].stat().st_mtime_ns
+    assert not records["half"].exists()
+    again = {one.student: one.points for one in classroom.grade(course, 0, BOUNDS)}
+    assert again == {name: points for name, (points, _) in CASES.items()}
+    assert records["empty"].stat().st_mtime_ns == first
+
+
+def test_feedback_is_a_page_for_each(course, graded):
+    from lessons_lib import classroom
+
+    pages = classroom.feedback(course, 0)
+    assert {page.parent.parent.name for page in pages} == set(CASES)
+    assert "Exercise 3.1: correct" in (
+        course / "feedback" / "right" / "lesson00" / "00_small.html"
+    ).read_text("utf-8")
