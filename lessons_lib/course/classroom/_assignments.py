@@ -64,8 +64,8 @@ def _exercise(cell: NotebookNode, folds: list[NotebookNode]) -> list[NotebookNod
     """The solved answer, and a locked cell that calls the same check for points."""
     code = "\n\n".join(part.strip() for fold in folds for part in _CODE.findall(fold.source))
     calls = [_check_call(source) for source in (cell.source, code)]
-    if None in calls or len(folds) != 1:
-        raise InputError(f"cell {cell.id} and the solution behind it call no check at their end")
+    if len(folds) != 1 or None in calls or _check_name(calls[0]) != _check_name(calls[1]):
+        raise InputError(f"cell {cell.id} and the one solution behind it do not call one check")
     answer = _without_outputs(cell)
     answer.metadata[KEY] = {"blank": cell.source}
     answer.source = code
@@ -87,15 +87,18 @@ def _role(grade_id: str, **role: object) -> dict[str, object]:
     return known | role | {"grade_id": grade_id, "schema_version": 3, "cell_type": "code"}
 
 
+def _check_name(call: str) -> str:
+    return call.partition("(")[0]
+
+
 def _check_call(source: str) -> str | None:
-    """The check that a cell calls last, as one line of source."""
+    """The last check that a cell calls by itself, as one line of source."""
     try:
-        last = ast.parse(source).body[-1]
-    except (SyntaxError, IndexError):
+        found = [node.value for node in ast.parse(source).body if isinstance(node, ast.Expr)]
+    except SyntaxError:
         return None
-    call = last.value if isinstance(last, ast.Expr) else None
-    is_check = isinstance(call, ast.Call) and ast.unparse(call.func).startswith("checks.check_")
-    return ast.unparse(call) if is_check else None
+    calls = [ast.unparse(value) for value in found if isinstance(value, ast.Call)]
+    return next((call for call in reversed(calls) if call.startswith("checks.check_")), None)
 
 
 def _without_outputs(cell: NotebookNode) -> NotebookNode:

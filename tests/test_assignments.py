@@ -1,0 +1,50 @@
+"""Every lesson as an assignment: blanks for learners, answers for teachers, points for both."""
+
+import ast
+
+import pytest
+
+from lessons_lib import notebooks
+from lessons_lib.course.classroom import _assignments
+
+NUMBERS = [int(path.name[:2]) for path in notebooks.find()]
+
+
+def by_role(notebook, role):
+    return [cell for cell in notebook.cells if has_role(cell, role)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_exercise_is_an_answer_and_a_test_behind_it(number):
+    (path,) = notebooks.find([number])
+    lesson, made = notebooks.read(path), _assignments.teachers(number)
+    folds = [cell.metadata["fold"] for cell in lesson.cells if "fold" in cell.metadata]
+    answers, tests = by_role(made, "solution"), by_role(made, "grade")
+    assert len(answers) == len(tests) == len(folds) >= 4
+    for fold, answer, test in zip(folds, answers, tests, strict=True):
+        assert made.cells.index(test) == made.cells.index(answer) + 1
+        assert f"# Exercise {fold}, " in test.source
+        ast.parse(answer.source)
+    assert len({cell.id for cell in made.cells}) == len(made.cells)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_learners_get_the_lesson_without_its_solutions(number):
+    (path,) = notebooks.find([number])
+    lesson = [c.source for c in notebooks.read(path).cells if "fold" not in c.metadata]
+    made = _assignments.blanked(_assignments.teachers(number))
+    assert [c.source for c in made.cells if not has_role(c, "grade")] == lesson
+    assert not any(_assignments.KEY in cell.metadata for cell in made.cells)
+    assert not any(cell.get("outputs") for cell in made.cells)
+
+
+def has_role(cell, role):
+    return cell.metadata.get("nbgrader", {}).get(role)
+
+
+def test_the_name_of_an_assignment():
+    assert [_assignments.name(number) for number in (0, "7", "18")] == [
+        "lesson00",
+        "lesson07",
+        "lesson18",
+    ]
