@@ -202,6 +202,20 @@ def test_a_known_slip_is_the_first_that_fits():
     assert slip(3, (4, "another")) is False
 
 
+def test_an_answer_of_several_numbers_is_worth_the_share_that_is_right(capsys):
+    @exercise("Count.", "Counted.")
+    def check_three(answer):
+        """Exercise 1.1: three numbers."""
+        return compare(answer, (1, 2, 3), ((1, 2, 4), "One too many."))
+
+    verdicts = [check_three(answer) for answer in ((1, 2, 3), (1, 2, 4), (1, 0, 0), 1, ...)]
+    assert [checks.points(one, 3) for one in verdicts] == [3, 2, 1, 0, 0]
+    assert capsys.readouterr().out.splitlines() == [str(one) for one in verdicts]
+    assert verdicts[1].message == "One too many. Hint: Count."
+    assert verdicts[2].message == "Hint: Count."
+    assert checks.points(check_three((1, 0, 0)), 1) == 0.33
+
+
 def test_numbers_are_compared_exactly_unless_they_may_be_off():
     assert compare(["1", 2], (1, 2))
     assert not compare(1.001, 1)

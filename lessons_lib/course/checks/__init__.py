@@ -31,10 +31,11 @@ def settle(check: str, yours: object, ours: object, *given: object) -> object:
 def points(verdict: Verdict, worth: float) -> float:
     """Return what a verdict is worth of ``worth`` points, and print what it says.
 
-    The test cells of an assignment end with it (``lessons class``).
+    An answer of several numbers is worth the share that is right. The test cells of an assignment
+    end with it (``lessons class``).
     """
     print(verdict)
-    return worth * float(bool(verdict))
+    return round(worth * verdict.share, 2)
 
 
 def _lessons() -> list[ModuleType]:

@@ -29,6 +29,15 @@ class Remark(Exception):
     """A sentence for the learner that says what is wrong with an answer; ``report`` shows it."""
 
 
+class Partly(str):
+    """A remark, or none, on an answer of several numbers of which a ``share`` (0..1) is right."""
+
+    def __new__(cls, text: str, share: float):
+        made = super().__new__(cls, text)
+        made.share = float(share)
+        return made
+
+
 def describe(value: Any) -> str:
     """Return what a value is, in a few words: "a list of 3", "the text 'ten'", "None"."""
     try:
@@ -139,13 +148,15 @@ def compare(
     atol: float = 0,
     near: float = 1e-3,
 ) -> bool | str:
-    """Return whether an answer holds the ``right`` numbers, or the remark of a known slip.
+    """Return True for the ``right`` numbers, else what share of them it holds, as a remark.
 
+    The remark is that of a known slip, or empty.
     ``units`` are those of ``numbers_in``, ``rtol`` and ``atol`` what a right number may be off
     (nothing), and ``near`` is the ``rtol`` of ``slip``, which gets the ``slips``.
     """
     found = numbers_in(answer, np.size(right), units=units)
-    return np.allclose(found, right, rtol, atol) or slip(found, *slips, rtol=near)
+    good = np.isclose(found, right, rtol, atol)
+    return bool(good.all()) or Partly(slip(found, *slips, rtol=near) or "", good.mean())
 
 
 def slip(found: ArrayLike, *known: tuple, rtol: float = 1e-3, atol: float = 1e-9) -> str | bool:

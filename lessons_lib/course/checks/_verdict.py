@@ -3,7 +3,7 @@
 import dis
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType
 from typing import Literal
 
@@ -18,12 +18,14 @@ class Verdict:
     """The outcome of one exercise: ``bool(verdict)`` is True only when the answer is correct.
 
     ``number`` is the exercise's ("3.1"), ``state`` one of "correct", "not yet", "not attempted",
-    ``message`` one or two sentences for the learner.
+    ``message`` one or two sentences for the learner. ``share`` (0..1) is how much of an answer that
+    has parts is right; only an assignment's points ask for it.
     """
 
     number: str
     state: State
     message: str = ""
+    share: float = field(default=0.0, compare=False)
 
     def __bool__(self) -> bool:
         return self.state == "correct"
@@ -70,8 +72,9 @@ def report(
         given = "" if callable(answer) else f", {describe(answer)},"
         outcome = f"{subject}{given} has another form than the task asks for."
     if outcome is True:
-        return Verdict(number, "correct", explain)
-    return Verdict(number, "not yet", f"{outcome or ''} Hint: {hint}".lstrip())
+        return Verdict(number, "correct", explain, 1.0)
+    share = getattr(outcome, "share", 0.0)
+    return Verdict(number, "not yet", f"{outcome or ''} Hint: {hint}".lstrip(), share)
 
 
 def exercise(hint: str, explain: str) -> Callable:
