@@ -13,6 +13,7 @@ HOUSE = """
 (ground)    errors          errors that teach: what was given, what was expected, which lesson
 system      files           where files go, and how: whole or not at all
 system      quiet           silence, where libraries write past Python
+system      warm            a process that has imported, and forks: a child begins at once
 system      sandbox         a fresh process for what may crash: unknown bytes meet native code here
 system      limits          a command held to a time, to memory, processes, bytes written
 numbers     affine          reals to integers and back: scale, zero point, quantize, dequantize

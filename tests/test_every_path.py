@@ -348,12 +348,12 @@ def test_a_child_that_ran_out_of_time_after_some_paths_begins_anew(tmp_path, mon
     folder = any_models.save(any_models.binary(), tmp_path / "m")
     calls, call = [], every_path.sandbox.call
 
-    def slow(function, job, steps, folders):
+    def slow(function, job, steps, folders, **keywords):
         """Time for one path in the first call, for all others in the second."""
         calls.append(list(steps))
         if len(calls) > 1:
-            return call(function, job, steps, folders)
-        call(function, job, {"float32": steps["float32"]}, folders)
+            return call(function, job, steps, folders, **keywords)
+        call(function, job, {"float32": steps["float32"]}, folders, **keywords)
         raise every_path.ChildSlow(f"{function} took more than 300 s and was ended")
 
     monkeypatch.setattr(every_path.sandbox, "call", slow)
@@ -365,7 +365,7 @@ def test_a_child_that_ran_out_of_time_after_some_paths_begins_anew(tmp_path, mon
 def test_a_path_that_alone_is_too_slow_is_told_so(tmp_path, monkeypatch):
     folder = any_models.save(any_models.binary(), tmp_path / "m")
 
-    def slow(function, *arguments):
+    def slow(function, *arguments, **keywords):
         raise every_path.ChildSlow(f"{function} took more than 300 s and was ended")
 
     monkeypatch.setattr(every_path.sandbox, "call", slow)

@@ -1,4 +1,5 @@
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from lessons_lib.errors import CalibrationError, ChildDied, InputError, ModelFileError
 from lessons_lib.system import sandbox
-from lessons_lib.system.sandbox import ChildSlow, call
+from lessons_lib.system.sandbox import ChildSlow
 
 
 # The functions below are run in a child process, which finds this module by its name.
@@ -84,34 +85,40 @@ def pid():
     return os.getpid()
 
 
-def test_the_result_comes_back_from_another_process():
+@pytest.fixture(params=["", "numpy"], ids=["fresh", "forked"])
+def call(request):
+    """``sandbox.call``, in a fresh process and in a fork of one that has imported."""
+    return functools.partial(sandbox.call, imported=request.param)
+
+
+def test_the_result_comes_back_from_another_process(call):
     assert call("test_sandbox:double", [1, 2]) == [1, 2, 1, 2]
     assert call("test_sandbox:pid") != os.getpid()
 
 
-def test_arguments_may_be_of_the_callers_own_classes():
+def test_arguments_may_be_of_the_callers_own_classes(call):
     assert call("test_sandbox:kind", Own()) == "Own"
 
 
-def test_the_courses_own_errors_come_back_as_they_are():
+def test_the_courses_own_errors_come_back_as_they_are(call):
     with pytest.raises(CalibrationError, match="as the library does"):
         call("test_sandbox:refuse")
 
 
-def test_another_error_is_told_by_its_last_line():
+def test_another_error_is_told_by_its_last_line(call):
     with pytest.raises(ChildDied, match="KeyError: 'unexpected'"):
         call("test_sandbox:fail")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
-def test_a_crash_is_told_by_its_signal():
+def test_a_crash_is_told_by_its_signal(call):
     with pytest.raises(ChildDied, match="SIGSEGV") as caught:
         call("test_sandbox:die")
     assert caught.value.signal == signal.SIGSEGV
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no realtime signals here")
-def test_a_realtime_signal_has_a_name():
+def test_a_realtime_signal_has_a_name(call):
     number = signal.SIGRTMIN + 6
     with pytest.raises(ChildDied, match=r"ended with signal SIGRTMIN\+6") as caught:
         call("test_sandbox:die_of", number)
@@ -120,7 +127,7 @@ def test_a_realtime_signal_has_a_name():
     assert sandbox.signal_name(33) == "33"  # the C library keeps it to itself
 
 
-def test_a_child_that_takes_too_long_is_ended(monkeypatch):
+def test_a_child_that_takes_too_long_is_ended(call, monkeypatch):
     with pytest.raises(ChildSlow, match=r"took more than 0\.5 s .* set LESSONS_TIMEOUT"):
         call("test_sandbox:wait", timeout=0.5)
     monkeypatch.setenv("LESSONS_TIMEOUT", "30")
@@ -130,14 +137,14 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch):
         call("test_sandbox:double", 1)
 
 
-def test_what_a_child_leaves_in_its_temporary_folder_is_removed():
+def test_what_a_child_leaves_in_its_temporary_folder_is_removed(call):
     left = call("test_sandbox:litter")
     assert not left.exists()
     assert not left.parent.exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes for memory so")
-def test_where_memory_runs_out_the_child_goes_before_its_caller():
+def test_where_memory_runs_out_the_child_goes_before_its_caller(call):
     own = int(Path("/proc/self/oom_score_adj").read_text())
     assert call("test_sandbox:out_of_memory_score") == 1000 > own
 
@@ -146,17 +153,17 @@ CALLER = """
 import sys
 from lessons_lib.system.sandbox import call
 sys.path.append(sys.argv[1])
-call("test_sandbox:tell_and_wait", sys.argv[2])
+call("test_sandbox:tell_and_wait", sys.argv[2], imported=sys.argv[3])
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 @pytest.mark.parametrize("watched", [False, True], ids=["by the kernel", "by a thread"])
-def test_a_child_ends_when_its_caller_is_killed(watched, tmp_path, monkeypatch):
+def test_a_child_ends_when_its_caller_is_killed(call, watched, tmp_path, monkeypatch):
     told, temporary = tmp_path / "told", tmp_path / "tmp"
     temporary.mkdir()
     script = CALLER.replace("tell_and_wait", "tell_watched" if watched else "tell_and_wait")
-    command = [sys.executable, "-c", script, Path(__file__).parent, told]
+    command = [sys.executable, "-c", script, Path(__file__).parent, told, call.keywords["imported"]]
     caller = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(temporary)})
     _until(lambda: told.exists() and told.read_text().endswith("\n"), 30)
     child = psutil.Process(int(told.read_text()))
@@ -199,8 +206,8 @@ def test_a_file_that_ends_the_kernels_is_not_called_damaged():
     assert "corrupt" not in str(caught.value)
 
 
-def test_a_slow_file_is_called_slow(monkeypatch):
-    slow = lambda *args, timeout: call(*args, timeout=0.1)  # noqa: E731
+def test_a_slow_file_is_called_slow(call, monkeypatch):
+    slow = lambda *args, timeout, imported: call(*args, timeout=0.1, imported=imported)  # noqa: E731
     monkeypatch.setattr(sandbox, "call", slow)
     with pytest.raises(
         ModelFileError, match=r"m is slow: TFLite-Micro took more than 60 s .*TIMEOUT"

@@ -159,7 +159,7 @@ def _opened(path: Path, kept: Path, code: Path | None) -> tuple[Path, dict[str, 
         with contextlib.suppress(Exception):  # whatever unpickling a damaged file comes upon
             return source, pickle.loads(record.read_bytes())
     try:
-        signatures = sandbox.call(f"{__name__}:_open", path, source, code)
+        signatures = sandbox.call(f"{__name__}:_open", path, source, code, imported="tensorflow")
     except ChildDied as error:
         how = str(error).partition(" ")[2]  # without the name of our function
         raise ModelFileError(f"{path.name}: the process that loaded it {how}") from error

@@ -174,7 +174,7 @@ def _layers(shown: str | None, base: Tried, tried: Mapping[str, Tried], data: Da
     inputs = {name: array[:LOOKED_INTO].copy() for name, array in data.test.items()}
     arguments = shown, os.fspath(base.outcome), os.fspath(tried[shown].outcome), inputs
     try:
-        return sandbox.call("lessons_lib.advise.close_up:layers", *arguments)
+        return sandbox.call("lessons_lib.advise.close_up:layers", *arguments, imported="numpy")
     except LessonError as error:  # files whose operators do not pair, loops, or too large ones
         return Layers(shown, (), str(error)), None
 

@@ -491,7 +491,11 @@ def _in_child(content, path, dataset, settings: dict) -> tuple[bytes, dict[str, 
     """Quantize and verify where a crash does no harm; the samples go there through a file."""
     with calibration.in_file(dataset) as file:
         try:
-            answer = sandbox.call(f"{__name__}:_from_file", content, path, file, settings)
+            answer = sandbox.call(
+                f"{__name__}:_from_file",
+                *(content, path, file, settings),
+                imported="litert_quantizer.quantizer",
+            )
         except ChildDied as error:
             raise ConversionError(
                 f"LiteRT's quantizer died on the file: {error} (lesson 13)"

@@ -162,7 +162,9 @@ def _in_child(saved_model: Path, path: str, dataset, *arguments) -> tuple[bytes,
     with calibration.in_file(dataset) as file:
         try:
             content, snr_db = sandbox.call(
-                f"{__name__}:_converted_from_file", saved_model, path, file, *arguments
+                f"{__name__}:_converted_from_file",
+                *(saved_model, path, file, *arguments),
+                imported="tensorflow",
             )
         except ChildDied as error:
             raise died(sources.operators(saved_model), path, error) from error

@@ -25,6 +25,7 @@ from lessons_lib.models import sources
 from lessons_lib.system import files, sandbox
 from lessons_lib.system.sandbox import ChildSlow
 
+_IMPORTED = {"litert": "litert_quantizer.quantizer", "tensorflow": "tensorflow"}
 _OPERATORS = "operators"  # a file in which a child leaves what it converts, should it die
 
 
@@ -143,7 +144,8 @@ def _all_results(job: tuple, wanted: dict[str, Step], folders: tuple) -> dict[st
     results: dict[str, Outcome] = {}
     while missing := {name: step for name, step in wanted.items() if name not in results}:
         try:
-            sandbox.call(f"{__name__}:_run_paths", job, missing, folders)
+            given, slow_to_import = (job, missing, folders), _IMPORTED[job[0]]
+            sandbox.call(f"{__name__}:_run_paths", *given, imported=slow_to_import)
             death = None
         except ChildDied as error:
             death = error

@@ -252,7 +252,9 @@ def fine_tuned(name: str, directory, dataset, jobs: Sequence[tuple[int, dict]], 
     start = training.load_keras(name, directory)
     models = [quantize_aware(start, **keywords) for _, keywords in jobs]  # complains at once
     weights = call(
-        "lessons_lib.convert.qat:_trained_weights", name, directory, dataset, jobs, epochs
+        "lessons_lib.convert.qat:_trained_weights",
+        *(name, directory, dataset, jobs, epochs),
+        imported="tensorflow",
     )
     for model, values in zip(models, weights, strict=True):
         model.set_weights(values)
@@ -327,7 +329,7 @@ def _converted(directory: Path) -> bytes:
     if by_tensorflow.is_common(directory):
         return _to_int8(directory)
     try:
-        return call(f"{__name__}:_to_int8", directory)
+        return call(f"{__name__}:_to_int8", directory, imported="tensorflow")
     except ChildDied as error:
         raise by_tensorflow.died(sources.operators(directory), "int8", error) from error
 

@@ -194,7 +194,7 @@ def _arrays(folder: Path, repair: str) -> dict[str, np.ndarray]:
         return dict(stored)
     try:
         # In a child: TensorFlow would stay in the caller's memory for the rest of the lesson.
-        arrays = call("lessons_lib.models.data:_decode_in_child", folder)
+        arrays = call("lessons_lib.models.data:_decode_in_child", folder, imported="tensorflow")
     except DataError as error:
         raise _unreadable(folder, error, repair) from error
     _store(arrays, cache)

@@ -114,7 +114,8 @@ def reference(name: str = "mnist_cnn", seed: int = 0) -> Path:
         with FileLock(artifacts("models") / f"{place}.lock"):  # two notebooks may ask at once
             if not _is_whole(folder):
                 shutil.rmtree(folder, ignore_errors=True)  # what somebody left of it
-                call("lessons_lib.models.training:_restore", name, weights, folder)
+                restore = "lessons_lib.models.training:_restore"
+                call(restore, name, weights, folder, imported="tensorflow")
     return sources.require_saved_model(folder)
 
 

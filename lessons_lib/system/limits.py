@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ _POLL = 0.1  # seconds between two looks
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # A fork bomb doubles faster than anyone looks: threads of one user beyond those at the start.
 _MORE_THREADS = 2000
+
+
+class Interrupted(Exception):
+    """A command was ended because its caller asked for that: of no fault of its own."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,13 @@ def run(
     limits: Limits,
     log: Path,
     environment: Mapping[str, str] | None = None,
+    interrupted: threading.Event | None = None,
 ) -> Ended:
     """Run a command that calls ``enter`` first; what it prints goes to the file ``log``.
 
     ``environment`` is added to the caller's. What is left of its processes when it ends, and when
-    the caller is interrupted, is ended too.
+    the caller is interrupted, is ended too. Raises Interrupted when that event is set, as by the
+    main thread of a caller that runs several.
     """
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -89,6 +96,8 @@ def run(
     try:
         while process.poll() is None and why is None:
             time.sleep(_POLL)
+            if interrupted is not None and interrupted.is_set():
+                raise Interrupted
             why = _beyond(limits, seen, _tree(process.pid))
     finally:
         _end(process, list(seen.written))

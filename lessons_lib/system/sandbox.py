@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lessons_lib.errors import ChildDied, InputError, LessonError, ModelFileError, StorageError
-from lessons_lib.system import files
+from lessons_lib.system import files, warm
 
 MORE_TIME = "set LESSONS_TIMEOUT to the seconds that it may take"
 _NO_ROOM = 73  # the exit code of a child that cannot write its answer (sysexits.h: EX_CANTCREAT)
@@ -35,14 +35,18 @@ import lessons_lib
 del sys.path[0]
 from lessons_lib.system import sandbox
 sandbox._main(*sys.argv[2:])"""
+_START_WARM = _START.replace("_main", "_main_warm")
 
 
 class ChildSlow(ChildDied):
     """A child process took more time than it was allowed, and was ended."""
 
 
-def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
+def call(function: str, *args: Any, timeout: float = 300.0, imported: str = "") -> Any:
     """Return ``function(*args)``, run in a fresh Python process with the caller's import path.
+
+    ``imported`` names a module that takes long to import: where the system can, the process is then
+    a fork of one that has imported it, which begins at once; its memory is not its own.
 
     ``function`` is ``"module:name"``; the arguments and the result must be picklable.
     A LessonError raised there is raised here. Raises ChildDied when the child crashes or fails
@@ -57,7 +61,7 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
         request, answer = Path(folder, "request"), Path(folder, "answer")
         # The arguments are packed by themselves: unpacking them may need the path.
         _write(request, (sys.path, function, pickle.dumps(args)))
-        done = _run([str(os.getpid()), str(request), str(answer)], function, folder, timeout)
+        done = _run([str(request), str(answer)], function, folder, timeout, imported)
         if done.returncode == _NO_ROOM:
             raise no_room(done.stderr.strip())
         if not answer.exists():
@@ -68,11 +72,15 @@ def call(function: str, *args: Any, timeout: float = 300.0) -> Any:
     raise result
 
 
-def _run(arguments: list[str], function: str, folder: str, timeout: float):
-    command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, *arguments]
+def _run(files: list[str], function: str, folder: str, timeout: float, imported: str):
+    python, own = [sys.executable, "-P", "-c"], [_OWN_FOLDER, str(os.getpid())]
     try:
+        if imported and warm.AVAILABLE:
+            with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
+                command = [*python, _START_WARM, *own, imported]
+                return warm.run(command, function, files, folder, timeout)
         return subprocess.run(
-            command,
+            [*python, _START, *own, *files],
             capture_output=True,
             text=True,
             errors="replace",
@@ -178,6 +186,13 @@ def _main(parent: str, request: str, answer: str) -> None:
     os.replace(temporary, answer)
 
 
+def _main_warm(parent: str, imported: str) -> None:
+    _end_with(int(parent))
+    files = warm.serve(imported)
+    with warm.ends_at_once():
+        _main(str(os.getppid()), *files)
+
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -218,7 +233,7 @@ def once(content: bytes, source: object, use: str, function: str, *args: Any) ->
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else "these bytes"
     runtime = _RUNTIMES.get(use, f"the kernels {use!r}")
     try:
-        call(function, content, *args, timeout=60.0)
+        call(function, content, *args, timeout=60.0, imported="numpy")
     except ChildSlow as error:
         raise ModelFileError(
             f"{name} is slow: {runtime} took more than {patience(60.0):g} s to load it and "

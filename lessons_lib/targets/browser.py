@@ -39,7 +39,8 @@ def export(directory: str | os.PathLike, reference: str = "mnist_cnn") -> Path:
     # Not in the artifacts folder: two builds of the site may run at the same time.
     with temporary_folder() as folder:
         saved_model = Path(folder, "saved_model")
-        call("lessons_lib.models.training:save_reference", reference, saved_model, 1)
+        save = "lessons_lib.models.training:save_reference"
+        call(save, reference, saved_model, 1, imported="tensorflow")
         files.write_atomic(directory / "digits.bin", digits.test.pixels[:DIGITS].tobytes())
         written = every_path.convert(saved_model, samples, directory, names=PATHS)
     manifest = {

@@ -1,0 +1,163 @@
+import ast
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lessons_lib.errors import ChildDied
+from lessons_lib.system import files, sandbox, warm
+
+pytestmark = pytest.mark.skipif(not warm.AVAILABLE, reason="only Linux forks here")
+
+
+# The functions below are run in a fork, which finds this module by its name.
+def parent():
+    return os.getppid()
+
+
+def imported():
+    return sorted({"numpy", "tensorflow"} & sys.modules.keys())
+
+
+def place():
+    return os.getcwd(), os.environ.get("TZ"), os.environ.get("LESSONS_X")
+
+
+def leave_a_mark():
+    marks = getattr(np_random(), "marks", 0)
+    np_random().marks = marks + 1
+    return marks
+
+
+def np_random():
+    return sys.modules["numpy"].random
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+
+def leave_with(code):
+    sys.exit(code)
+
+
+def at_exit(path):
+    import atexit
+
+    atexit.register(Path(path).touch)
+
+
+def call(name, *args, imported="numpy"):
+    return sandbox.call(f"test_warm:{name}", *args, imported=imported)
+
+
+def test_calls_are_forks_of_one_process_that_has_imported():
+    first, second = call("parent"), call("parent")
+    assert first == second
+    assert psutil.Process(first).ppid() == os.getpid()
+    assert call("imported") == ["numpy"]
+
+
+def test_a_call_leaves_nothing_to_the_next():
+    assert [call("leave_a_mark") for _ in range(2)] == [0, 0]
+
+
+def test_a_fork_works_in_the_callers_folder_and_environment(tmp_path, monkeypatch):
+    first = call("parent")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LESSONS_X", "of this call")
+    assert call("place") == (str(tmp_path), os.environ.get("TZ"), "of this call")
+    assert call("parent") == first
+
+
+def test_in_another_environment_another_process_imports(monkeypatch):
+    first = call("parent")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    second = call("parent")
+    assert second != first
+    assert not psutil.pid_exists(first)
+    assert call("place")[1] == "Asia/Tokyo"
+
+
+def test_where_the_process_was_killed_a_fresh_one_answers():
+    first = call("parent")
+    os.kill(first, signal.SIGKILL)
+    assert call("parent") != first
+    assert call("imported") == ["numpy"]
+
+
+def test_where_a_module_cannot_be_imported_a_fresh_process_answers():
+    assert call("imported", imported="no_such_module") == []
+
+
+def test_a_thread_has_a_process_of_its_own_which_ends_with_it():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call("parent")))
+    thread.start()
+    thread.join()
+    assert found[0] != call("parent")
+    until = time.monotonic() + 5
+    while _runs(found[0]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _runs(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_waits_in_vain_ends(monkeypatch):
+    assert warm.IDLE_S <= 30  # what it has imported is a third of a gigabyte
+    monkeypatch.setattr(warm, "IDLE_S", 0.2)
+    first = call("parent")
+    until = time.monotonic() + 5
+    while _runs(first):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert call("parent") != first
+
+
+def test_a_fork_may_be_interrupted():
+    with pytest.raises(ChildDied, match="KeyboardInterrupt"):
+        call("interrupt")
+
+
+@pytest.mark.parametrize(("code", "told"), [(3, 3), ("a text", 1)])
+def test_a_fork_that_leaves_is_told_by_its_code(code, told):
+    with pytest.raises(ChildDied, match=f"exit code {told}"):
+        call("leave_with", code)
+
+
+def test_what_is_registered_for_the_end_is_done(tmp_path):
+    call("at_exit", tmp_path / "done")
+    assert (tmp_path / "done").exists()
+
+
+def test_a_fork_of_tensorflow_begins_at_once():
+    """A fifth of the time of an import, at the most."""
+    before = time.monotonic()
+    assert call("imported", imported="tensorflow") == ["numpy", "tensorflow"]
+    middle = time.monotonic()
+    call("imported", imported="tensorflow")
+    assert (time.monotonic() - middle) * 5 < middle - before
+
+
+def test_what_is_said_to_be_imported_exists():
+    """A name that is wrong would only cost time."""
+    names = set()
+    for path in (files.ROOT / "lessons_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "imported":
+                names |= {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+    from lessons_lib.convert import every_path
+
+    names |= set(every_path._IMPORTED.values())
+    assert {"numpy", "tensorflow", "litert_quantizer.quantizer"} <= names
+    assert all(importlib.util.find_spec(name) for name in names if name)
