@@ -7,6 +7,10 @@ SYNCED := $(VENV)/.synced
 # Grading and the hub are in an environment of their own, which `make setup` does not make.
 CLASS_VENV := .venv-class
 NPM_PACKAGES := node_modules/.package-lock.json
+HUB_PACKAGES := deploy/hub/node_modules/.package-lock.json
+# The course's folder for `make hub`, and further options of deploy/hub/start.py.
+CLASS := class
+HUB :=
 NN :=
 
 # With it Python compiles TensorFlow anew at every import: 18 s instead of 7.
@@ -15,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lessons test book refresh lint bench test-class
+.PHONY: help setup lab lessons test book refresh lint bench test-class hub
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +28,7 @@ help:
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"
 	@echo "make test-class test what a class needs: grading, in an environment of its own"
+	@echo "make hub        a server for a class on this machine (CLASS=DIR: its folder; HUB=--help)"
 	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
 	@echo "make lint       check style and format"
@@ -41,6 +46,9 @@ test: setup
 
 test-class: $(CLASS_VENV)/.synced
 	$(CLASS_VENV)/bin/python -m pytest -n0 tests/class
+
+hub: $(CLASS_VENV)/.synced $(HUB_PACKAGES)
+	@$(CLASS_VENV)/bin/python deploy/hub/start.py --class "$(CLASS)" $(HUB)
 
 book: setup $(NPM_PACKAGES)
 	$(BIN)/python tools/book.py
@@ -72,6 +80,12 @@ $(CLASS_VENV)/.synced: pyproject.toml uv.lock $(SYNCED)
 $(NPM_PACKAGES): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 18 or newer" >&2; exit 1; }
 	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# The proxy that JupyterHub puts before students' servers.
+$(HUB_PACKAGES): deploy/hub/package.json deploy/hub/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 18 or newer" >&2; exit 1; }
+	npm ci --prefix deploy/hub --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # Any of these names may be the Python that fits; the first that does makes the environment.

@@ -9,6 +9,7 @@ import ast
 import copy
 import itertools
 import re
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -44,6 +45,13 @@ def teachers(number: int | str) -> NotebookNode:
             if _is_fold(cell):
                 cells[-1].metadata[KEY] = {"teacher": True}
     lesson.cells = cells
+    return lesson
+
+
+def learners(path: Path) -> NotebookNode:
+    """Return a lesson to read and run along: without its folded solutions and its outputs."""
+    lesson = notebooks.read(path)
+    lesson.cells = [_without_outputs(cell) for cell in lesson.cells if not _is_fold(cell)]
     return lesson
 
 

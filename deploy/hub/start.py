@@ -1,0 +1,208 @@
+"""Start a class's server on this machine: look what is missing, make its secrets, go.
+
+``make hub`` calls it. It says what is wrong with a cure, before anything is started.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+import nbformat  # noqa: E402
+import student_spawner  # noqa: E402
+
+from lessons_lib.course import notebooks  # noqa: E402
+from lessons_lib.course.classroom import _assignments  # noqa: E402
+
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # read aloud and typed: none looks like another
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Refusal(Exception):
+    """Why the server is not started, and what mends it."""
+
+
+def main(words: list[str] | None = None) -> None:
+    chosen = parser().parse_args(words)
+    try:
+        environment = prepared(chosen)
+    except Refusal as refusal:
+        sys.exit(f"make hub: {refusal}")
+    print(welcome(chosen), flush=True)
+    program = str(Path(sys.executable).with_name("jupyterhub"))
+    os.chdir(chosen.folder / "hub" / "state")
+    os.execve(program, [program, "-f", str(HERE / "jupyterhub_config.py")], environment)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser("make hub", description=__doc__.partition("\n")[0])
+    add = made.add_argument
+    add("--class", dest="folder", type=Path, default=Path("class"), metavar="DIR",
+        help="the course's folder; `lessons class init DIR` makes one")  # fmt: skip
+    add("--port", type=int, default=8000, help="and the two behind it (8000)")
+    add("--host", default="127.0.0.1", metavar="ADDRESS",
+        help="0.0.0.0: for the classroom's network; else this machine alone")  # fmt: skip
+    add("--admit", choices=("teacher", "code"), default="teacher",
+        help="you admit each student, or who knows the class's code is in")  # fmt: skip
+    add("--memory", default="1536M", help="of a student, such as 1G (1536M)")
+    add("--idle-minutes", type=int, default=60, metavar="N",
+        help="after which an idle student's process ends (60)")  # fmt: skip
+    add("--without-isolation", action="store_true",
+        help="students can read one another's files, and yours")  # fmt: skip
+    return made
+
+
+def prepared(chosen: argparse.Namespace) -> dict[str, str]:
+    """Check, make what is missing, and return the environment of the hub; raises Refusal."""
+    chosen.folder = chosen.folder.resolve()
+    look_at_programs()
+    look_at_folder(chosen.folder)
+    look_at_ports(chosen.host, chosen.port)
+    token = make_state(chosen.folder)
+    make_lessons(chosen.folder)
+    if not chosen.without_isolation and (why := student_spawner.why_not(chosen.folder)):
+        raise Refusal(
+            f"{why}. Without it every student can read the others' files, the solutions and what "
+            "you can read. If you accept that: make hub HUB=--without-isolation"
+        )
+    settings = {
+        "FOLDER": chosen.folder, "HOST": chosen.host, "PORT": chosen.port,
+        "MEMORY": chosen.memory, "ADMIT": chosen.admit, "IDLE_MINUTES": chosen.idle_minutes,
+        "ISOLATED": "no" if chosen.without_isolation else "yes",
+    }  # fmt: skip
+    path = [str(HERE / "node_modules" / ".bin"), str(Path(sys.executable).parent)]
+    return {
+        **os.environ,
+        **{f"LESSONS_HUB_{name}": str(value) for name, value in settings.items()},
+        "CONFIGPROXY_AUTH_TOKEN": token,
+        "PATH": os.pathsep.join([*path, os.environ.get("PATH", "")]),
+    }
+
+
+def look_at_programs() -> None:
+    if not (HERE / "node_modules" / ".bin" / "configurable-http-proxy").exists():
+        raise Refusal(
+            "the hub's proxy is not installed: `npm ci --prefix deploy/hub` does it, with Node.js "
+            "18 or newer (Debian, Ubuntu: apt-get install nodejs npm)"
+        )
+    for program, package in (("node", "nodejs"), ("git", "git")):
+        if shutil.which(program) is None:
+            raise Refusal(f"{program} is not installed (Debian, Ubuntu: apt-get install {package})")
+
+
+def look_at_folder(folder: Path) -> None:
+    if not (folder / "nbgrader_config.py").is_file():
+        init = f"{Path(sys.executable).with_name('lessons')} class init {folder}"
+        raise Refusal(
+            f"{folder} holds no course. Make one with\n  {init}\n"
+            "or name another: make hub CLASS=DIR"
+        )
+    try:
+        (folder / "hub").mkdir(exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder / "hub"):
+            pass
+    except OSError as error:
+        raise Refusal(f"{folder / 'hub'} cannot be written: {error}") from error
+
+
+def look_at_ports(host: str, port: int) -> None:
+    if not 1 <= port <= 65533:
+        raise Refusal(f"--port {port}: expected 1 to 65533")
+    for address, number in ((host, port), ("127.0.0.1", port + 1), ("127.0.0.1", port + 2)):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind((address, number))
+        except OSError as error:
+            raise Refusal(
+                f"port {number} of {address} cannot be had: {error.strerror or error}. It may be a "
+                'hub that still runs; else choose another: make hub HUB="--port 8080"'
+            ) from error
+
+
+def make_state(folder: Path) -> str:
+    """Make the secrets, each once, for no other user to read; return the proxy's token."""
+    hub = folder / "hub"
+    hub.chmod(0o700)
+    (hub / "state").mkdir(exist_ok=True, mode=0o700)
+    write(hub / ".gitignore", "*\n")
+    write(hub / "passwd", student_spawner.PASSWD)
+    write(hub / "group", student_spawner.GROUP)
+    for name in ("homes", "assignments", "tmp"):
+        (hub / name).mkdir(exist_ok=True)
+    for name in ("release", "feedback"):
+        (folder / name).mkdir(exist_ok=True)
+    write(hub / "state" / "cookie_secret", secrets.token_hex(32))
+    write(hub / "state" / "teacher_password", secrets.token_urlsafe(12))
+    write(hub / "state" / "class_code", "".join(secrets.choice(LETTERS) for _ in range(8)))
+    write(hub / "state" / "hub.sqlite", "")
+    return secrets.token_hex(32)
+
+
+def write(path: Path, text: str) -> None:
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def make_lessons(folder: Path) -> None:
+    """Bring the lessons, without their solutions, into a repository from which students take them.
+
+    A change is one more commit, which nbgitpuller merges with what students wrote.
+    """
+    lessons = folder / "hub" / "lessons"
+    lessons.mkdir(exist_ok=True)
+    if not (lessons / ".git").exists():
+        git(lessons, "init", "--quiet", "--initial-branch=main")
+    for path in notebooks.find():
+        text = nbformat.writes(_assignments.learners(path))
+        (lessons / path.name).write_text(text, encoding="utf-8")
+    git(lessons, "add", "--all")
+    if git(lessons, "status", "--porcelain"):
+        who = ("-c", "user.name=The course", "-c", "user.email=course@localhost")
+        git(lessons, *who, "commit", "--quiet", "-m", "The lessons as they stand")
+
+
+def git(folder: Path, *words: str) -> str:
+    plain = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, env=kept | plain
+    )
+    if done.returncode:
+        raise Refusal(f"git {words[0]} failed in {folder}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def welcome(chosen: argparse.Namespace) -> str:
+    state = chosen.folder / "hub" / "state"
+    open_to_all = chosen.host not in LOOPBACK
+    name = socket.gethostname() if chosen.host in ("0.0.0.0", "::") else chosen.host
+    lines = [f"The class's server: http://{name}:{chosen.port}"]
+    lines += [f"You are `teacher`; your password stands in {state / 'teacher_password'}"]
+    if chosen.admit == "code":
+        lines += [f"The class's code: {(state / 'class_code').read_text('utf-8')}"]
+    else:
+        lines += [f"Admit students at http://{name}:{chosen.port}/hub/authorize"]
+    if open_to_all:
+        lines += ["Warning: http is not encrypted; who listens in this network reads passwords."]
+        lines += [
+            "  Use it in a classroom that you trust, or put TLS before it: deploy/hub/README.md"
+        ]
+    if chosen.without_isolation:
+        lines += ["Warning: no isolation. Students can read one another's files, and all you can."]
+    return "\n".join([*lines, "Ctrl-C ends it; nothing of the students' is lost.", ""])
+
+
+if __name__ == "__main__":
+    main()
