@@ -90,6 +90,44 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not np.array_equal(first, other)
 
 
+def small(layer):
+    keras = tensorflow().keras
+    keras.utils.clear_session()  # a layer's name has a number
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), layer, keras.layers.Dense(10)]
+    )
+
+
+def test_a_training_that_is_kept_is_the_same_and_is_not_run_again(tmp_path, monkeypatch):
+    relu = tensorflow().keras.layers.ReLU
+
+    def trained(**changed):
+        model = small(relu(**changed))
+        return training.fit(model, digits(), epochs=1), model.get_weights()
+
+    without, weights = trained()
+    monkeypatch.setenv("LESSONS_TRAINED", str(tmp_path))
+    kept, _ = trained()
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(json.dumps({"loss": ["kept"]}))
+    again, same = trained()
+    assert (without, again) == (kept, {"loss": ["kept"]})
+    assert all(np.array_equal(one, other) for one, other in zip(weights, same, strict=True))
+    assert trained(max_value=2.0)[0] != again
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_a_training_of_layers_of_ones_own_is_not_kept(tmp_path, monkeypatch):
+    class Own(tensorflow().keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    monkeypatch.setenv("LESSONS_TRAINED", str(tmp_path))
+    training.fit(small(Own()), digits(), epochs=1)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", training.REFERENCES)
 def test_a_model_saved_and_loaded_has_the_same_weights(name, tmp_path):
     model = architectures.build(name, 5)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -37,11 +38,16 @@ def fit(model, dataset, *, epochs: int = RECIPE["epochs"], seed: int = 0, callba
     Adam with a cosine-decayed learning rate; images are shifted by up to 8 % and turned by up to
     3 % of a full turn while training, never afterwards. The same seed, machine and number of
     threads give the same weights. The result maps ``loss`` and ``accuracy`` to lists of floats.
-    Raises InputError when ``epochs`` is below 1. Defined in lesson 01.
+    Raises InputError when ``epochs`` is below 1. Defined in lesson 01. Where many train the same,
+    as when a class is graded, ``$LESSONS_TRAINED`` names a folder that keeps what came of it.
     """
     if epochs < 1:
         raise InputError(f"epochs={epochs}; expected at least 1 (lesson 01)")
     keras = tensorflow().keras
+    kept = None if callbacks else _kept(model, dataset, epochs, seed)
+    if kept and kept.with_suffix(".json").is_file():
+        read_weights(model, kept)
+        return json.loads(kept.with_suffix(".json").read_text("utf-8"))
     train = dataset.train
     keras.utils.set_random_seed(seed)
     tensorflow().config.experimental.enable_op_determinism()
@@ -62,7 +68,23 @@ def fit(model, dataset, *, epochs: int = RECIPE["epochs"], seed: int = 0, callba
             callbacks=list(callbacks),
             verbose=0,
         )
+    if kept:
+        write_weights(model, kept)
+        write_atomic(kept.with_suffix(".json"), json.dumps(history.history))
     return history.history
+
+
+def _kept(model, dataset, epochs: int, seed: int) -> Path | None:
+    """Where a training is kept, by all that decides what comes of it; None where it is not."""
+    folder = os.environ.get("LESSONS_TRAINED")
+    if not folder or not type(model).__module__.startswith("keras."):
+        return None
+    layers = model.to_json()  # their names and settings: of layers of one's own not the code
+    if any(not own.startswith("keras") for own in re.findall(r'"module": "?(\w+)', layers)):
+        return None
+    said = repr((layers, epochs, seed, RECIPE, tensorflow().__version__)).encode()
+    arrays = [*model.get_weights(), dataset.train.images, dataset.train.labels]
+    return Path(folder, sha256(b"".join([said, *map(np.ndarray.tobytes, arrays)])) + ".npz")
 
 
 def _augmented(keras, model):
