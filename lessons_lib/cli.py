@@ -229,19 +229,33 @@ def class_grade(
     course: Course = HERE,
     minutes: Annotated[float, typer.Option(min=0.1, help="For one submission.")] = 10,
     memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="For one.")] = 4,
+    jobs: Annotated[
+        int, typer.Option(min=0, metavar="N", help="At a time; 0: as this machine allows.")
+    ] = 0,
 ) -> None:
-    """Grade what was collected; started again, it goes on where it was stopped."""
+    """Grade what was collected; started again, it goes on where it was stopped.
+
+    Ends with 1 where a submission could not be graded, and is to be tried again.
+    """
     _require_class()
     from lessons_lib.course import classroom
     from lessons_lib.system.limits import Limits
 
+    if why := classroom.unconfined():
+        err.print(f"[bold yellow]Learners' code runs as you do, and sees what you see:[/] "
+                  f"{escape(why)}", soft_wrap=True)  # fmt: skip
     bounds = Limits(seconds=60 * minutes, memory=int(memory * 2**30))
-    for one in classroom.grade(course, number, bounds, students or ()):
-        out.print(f"{one.student}: {one.points:g} of {one.worth:g}", highlight=False, markup=False)
+    failed = False
+    for one in classroom.grade(course, number, bounds, students or (), jobs):
+        failed |= not one.graded
+        points = f"{one.points:g} of {one.worth:g}" if one.graded else "not graded"
+        out.print(f"{one.student}: {points}", highlight=False, markup=False)
         for mend in one.mends:
             out.print(f"  {mend}", highlight=False, markup=False, soft_wrap=True)
         for text in one.to_look_at:
             err.print(f"  [bold yellow]Look at:[/] {escape(text)}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @class_app.command(name="feedback")

@@ -9,6 +9,7 @@ import sys
 import time
 
 import nbformat
+import psutil
 import pytest
 
 from builders import code, markdown, notebook
@@ -210,29 +211,34 @@ import sys
 from pathlib import Path
 from lessons_lib import classroom, notebooks
 notebooks.FOLDER = Path(sys.argv[1]) / "lessons"
-for one in classroom.grade(Path(sys.argv[1]), 0, students=["empty", "half", "right"]):
+for one in classroom.grade(Path(sys.argv[1]), 0, students=sys.argv[2:], jobs=2):
     print(one.student, flush=True)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
 def test_a_grading_that_is_killed_goes_on(course, graded):
-    """In the middle of the second of three."""
+    """While two of five are under way and one, or two, are done."""
     from lessons_lib import classroom
 
-    records = {n: course / "graded" / "lesson00" / f"{n}.json" for n in ("empty", "half", "right")}
+    names = ("damaged", "empty", "half", "right", "wrong")
+    records = {name: course / "graded" / "lesson00" / f"{name}.json" for name in names}
     for path in records.values():
         path.unlink()
-    command = [sys.executable, "-c", GRADE, str(course)]
+    command = [sys.executable, "-c", GRADE, str(course), *names]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "empty\n"
+        first = process.stdout.readline().strip()
         time.sleep(1)
+        family = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
-    first = records["empty"].stat().st_mtime_ns
-    assert not records["half"].exists()
+    assert len(family) >= 4, "two that grade, and their kernels"
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    kept = {name: path.stat().st_mtime_ns for name, path in records.items() if path.exists()}
+    assert first in kept
+    assert len(kept) < len(names)
     again = {one.student: one.points for one in classroom.grade(course, 0, BOUNDS)}
     assert again == {name: points for name, (points, _) in CASES.items()}
-    assert records["empty"].stat().st_mtime_ns == first
+    assert kept == {name: records[name].stat().st_mtime_ns for name in kept}
 
 
 def test_feedback_is_a_page_for_each(course, graded):

@@ -6,7 +6,7 @@ own folders stand beside it: ``source``, ``release``, ``submitted`` (put back in
 submission, by which a grading that was killed goes on where it stopped. nbgrader's own command
 works in that folder as well.
 
-Learners' code runs as who calls this, and can read what they can read: see ``limits``.
+Learners' code is held to ``limits``, and sees what ``_confined`` says.
 """
 
 import contextlib
@@ -19,15 +19,18 @@ import os
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbformat import NotebookNode
 
 from lessons_lib.course import notebooks, restoring
-from lessons_lib.course.classroom import _assignments
+from lessons_lib.course.classroom import _assignments, _grader
 from lessons_lib.errors import InputError, LessonError, first_line
 from lessons_lib.system import files, limits, sandbox
 
@@ -48,6 +51,7 @@ import lessons_lib
 del sys.path[0]
 from lessons_lib.course.classroom import _grader
 _grader.main(*sys.argv[2:])"""
+_MEMORY = 2 * 2**30  # bytes that a submission of a lesson with TensorFlow takes
 _OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 
 
@@ -80,6 +84,11 @@ class Grade:
     mends: tuple[restoring.Mend, ...]
     seconds: float
     memory: int
+
+    @property
+    def graded(self) -> bool:
+        """Whether it was: else nbgrader failed, by no fault of the submission."""
+        return self.worth > 0
 
     @property
     def to_look_at(self) -> list[str]:
@@ -164,27 +173,41 @@ def grade(
     number: int | str,
     bounds: limits.Limits | None = None,
     students: Iterable[str] = (),
+    jobs: int = 0,
 ) -> Iterator[Grade]:
-    """Grade what was handed in, one submission after the other, and yield what came of each.
+    """Grade what was handed in, ``jobs`` submissions at a time, and yield each as it ends.
 
+    0 jobs stands for as many as this machine has cores and memory for.
+
+    Before the first one the teacher's notebook is run in the same way, once: its answers have to
+    get full points, and what it trains need not be trained again.
     A submission that was graded before and has not changed is not graded again. Each runs under
-    ``bounds``; one that crosses them gets no points, and the next one goes on.
+    ``bounds``; one that crosses them gets no points, and the others go on.
     Where nbgrader fails for another reason than the submission, it is tried again at the next call.
-    Raises InputError when the assignment was not released, or a student handed nothing in.
+    Raises InputError when the assignment was not released, nothing was handed in, or nothing by
+    one of ``students``, and GradingFailed when the teacher's own answers do not get full points.
     """
-    released = _released(root, number)
-    given = {path.parent.parent.name: path for path in _all_handed_in(root, number)}
-    if unknown := sorted(set(students) - set(given)):
+    _released(root, number)
+    given = {path.parent.parent.name for path in _all_handed_in(root, number)}
+    if not given:
+        raise InputError(
+            f"nothing was handed in for lesson {int(number)}: "
+            f"`lessons class collect {int(number)} --from DIR` takes what learners gave"
+        )
+    if unknown := sorted(set(students) - given):
         raise InputError(f"nothing was handed in by {', '.join(unknown)}")
-    for student in sorted(set(students) or given):
-        done, sha256 = _record(root, number, student), _sha256(root, number, student)
-        if done is None or done.sha256 != sha256:
-            try:
-                done = _grade(root, number, student, released, bounds or limits.Limits())
-                files.write_atomic(_record_path(root, number, student), _as_json(done))
-            except GradingFailed as error:  # without a record: it is tried again
-                done = Grade(student, sha256, 0.0, 0.0, str(error), (), 0.0, 0)
-        yield done
+    interrupted = threading.Event()
+    work = _Work(root, number, bounds or limits.Limits(), interrupted)
+    if any(work.known(student) is None for student in set(students) or given):
+        work.rehearse()
+    with ThreadPoolExecutor(jobs or _room()) as pool:
+        under_way = [pool.submit(work.grade, one) for one in sorted(set(students) or given)]
+        try:
+            for done in as_completed(under_way):
+                yield done.result()
+        finally:  # also where who asked for the grades stops asking
+            interrupted.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def _sha256(root: Path, number: int | str, student: str) -> str:
@@ -192,47 +215,105 @@ def _sha256(root: Path, number: int | str, student: str) -> str:
     return files.sha256(b"".join(_notebook(root, *part, number).read_bytes() for part in parts))
 
 
-def _grade(
-    root: Path, number: int | str, student: str, released: NotebookNode, bounds: limits.Limits
-) -> Grade:
-    handed = _notebook(root, "handed_in", student, number)
-    sha256 = _sha256(root, number, student)
-    try:
-        notebook, mends = restoring.restored(_read(handed), released)
-        stopped = ""
-    except InputError as error:
-        notebook, mends, stopped = released, [], str(error)
-    target = _notebook(root, "submitted", student, number)
-    files.write_atomic(target, nbformat.writes(notebook))
-    when = datetime.datetime.fromtimestamp(handed.stat().st_mtime, datetime.UTC)
-    files.write_atomic(target.with_name("timestamp.txt"), f"{when:%Y-%m-%d %H:%M:%S.%f} UTC")
-    ended = _autograde(root, number, student, bounds, stopped)
-    if not stopped and (ended.why or ended.code):
-        stopped = ended.why or _how(ended.code, _log(root, number, student))
-        again = _autograde(root, number, student, bounds, stopped)
-        ended = dataclasses.replace(ended, code=again.code)
-    if ended.code:
-        log = files.display_path(_log(root, number, student, "stopped.log"))
-        raise GradingFailed(f"nbgrader failed on the submission of {student}: see {log}")
-    points, worth = _points(root, number, student)
-    return Grade(
-        student, sha256, points, worth, stopped, tuple(mends), round(ended.seconds, 1), ended.memory
-    )
+def _room() -> int:
+    """How many submissions this machine has cores, and now memory, for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, psutil.virtual_memory().available // _MEMORY))
 
 
-def _autograde(
-    root: Path, number: int | str, student: str, bounds: limits.Limits, stopped: str
-) -> limits.Ended:
-    """Let nbgrader grade one submission, in a process and with folders of its own."""
-    arguments = [str(root.resolve()), _assignments.name(number), student, stopped]
-    own = [str(os.getpid()), json.dumps(dataclasses.asdict(bounds))]
-    with sandbox.temporary_folder() as scratch:
-        environment = {"TMPDIR": scratch, "LESSONS_ARTIFACTS": str(Path(scratch, "artifacts"))}
-        environment |= {"IPYTHONDIR": scratch, "JUPYTER_RUNTIME_DIR": str(Path(scratch, "runtime"))}
-        command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, *arguments, *own]
-        log = _log(root, number, student, "stopped.log" if stopped else "log")
+def unconfined() -> str:
+    """Return why what learners wrote runs as the caller does here; "" where it is confined."""
+    from lessons_lib.course.classroom import _confined
+
+    return _confined.why_not()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the submissions of one assignment are graded with."""
+
+    root: Path
+    number: int | str
+    bounds: limits.Limits
+    interrupted: threading.Event
+
+    def known(self, student: str) -> Grade | None:
+        """What came of a submission before; None where it is new, or was changed."""
+        done = _record(self.root, self.number, student)
+        return done if done and done.sha256 == self._sha256(student) else None
+
+    def grade(self, student: str) -> Grade:
+        """What is known of a submission; else grade it."""
+        if done := self.known(student):
+            return done
+        sha256 = self._sha256(student)
+        try:
+            done = self._grade(student, sha256)
+            files.write_atomic(_record_path(self.root, self.number, student), _as_json(done))
+        except GradingFailed as error:  # without a record: it is tried again
+            done = Grade(student, sha256, 0.0, 0.0, str(error), (), 0.0, 0)
+        return done
+
+    def rehearse(self) -> None:
+        """Run the teacher's notebook as submissions are; once, as long as it is not changed."""
+        source = _notebook(self.root, "source", ".", self.number)
+        mark = _log(self.root, self.number, ".rehearsed", "sha256")
+        if mark.is_file() and mark.read_text("utf-8") == files.sha256(source):
+            return
+        ended, log = self._run("", ""), _log(self.root, self.number, ".rehearsed")
+        if ended.why or ended.code:
+            found = re.findall(rf"{_grader.REHEARSED}(.+)", log.read_text("utf-8", "replace"))
+            raise GradingFailed(
+                f"the answers in {files.display_path(source)} do not get full points on this "
+                f"machine ({ended.why or ', '.join(found) or 'it could not be run'}): see "
+                f"{files.display_path(log)}, and ask `lessons doctor`. No submission was graded"
+            )
+        files.write_atomic(mark, files.sha256(source))
+
+    def _sha256(self, student: str) -> str:
+        parts = ("handed_in", student), ("release", ".")
+        found = (_notebook(self.root, *part, self.number).read_bytes() for part in parts)
+        return files.sha256(b"".join(found))
+
+    def _grade(self, student: str, sha256: str) -> Grade:
+        stopped, mends = self._submit(student)
+        ended = self._run(student, stopped)
+        if not stopped and (ended.why or ended.code) and ended.code != _grader.TRY_AGAIN:
+            stopped = ended.why or _how(ended.code, _log(self.root, self.number, student))
+            again = self._run(student, stopped)
+            ended = dataclasses.replace(ended, code=again.code)
+        if ended.code:
+            kind = "stopped.log" if stopped else "log"
+            log = files.display_path(_log(self.root, self.number, student, kind))
+            raise GradingFailed(f"nbgrader failed on the submission of {student}: see {log}")
+        points, worth = _points(self.root, self.number, student)
+        seconds = round(ended.seconds, 1)
+        return Grade(student, sha256, points, worth, stopped, mends, seconds, ended.memory)
+
+    def _submit(self, student: str) -> tuple[str, tuple[restoring.Mend, ...]]:
+        """Put what was handed in where nbgrader looks; say why not, and what was mended."""
+        handed = _notebook(self.root, "handed_in", student, self.number)
+        released, stopped, mends = _released(self.root, self.number), "", ()
+        try:
+            notebook, mends = restoring.restored(_read(handed), released)
+        except InputError as error:
+            notebook, stopped = released, str(error)
+        target = _notebook(self.root, "submitted", student, self.number)
+        files.write_atomic(target, nbformat.writes(notebook))
+        when = datetime.datetime.fromtimestamp(handed.stat().st_mtime, datetime.UTC)
+        files.write_atomic(target.with_name("timestamp.txt"), f"{when:%Y-%m-%d %H:%M:%S.%f} UTC")
+        return stopped, tuple(mends)
+
+    def _run(self, student: str, stopped: str) -> limits.Ended:
+        """Grade one submission, or rehearse, in a process and with folders of its own."""
+        arguments = [str(self.root.resolve()), _assignments.name(self.number), student, stopped]
+        own = [str(os.getpid()), json.dumps(dataclasses.asdict(self.bounds))]
+        kind = "stopped.log" if stopped else "log"
+        log = _log(self.root, self.number, student or ".rehearsed", kind)
         log.parent.mkdir(parents=True, exist_ok=True)
-        return limits.run(command, bounds, log, environment)
+        with sandbox.temporary_folder() as scratch:
+            command = [sys.executable, "-P", "-c", _START, _OWN_FOLDER, *arguments, *own]
+            return limits.run(command, self.bounds, log, {"TMPDIR": scratch}, self.interrupted)
 
 
 def _how(code: int, log: Path) -> str:

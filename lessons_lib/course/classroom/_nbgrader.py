@@ -6,9 +6,13 @@ full points, so is a number below zero, and one above the maximum loses the whol
 """
 
 import asyncio
+import copy
 import math
+import os
+import shutil
 from pathlib import Path
 
+import nbformat
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode, v4
 from nbgrader.apps import NbGraderAPI
@@ -25,14 +29,19 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
     SaveCells,
 )
-from nbgrader.utils import is_grade
-from traitlets import Integer, Unicode
+from nbgrader.utils import determine_grade, is_grade, is_solution
+from traitlets import Bool, Integer, Unicode
 from traitlets.config import Config
 
-from lessons_lib.course.classroom import _assignments
+from lessons_lib.course.classroom import _assignments, _confined
+from lessons_lib.system import files, sandbox
 
-CELL_SECONDS = 120  # no cell of a lesson should need more than 60
+_POINTS = "checks.points("  # in the test cells of a lesson's exercises
+WARM = Path("graded", "warm")  # below a course: what its own answers left when they were run
+# No cell of a lesson needs more than 60 where nothing else runs; a third of a submission's time.
+CELL_SECONDS = 200
 CELL_OUTPUT = 2**20  # bytes of text; figures count
+WAITING = 120  # seconds for a kernel to start, and for the gradebook while another writes to it
 
 
 def configure(config: Config) -> None:
@@ -49,6 +58,7 @@ def configure(config: Config) -> None:
         AssignLatePenalties, CheckCellMetadata,
     ]  # fmt: skip
     config.Execute.timeout = CELL_SECONDS
+    config.Execute.startup_timeout = WAITING
 
 
 def api(root: Path, stopped: str = "") -> NbGraderAPI:
@@ -57,9 +67,27 @@ def api(root: Path, stopped: str = "") -> NbGraderAPI:
     configure(config)
     config.CourseDirectory.root = str(root)
     config.CourseDirectory.course_id = root.name
+    config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}?timeout={WAITING}"
     config.Exchange.root = str(root / "exchange")
     config.Graded.stopped = stopped
+    config.Graded.warm = str(root / WARM)
     return NbGraderAPI(config=config)
+
+
+def rehearse(root: Path, notebook: Path) -> list[str]:
+    """Run a teacher's notebook as submissions are run; return the tests without full points.
+
+    What it leaves in its folders is kept for the submissions, such as trainings that are the same.
+    """
+    made = nbformat.read(notebook, as_version=4)
+    run = Graded(warm=str(root / WARM), rehearsal=True, timeout=CELL_SECONDS)
+    run.preprocess(made, {"metadata": {"path": str(notebook.parent)}})
+    return [
+        cell.metadata.nbgrader["grade_id"]
+        for cell in made.cells
+        if is_grade(cell) and not is_solution(cell)
+        and determine_grade(cell)[0] != cell.metadata.nbgrader["points"]
+    ]  # fmt: skip
 
 
 class Blanks(NbGraderPreprocessor):
@@ -74,15 +102,45 @@ class Graded(Execute):
 
     most_output = Integer(CELL_OUTPUT, help="bytes that a cell may print").tag(config=True)
     stopped = Unicode("", help="why nothing is run and every test fails").tag(config=True)
+    warm = Unicode("", help="folder with what a rehearsal left").tag(config=True)
+    rehearsal = Bool(False, help="what is left is kept in `warm`")
 
     def preprocess(self, nb, resources=None, km=None):
         self._said = {}
         if not self.stopped:
-            return super().preprocess(nb, resources, km)
+            with sandbox.temporary_folder() as scratch:
+                self._scratch = Path(scratch)
+                done = super().preprocess(nb, resources, km)
+                if self.rehearsal:
+                    with files.atomic_directory(self.warm) as kept:
+                        for name in _confined.SHARED:
+                            shutil.copytree(self._scratch / name, kept / name)
+                return done
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.outputs = [_error("Stopped", self.stopped)] if is_grade(cell) else []
         return nb, resources
+
+    def create_kernel_manager(self):
+        """A kernel behind walls, which is spoken to through files in its own folder."""
+        manager = super().create_kernel_manager()
+        spec = copy.deepcopy(manager.kernel_spec)
+        spec.argv, spec.interrupt_mode = _confined.kernel_command(self._scratch), "message"
+        manager._kernel_spec = spec
+        manager.connection_file = str(self._scratch / "kernel.json")
+        if os.name == "posix":
+            manager.transport, manager.ip = "ipc", str(self._scratch / "kernel")
+        return manager
+
+    def start_new_kernel(self, **kwargs):
+        if Path(self.warm).is_dir():
+            shutil.copytree(self.warm, self._scratch, dirs_exist_ok=True)
+        environment, work = _confined.prepare(self._scratch), self._scratch / "work"
+        beside = (self.resources or {}).get("metadata", {}).get("path")
+        if beside:  # what stands beside the notebook, such as data that a teacher adds
+            ignored = shutil.ignore_patterns("*.ipynb", "timestamp.txt")
+            shutil.copytree(beside, work, ignore=ignored, dirs_exist_ok=True)
+        super().start_new_kernel(**{**kwargs, "env": environment, "cwd": str(work)})
 
     def process_message(self, msg, cell, cell_index):
         """Take a cell's output up to the limit; beyond it, interrupt the cell once."""
@@ -102,17 +160,21 @@ class Graded(Execute):
         super().on_cell_executed(**kwargs)
         cell = kwargs["cell"]
         if is_grade(cell):
-            cell.outputs = _checked(cell.outputs, float(cell.metadata.nbgrader["points"]))
+            said, worth = _without_stderr(cell.outputs), float(cell.metadata.nbgrader["points"])
+            # A teacher's own tests may do as nbgrader's do, and give nothing where all is well.
+            cell.outputs = _checked(said, worth) if _POINTS in cell.source else said
+
+
+def _without_stderr(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    for one in outputs:
+        if one.output_type == "stream":
+            one.name = "stdout"
+    return outputs
 
 
 def _checked(outputs: list[NotebookNode], worth: float) -> list[NotebookNode]:
     """A test cell's outputs, with its points where they are points, else with an error."""
-    said = []
-    for one in outputs:
-        if one.output_type == "stream" and one.name == "stderr":
-            one.name = "stdout"
-        if one.output_type != "execute_result" or _is_points(one, worth):
-            said.append(one)
+    said = [one for one in outputs if one.output_type != "execute_result" or _is_points(one, worth)]
     if not any(one.output_type in ("error", "execute_result") for one in said):
         said.append(_error("NoPoints", "this cell did not give its points"))
     return said
