@@ -17,7 +17,6 @@ from pathlib import Path
 import nbformat
 from nbconvert.exporters import SlidesExporter
 from nbformat import NotebookNode
-from traitlets.config import Config
 
 import instructors
 import slides_cells
@@ -101,7 +100,6 @@ def _joined(parts: list[slides_cells.Part]) -> list[NotebookNode]:
 def page(path: Path) -> str:
     """Return the HTML page of a lesson's slides."""
     exporter = SlidesExporter(
-        config=Config(CSSHTMLHeaderPreprocessor={"style": "a11y-high-contrast-light"}),
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_input_prompt=True,
