@@ -289,13 +289,16 @@ def has_exercises(notebook: NotebookNode) -> list[str]:
 
 @listed
 def solutions_match(lesson: NotebookNode, solution: NotebookNode) -> Iterator[str]:
-    """A lesson and its solutions call the same checks, and the solutions leave no ``...``."""
+    """A lesson and its solutions call the same checks; these leave no ``...`` and assert each."""
     if exercises(lesson) != exercises(solution):
         given = f"{exercises(lesson)}, the solutions have {exercises(solution)}"
         yield f"the lesson's exercises are {given}"
     for where, cell in code(solution):
         if re.search(r"=\s*\.\.\.\s*(#.*)?$", cell.source, re.MULTILINE):
             yield f"{where} of the solutions leaves an answer open (`= ...`)"
+        asserted = len(re.findall(r"^assert checks\.check_", cell.source, re.MULTILINE))
+        if asserted < len(folds.checks_called(cell)):
+            yield f"{where} of the solutions does not assert its check: a wrong one would pass"
 
 
 def folds_match(lesson: NotebookNode, solution: NotebookNode) -> list[str]:

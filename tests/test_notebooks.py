@@ -285,12 +285,11 @@ def test_a_cell_of_the_article_or_of_a_verdict_may_be_tagged(tag):
 
 
 def test_solutions_match():
-    solved = notebook(*[code(f"checks.check_{name}(1)") for name in "abcd"])
+    solved = notebook(*[code(f"assert checks.check_{name}(1)") for name in "abcd"])
     assert hygiene.solutions_match(GOOD, solved) == []
-    assert (
-        "the solutions have ['check_a']"
-        in hygiene.solutions_match(GOOD, notebook(code("checks.check_a(1)")))[0]
-    )
+    found = hygiene.solutions_match(GOOD, notebook(code("checks.check_a(1)")))
+    assert "the solutions have ['check_a']" in found[0]
+    assert "does not assert its check" in found[1]
     assert "code cell 5" in hygiene.solutions_match(GOOD, GOOD)[0]
 
 
