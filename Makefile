@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lessons test book refresh lint bench test-class hub
+.PHONY: help setup lab lessons test book slides refresh lint bench test-class hub
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make test-class test what a class needs: grading, in an environment of its own"
 	@echo "make hub        a server for a class on this machine (CLASS=DIR: its folder; HUB=--help)"
 	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
+	@echo "make slides     make slides of the lessons into book/_build/slides (NN=\"0 3\": only these)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
 	@echo "make lint       check style and format"
 	@echo "make bench      measure speed and memory"
@@ -52,6 +53,9 @@ hub: $(CLASS_VENV)/.synced $(HUB_PACKAGES)
 
 book: setup $(NPM_PACKAGES)
 	$(BIN)/python tools/book.py
+
+slides: setup $(NPM_PACKAGES)
+	$(BIN)/python tools/slides.py $(NN)
 
 refresh: setup
 	$(BIN)/python tools/refresh.py $(NN)
@@ -76,7 +80,7 @@ $(CLASS_VENV)/.synced: pyproject.toml uv.lock $(SYNCED)
 	  --compile-bytecode --extra dev --extra class
 	@touch $@
 
-# What the site serves beside its pages: MathJax and the browser's runtime.
+# What the site serves beside its pages: MathJax, the slides' engine and the browser's runtime.
 $(NPM_PACKAGES): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 18 or newer" >&2; exit 1; }
 	npm ci --ignore-scripts --no-audit --no-fund

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 import lessons_lib
 from lessons_lib import cli, files
 
-TARGETS = {"help", "setup", "lab", "lessons", "test", "book", "refresh", "lint", "bench"}
+TARGETS = {"help", "setup", "lab", "lessons", "test", "book", "slides", "refresh", "lint", "bench"}
 TARGETS |= {"test-class", "hub"}
 PYPROJECT = tomllib.loads((files.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 

@@ -40,6 +40,8 @@ def test_metadata_and_ids_are_fixed(path):
     content = notebooks.read(path)
     content.metadata = {"widgets": {}, "language_info": {"name": "python", "version": "3.9"}}
     content.cells[1].metadata["alt"] = "What the figure shows."
+    content.cells[1].metadata["slideshow"] = {"slide_type": "skip"}
+    content.cells[2].metadata["slideshow"] = {"slide_type": ""}
     content.cells[1].metadata["execution"] = {"iopub.status.busy": "2026-01-01T00:00:00Z"}
     write(path, *content.cells)
     refresh.refresh(path)
@@ -50,6 +52,8 @@ def test_metadata_and_ids_are_fixed(path):
     assert [cell.execution_count for cell in notebooks.code_cells(content)] == [1, 2, 3, 4]
     assert "execution" not in content.cells[1].metadata
     assert content.cells[1].metadata["alt"] == "What the figure shows."
+    assert content.cells[1].metadata["slideshow"] == {"slide_type": "skip"}
+    assert "slideshow" not in content.cells[2].metadata
 
 
 def test_deeper_sections_alone_are_collapsed(path):

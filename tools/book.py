@@ -3,7 +3,7 @@
     python tools/book.py [--output DIR]
 
 The pages are staged, laid out like the repository, and Sphinx makes the site of them; a warning is
-an error. Beside the pages it serves MathJax, the scripts of the pages ``try-it/`` and
+an error. Beside the pages it serves the slides (``slides.py``), MathJax, the scripts of the pages ``try-it/`` and
 ``look-inside/``, their models, converted meanwhile in another process, and the browser's runtime.
 Nothing is fetched: ``npm ci`` has put the packages into ``node_modules``. The new site takes the
 old one's place when all of it is there.
@@ -21,6 +21,7 @@ from sphinx.cmd.build import main as sphinx
 
 import icons
 import repository_links
+import slides
 from lessons_lib import files, sandbox
 from lessons_lib.errors import InputError, LessonError
 
@@ -118,6 +119,7 @@ def build(output: Path) -> None:
         exported = pool.submit(sandbox.call, "lessons_lib.targets.browser:export", models)
         stage(Path(source))
         run_sphinx(Path(source), site)
+        slides.build(site / "slides")
         exported.result()
         icons.keep_used(site)
 

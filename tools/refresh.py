@@ -81,8 +81,10 @@ def canonical(notebook: NotebookNode, path: Path) -> NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for position, cell in enumerate(notebook.cells, 1):
         cell.id = f"{path.stem[:56]}-{position:03d}"
-        for state in ("collapsed", "scrolled", "jupyter", "editable", "slideshow", COLLAPSED):
+        for state in ("collapsed", "scrolled", "jupyter", "editable", COLLAPSED):
             cell.metadata.pop(state, None)
+        if not cell.metadata.get("slideshow", {}).get("slide_type"):  # JupyterLab leaves it empty
+            cell.metadata.pop("slideshow", None)
         if sections.begins_deeper(cell):
             cell.metadata[COLLAPSED] = True
     return notebook

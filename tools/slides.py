@@ -47,7 +47,7 @@ def deck(path: Path) -> list[slides_cells.Slide]:
     question = nbformat.v4.new_markdown_cell(catalogue.QUESTIONS[path.name])
     question.metadata["tags"] = ["question"]
     found[0].parts.insert(0, slides_cells.Part(question, 0))
-    _annotate(found, notes.by_section)
+    _annotate(found, notes)
     for text, answer in notes.discuss:
         part = slides_cells.text_part(text)
         part.cell.metadata["tags"] = ["question"]
@@ -56,15 +56,18 @@ def deck(path: Path) -> list[slides_cells.Slide]:
     return found
 
 
-def _annotate(found: list[slides_cells.Slide], said: dict[str, list[str]]) -> None:
-    """Put each note on the first slide of its section, else on the lesson's first."""
+def _annotate(found: list[slides_cells.Slide], notes: slides_notes.Notes) -> None:
+    """Put each note on the first slide of its section or exercise, else on the lesson's first."""
     first = {}
     for slide in found:
         for heading in slide.headings:
             first.setdefault(instructors.slug(heading), slide)
-    for anchor, notes in said.items():
-        slide = first.get(anchor, found[0])
-        slide.notes[:0] = notes
+        first.setdefault(slide.title.removeprefix(slides_cells.EXERCISE).strip(), slide)
+    for anchor, said in notes.by_section.items():
+        first.get(anchor, found[0]).notes[:0] = said
+    for anchor, time in notes.minutes.items():
+        if time and anchor in first:
+            first[anchor].notes.insert(0, f"*About {time} min.*")
 
 
 def notebook(found: list[slides_cells.Slide]) -> NotebookNode:

@@ -230,7 +230,7 @@ def _text(deck: _Deck, piece: str) -> None:
             deck.begin("subslide", f"{EXERCISE} {label[1]}")
         shown = shortened(block)
         if shown != block:
-            deck.say(block)
+            deck.say(f"*In the lesson:* {block}")
         if shown:
             deck.add(text_part(shown))
 

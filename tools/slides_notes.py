@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+import folds
 import instructors
 import minutes
 import slides_cells
@@ -13,12 +14,14 @@ _QUESTION = re.compile(r"\d+\. \*\*(.+?)\*\* (.+)")
 
 @dataclass(frozen=True)
 class Notes:
-    """``by_section``: what is said, by the heading's anchor; "" is the beginning of the lesson.
+    """``by_section``: what is said, by the heading's anchor or the exercise's number; "" is the
+    beginning of the lesson. ``minutes``: those of each section, by its anchor.
 
     ``discuss``: the questions to discuss, each with its sample answer.
     """
 
     by_section: dict[str, list[str]]
+    minutes: dict[str, int]
     discuss: list[tuple[str, str]]
 
 
@@ -27,15 +30,16 @@ def read(number: int) -> Notes:
     parts = instructors.sections_under(f"lessons/{number:02}.md")
     lesson = notebooks.find([number])[0]
     found = {"": [f"**On the board.** {_plain(parts['On the board'])}"]}
-    for heading, (core, _) in minutes.by_section(notebooks.read(lesson)).items():
-        if round(core):
-            found.setdefault(instructors.slug(heading), []).append(f"*About {round(core)} min.*")
+    spent = minutes.by_section(notebooks.read(lesson)).items()
+    core = {instructors.slug(heading): round(time) for heading, (time, _) in spent}
     said = re.split(r"\n(?=- )", parts["What learners get wrong"].strip())
     said = [f"**They may say:** {text.removeprefix('- ')}" for text in said]
     for text in [*said, f"**Do together.** {parts['Do together'].strip()}"]:
+        exercise = folds.LABEL.search(text)
         link = re.search(rf"\.\./\.\./notebooks/{re.escape(lesson.name)}#([\w-]+)", text)
-        found.setdefault(link[1] if link else "", []).append(_plain(text))
-    return Notes(found, [(q, _plain(a)) for q, a in _QUESTION.findall(parts["Discuss"])])
+        anchor = exercise or link
+        found.setdefault(anchor[1] if anchor else "", []).append(_plain(text))
+    return Notes(found, core, [(q, _plain(a)) for q, a in _QUESTION.findall(parts["Discuss"])])
 
 
 def _plain(text: str) -> str:
