@@ -6,9 +6,8 @@ from pathlib import Path
 from jupyterhub.handlers.login import LoginHandler
 from nativeauthenticator import NativeAuthenticator
 from nativeauthenticator.handlers import SignUpHandler
+from student_spawner import TEACHER
 from traitlets import Enum, Unicode
-
-TEACHER = "teacher"
 
 
 class ClassAuthenticator(NativeAuthenticator):

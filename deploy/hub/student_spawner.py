@@ -28,6 +28,8 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # What programs look up; nothing with a password in it.
 ETC = ("alternatives", "fonts", "hosts", "ld.so.cache", "localtime", "mime.types", "nsswitch.conf")
 ETC += ("resolv.conf", "ssl", "ca-certificates", "pki", "terminfo", "bash.bashrc")
+WARM = HUB / "student" / "warm_python.py"
+TEACHER = "teacher"  # whose own try at an assignment is not collected
 PROCESSES = 120  # of one student at a time
 PASSWD = f"student:x:1000:1000:student:{HOME}:/bin/bash\n"
 GROUP = "student:x:1000:\n"
@@ -130,9 +132,10 @@ def student_places(folder: Path, name: str) -> dict[str, Path]:
     return {
         "home": hub / "homes" / name,
         "tmp": hub / "tmp" / name,
-        "assignments": hub / "assignments" / name,
+        "assignments": hub / ("tried" if name == TEACHER else "assignments") / name,
         "feedback": folder / "feedback" / name,
         "release": folder / "release",
+        "warm": hub / "warm",
         "lessons": hub / "lessons",
     }
 
