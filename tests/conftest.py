@@ -1,5 +1,6 @@
 """Fixtures that every test module may use."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,5 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An artifacts folder of the test's own, also for the processes that it starts."""
     folder = tmp_path / "artifacts"
+    monkeypatch.setenv("LESSONS_ARTIFACTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def common_artifacts(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An artifacts folder for all tests of a run that ask for it: datasets are decoded once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "artifacts"
     monkeypatch.setenv("LESSONS_ARTIFACTS", str(folder))
     return folder

@@ -11,5 +11,5 @@ from lessons_lib import notebooks
 
 
 @pytest.mark.parametrize("path", notebooks.find([*range(8, 15), 16, 17, 18]), ids=stand_in.number)
-def test_it_runs_with_a_model_of_another_architecture_or_says_why_not(path, artifacts):
+def test_it_runs_with_a_model_of_another_architecture_or_says_why_not(path, common_artifacts):
     stand_in.check(path)

@@ -23,6 +23,7 @@ from refresh import METADATA, write
 
 MINUTES_10 = 600_000  # milliseconds; lesson 1 takes about 30 s
 TOKEN = "lessons"
+SLIDER = "widgets.affine_slider([-1.8, -0.4, 0.3, 2.9], num_bits=4)"
 # The panel of the notebook that the address names; JupyterLab opens earlier ones again as well.
 PANEL = """[...window.jupyterapp.shell.widgets("main")].find(
   (widget) => widget.context && location.pathname.endsWith("/" + widget.context.path))"""
@@ -38,16 +39,17 @@ def fresh_user(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Copies of two lessons, and a notebook with a mistake."""
+    """A copy of lesson 1, a notebook with a mistake, and some with what lessons are made of."""
     folder = tmp_path_factory.mktemp("lessons")
-    for path in notebooks.find([1, 3]):
-        shutil.copy(path, folder)
+    shutil.copy(*notebooks.find([1]), folder)
     mistake = notebook(code("x = 1"), code("x / 0"), code("x"))
     mistake.metadata = METADATA  # else JupyterLab asks for a kernel
     (folder / "mistake.ipynb").write_text(json.dumps(mistake))
     deeper = [markdown("## Deeper: in"), code("inside = 1"), markdown("### Still in"), code("2")]
     folded = notebook(code("0"), *deeper, markdown("## Out"), code("print(inside)"))
-    for name, content in (("deeper", folded), ("predictions", predictions())):
+    slider = notebook(code("from lessons_lib import widgets"), code(SLIDER))
+    written = {"deeper": folded, "predictions": predictions(), "slider": slider}
+    for name, content in written.items():
         path = folder / f"{name}.ipynb"
         path.write_text("")
         write(content, path)
@@ -196,10 +198,9 @@ def test_lesson_1_runs_and_its_quiz_answers(tab, lab):
     answer_by_keyboard(tab, show_cell(tab, "widgets.quiz(").locator("fieldset").first)
 
 
-def test_lesson_3_runs_and_its_slider_moves_by_keyboard(tab, lab):
-    opened(tab, lab, "03_quantize_tensor.ipynb")
+def test_a_slider_moves_by_keyboard(tab, lab):
+    opened(tab, lab, "slider.ipynb")
     assert failures(run_all(tab)) == []
-    tab.evaluate("window.jupyterapp.commands.execute('notebook:expand-all-headings')")
     slide_by_keyboard(tab, show_cell(tab, "widgets.affine_slider(").locator(".lesson-slider"))
 
 
