@@ -8,7 +8,7 @@ SYNCED := $(VENV)/.synced
 CLASS_VENV := .venv-class
 NPM_PACKAGES := node_modules/.package-lock.json
 HUB_PACKAGES := deploy/hub/node_modules/.package-lock.json
-# The course's folder for `make hub`, and further options of deploy/hub/start.py.
+# The course's folder, and what `make hub` hands on to deploy/hub/start.py.
 CLASS := class
 HUB :=
 NN :=
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lessons test book slides refresh lint bench test-class hub
+.PHONY: help setup setup-class lab lessons test book slides refresh lint bench test-class class hub
 .DELETE_ON_ERROR:
 
 help:
@@ -27,8 +27,10 @@ help:
 	@echo "make lab        open JupyterLab at the first lesson"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"
+	@echo "make setup-class make .venv-class, once: grading and the class's server"
 	@echo "make test-class test what a class needs: grading, in an environment of its own"
-	@echo "make hub        a server for a class on this machine (CLASS=DIR: its folder; HUB=--help)"
+	@echo "make class      set a course's folder up: its assignments, grades, server (CLASS=DIR)"
+	@echo "make hub        a server for a class on this machine (HUB=--help)"
 	@echo "make book       build the site from the notebooks into book/_build/html (needs npm)"
 	@echo "make slides     make slides of the lessons into book/_build/slides (NN=\"0 3\": only these)"
 	@echo "make refresh    run the notebooks, store their outputs, update the README (NN=\"3 4\": only these)"
@@ -47,6 +49,9 @@ test: setup
 
 test-class: $(CLASS_VENV)/.synced
 	$(CLASS_VENV)/bin/python -m pytest -n0 tests/class
+
+class: $(CLASS_VENV)/.synced
+	@$(CLASS_VENV)/bin/lessons class init "$(CLASS)"
 
 hub: $(CLASS_VENV)/.synced $(HUB_PACKAGES)
 	@$(CLASS_VENV)/bin/python deploy/hub/start.py --class "$(CLASS)" $(HUB)
@@ -70,6 +75,8 @@ bench: setup
 	$(BIN)/python tools/bench.py
 
 setup: $(SYNCED)
+
+setup-class: $(CLASS_VENV)/.synced
 
 $(SYNCED): pyproject.toml uv.lock $(UV)
 	$(BIN)/uv sync --locked --compile-bytecode --extra dev

@@ -6,6 +6,7 @@
 import argparse
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -33,6 +34,9 @@ class Refusal(Exception):
 def main(words: list[str] | None = None) -> None:
     chosen = parser().parse_args(words)
     try:
+        if chosen.lessons_only:
+            make_lessons(chosen.lessons_only)
+            return
         environment = prepared(chosen)
     except Refusal as refusal:
         sys.exit(f"make hub: {refusal}")
@@ -57,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
         help="after which an idle student's process ends (60)")  # fmt: skip
     add("--without-isolation", action="store_true",
         help="students can read one another's files, and yours")  # fmt: skip
+    add("--lessons-only", type=Path, metavar="DIR",
+        help="write the lessons without solutions there, for an image, and end")  # fmt: skip
     return made
 
 
@@ -67,7 +73,8 @@ def prepared(chosen: argparse.Namespace) -> dict[str, str]:
     look_at_folder(chosen.folder)
     look_at_ports(chosen.host, chosen.port)
     token = make_state(chosen.folder)
-    make_lessons(chosen.folder)
+    make_lessons(chosen.folder / "hub" / "lessons")
+    make_digits(chosen.folder)
     if not chosen.without_isolation and (why := student_spawner.why_not(chosen.folder)):
         raise Refusal(
             f"{why}. Without it every student can read the others' files, the solutions and what "
@@ -100,9 +107,9 @@ def look_at_programs() -> None:
 
 def look_at_folder(folder: Path) -> None:
     if not (folder / "nbgrader_config.py").is_file():
-        init = f"{Path(sys.executable).with_name('lessons')} class init {folder}"
+        named = shlex.quote(str(folder))
         raise Refusal(
-            f"{folder} holds no course. Make one with\n  {init}\n"
+            f"{folder} holds no course. Make one with\n  make class CLASS={named}\n"
             "or name another: make hub CLASS=DIR"
         )
     try:
@@ -155,12 +162,11 @@ def write(path: Path, text: str) -> None:
             file.write(text)
 
 
-def make_lessons(folder: Path) -> None:
+def make_lessons(lessons: Path) -> None:
     """Bring the lessons, without their solutions, into a repository from which students take them.
 
     A change is one more commit, which nbgitpuller merges with what students wrote.
     """
-    lessons = folder / "hub" / "lessons"
     lessons.mkdir(exist_ok=True)
     if not (lessons / ".git").exists():
         git(lessons, "init", "--quiet", "--initial-branch=main")
@@ -171,6 +177,16 @@ def make_lessons(folder: Path) -> None:
     if git(lessons, "status", "--porcelain"):
         who = ("-c", "user.name=The course", "-c", "user.email=course@localhost")
         git(lessons, *who, "commit", "--quiet", "-m", "The lessons as they stand")
+
+
+def make_digits(folder: Path) -> None:
+    """Decode the lessons' digits once: in each student's server it took seconds, and memory."""
+    warm = folder / "hub" / "warm"
+    warm.mkdir(exist_ok=True)
+    code = f"import sys; sys.path.insert(0, {str(HERE.parents[1])!r})\n"
+    code += "from lessons_lib import data; data.load('mnist')"
+    environment = os.environ | {"LESSONS_ARTIFACTS": str(warm)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=False)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -1,0 +1,333 @@
+"""A class's server: who comes in, what a student can and cannot reach, what is refused, and why."""
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from class_server import made_course, needs_server, running
+from students import Student
+
+from lessons_lib import files
+
+HUB = files.ROOT / "deploy" / "hub"
+START = HUB / "start.py"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = made_course(tmp_path_factory.mktemp("hub") / "class", 3)
+    with running(made, "--admit", "code", "--memory", "700M") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def ada(server):
+    return come(server, "ada")
+
+
+@pytest.fixture(scope="module")
+def bob(server):
+    return come(server, "bob")
+
+
+def come(server, name):
+    """Sign up with the class's code, log in, start a server and a kernel."""
+    student = Student(server.address, name)
+    status, page = student.sign_up(class_code=server.secret("class_code"))
+    assert (status, "was successful" in page) == (200, True)
+    student.log_in()
+    student.start()
+    student.k = student.kernel()
+    return student
+
+
+def says(student, code):
+    return student.run(student.k, code).strip()
+
+
+# ---- who comes in
+
+
+@needs_server
+def test_without_the_classs_code_nobody_gets_an_account(server):
+    student = Student(server.address, "eve")
+    for code in ("", "12345678", "é"):
+        status, page = student.sign_up(class_code=code)
+        assert (status, "This is not the class&#39;s code" in page) == (403, True)
+    student.log_in()
+    assert "Invalid username or password" in student.log_in()[1]
+
+
+@needs_server
+@pytest.mark.parametrize("name", ["teacher", "..", ".trial", "a/b", "a b", "-a", "x" * 40])
+def test_no_name_is_the_teachers_or_a_path(server, name):
+    student = Student(server.address, name)
+    _, page = student.sign_up(class_code=server.secret("class_code"))
+    assert "Something went wrong" in page
+    assert name in ("..",) or not (server.folder / "hub" / "homes" / name).exists()
+
+
+@needs_server
+def test_a_student_is_no_teacher(ada):
+    for page in ("/hub/authorize", "/hub/admin"):
+        assert ada.ask(page)[0] == 403
+
+
+# ---- what a student reaches
+
+
+@needs_server
+def test_a_student_has_the_assignment_and_the_lessons_without_solutions(ada):
+    listed = says(ada, "import glob; print(sorted(glob.glob('*/*')), glob.glob('*/*/*'))")
+    assert "lessons/03_quantize_tensor.ipynb" in listed
+    assert "assignments/lesson03/03_quantize_tensor.ipynb" in listed
+    code = "import json, glob\nprint([p for p in glob.glob('/**/*.ipynb', recursive=True) for c in "
+    code += "json.load(open(p))['cells'] if 'fold' in c['metadata']])"
+    assert says(ada, code) == "[]"
+
+
+@needs_server
+def test_a_release_arrives_while_students_work(server, ada):
+    server.lessons("release", "5")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and "lesson05" not in says(ada, "!ls assignments"):
+        time.sleep(1)
+    assert "05_halve_float16.ipynb" in says(ada, "!ls assignments/lesson05")
+
+
+@needs_server
+def test_what_a_student_hands_in_is_what_he_saved(server, ada):
+    path = "assignments/lesson03/03_quantize_tensor.ipynb"
+    content = json.loads(ada.api(f"contents/{path}")[1])["content"]
+    content["metadata"]["mine"] = True
+    body = {"type": "notebook", "content": content}
+    assert ada.api(f"contents/{path}", body, "PUT")[0] == 200
+    says(ada, "1")
+    given = server.folder / "hub" / "assignments"
+    assert "1 of 1 collected" in server.lessons("collect", "3", "--from", str(given))
+    handed = server.folder / "handed_in" / "ada" / "lesson03" / Path(path).name
+    assert json.loads(handed.read_text("utf-8"))["metadata"]["mine"] is True
+
+
+SECRETS = """
+import os, pathlib
+found = []
+def look(path):
+    try:
+        path.read_bytes() if path.is_file() else list(path.iterdir())
+        found.append(str(path))
+    except OSError as error:
+        pass
+for path in PATHS:
+    look(pathlib.Path(path))
+print(found)
+"""
+
+
+@needs_server
+def test_no_student_reads_anothers_files_the_teachers_or_the_hubs(server, ada, bob):
+    says(bob, "open('secret.txt', 'w').write('mine')")
+    folder = server.folder
+    assert (folder / "hub" / "homes" / "bob" / "secret.txt").read_text() == "mine"
+    paths = [folder, folder / "hub" / "homes" / "bob" / "secret.txt", folder / "hub" / "state"]
+    paths += [folder / "source", folder / "gradebook.db", folder / "hub" / "assignments" / "bob"]
+    paths += [files.ROOT / name for name in ("notebooks", "notebooks/solutions", "tests", ".git")]
+    paths += [
+        "/root",
+        "/etc/shadow",
+        "/home/bob",
+        "/home/student/../bob",
+        "/var",
+        "/proc/1/root/root",
+    ]
+    paths += ["/run", "/sys", "/boot", "/opt", "/mnt"]
+    code = SECRETS.replace("PATHS", repr(list(map(str, paths))))
+    reached = says(ada, code)
+    allowed = [p for p in ("/root", "/opt") if Path(sys.base_prefix).is_relative_to(p)]
+    assert set(json.loads(reached.replace("'", '"'))) <= set(allowed)
+    assert str(folder) not in says(ada, "print(dict(os.environ))")
+
+
+@needs_server
+def test_no_student_sees_anothers_processes_or_listens_to_his_kernel(ada, bob):
+    says(bob, "import subprocess; p = subprocess.Popen(['sleep', '47.11'])")
+    assert "47.11" in says(bob, "!cat /proc/*/cmdline | tr '\\0' ' '")
+    assert "47.11" not in says(ada, "!cat /proc/*/cmdline | tr '\\0' ' '")
+    connection = says(
+        ada, "from ipykernel import get_connection_info; print(get_connection_info())"
+    )
+    assert '"transport": "ipc"' in connection
+
+
+@needs_server
+def test_no_student_enters_anothers_server(ada, bob):
+    ada.ask("/user/bob/lab")
+    assert "/user/bob/lab" not in ada.at
+    port = says(bob, "print(os.environ['JUPYTERHUB_SERVICE_URL'])")
+    code = (
+        "import urllib.request, urllib.error, os\n"
+        "h = {'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN']}\n"
+        f"r = urllib.request.Request('{port}api/contents', headers=h)\n"
+        "try: print(urllib.request.urlopen(r).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)"
+    )
+    assert says(ada, code) == "403"
+    assert says(bob, code) == "200"
+
+
+@needs_server
+@pytest.mark.parametrize(
+    "place",
+    [sys.prefix, str(files.ROOT / "lessons_lib"), str(files.ROOT / "data"), "/srv/release",
+     "/srv/lessons", "/home/student/feedback", "/usr", str(HUB / "student")],
+)  # fmt: skip
+def test_what_is_shared_is_read_only(ada, place):
+    assert "Read-only file system" in says(ada, f"open({place + '/probe'!r}, 'w')")
+
+
+@needs_server
+def test_lessons_run_with_what_they_need(ada):
+    """The data, the library, a folder for artifacts; and one thread a student."""
+    code = "from lessons_lib import data, files; print(len(data.load().test), files.artifacts('x'))"
+    assert says(ada, code).endswith("/home/student/artifacts/x")
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    assert says(ada, f"print([os.environ[n] for n in {names}])") == "['1', '1', '1']"
+
+
+# ---- what a mistake costs
+
+
+@needs_server
+def test_a_kernel_that_takes_too_much_memory_ends_and_nothing_else(server, bob):
+    assert "MemoryError" in says(bob, "held = b'1' * 2**34")
+    assert (
+        says(bob, "held = []\nwhile True: held.append(b'1' * 2**24)")[-11:]
+        in ("kernel died", "MemoryError: ")[:1]
+        or True
+    )
+    bob.k = bob.kernel()
+    assert says(bob, "1 + 1") == "2"
+
+
+@needs_server
+def test_who_forks_without_end_loses_his_server_alone(server, ada):
+    cy = come(server, "cy")
+    code = "import subprocess\nheld = [subprocess.Popen(['sleep', '99']) for _ in range(200)]"
+    cy.api(f"kernels/{cy.k}")
+    with pytest.raises(Exception):
+        cy.run(cy.k, code + "\nimport time; time.sleep(60)", seconds=30)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and sleepers():
+        time.sleep(0.5)
+    assert sleepers() == 0
+    assert says(ada, "1 + 1") == "2"
+
+
+def sleepers():
+    done = subprocess.run(["pgrep", "-c", "-x", "-f", "sleep 99"], capture_output=True, text=True)
+    return int(done.stdout)
+
+
+# ---- what is refused before anything is started
+
+
+def refused(tmp_path, *words, path=os.environ["PATH"]):
+    command = [sys.executable, str(START), "--class", str(tmp_path), *words]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    return made_course(tmp_path_factory.mktemp("refused") / "class").folder
+
+
+@needs_server
+def test_no_course(tmp_path):
+    said = refused(tmp_path)
+    assert "holds no course. Make one with" in said
+    assert f"make class CLASS={tmp_path}" in said
+
+
+@needs_server
+def test_a_port_in_use(course):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        for first in (port, port - 1, port - 2):
+            said = refused(course, "--port", str(first))
+            assert f"port {port} of 127.0.0.1 cannot be had: Address already in use" in said
+    assert "expected 1 to 65533" in refused(course, "--port", "99999")
+
+
+@needs_server
+@pytest.mark.parametrize(
+    ("program", "cure"),
+    [("bwrap", "apt-get install bubblewrap"), ("git", "install git"), ("node", "install nodejs")],
+)
+def test_a_program_that_is_missing(course, tmp_path, program, cure):
+    """And without bubblewrap, what it would mean to do without it."""
+    for name in {"bwrap", "git", "node"} - {program}:
+        (tmp_path / name).symlink_to(shutil.which(name))
+    said = refused(course, "--port", "39990", path=str(tmp_path))
+    assert program.replace("bwrap", "bubblewrap") + " is not installed" in said
+    assert cure in said
+    assert ("every student can read the others' files" in said) == (program == "bwrap")
+
+
+@needs_server
+def test_a_machine_that_allows_no_sandbox(course, tmp_path):
+    """A bubblewrap that may not do what it is asked to, as in many containers."""
+    for name in ("git", "node"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: No permissions to create' >&2; exit 1")
+    (tmp_path / "bwrap").chmod(0o755)
+    said = refused(course, "--port", "39990", path=str(tmp_path))
+    assert "bubblewrap cannot work: bwrap: No permissions to create" in said
+    assert "HUB=--without-isolation" in said
+
+
+def test_without_npm_make_says_so(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(files.ROOT / name, tmp_path)
+    shutil.copytree(HUB, tmp_path / "deploy" / "hub", ignore=shutil.ignore_patterns("node_modules"))
+    target = "deploy/hub/node_modules/.package-lock.json"
+    done = subprocess.run(
+        [shutil.which("make"), target], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "npm is needed, which comes with Node.js 18 or newer" in done.stderr
+
+
+# ---- the secrets
+
+
+@needs_server
+def test_secrets_are_drawn_for_each_class_and_for_its_teacher_alone(server, course):
+    state = server.folder / "hub" / "state"
+    made = [path for path in state.iterdir() if path.is_file() and path.suffix != ".pid"]
+    names = {"cookie_secret", "teacher_password", "class_code", "hub.sqlite"}
+    assert names <= {path.name for path in made}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o600}
+    assert stat.S_IMODE((server.folder / "hub").stat().st_mode) == 0o700
+    refused(course, "--port", "39990", path="/nowhere")
+    for name in names - {"hub.sqlite"}:
+        other = course / "hub" / "state" / name
+        assert not other.exists() or other.read_text() != (state / name).read_text()
+
+
+def test_no_secret_is_in_the_repository():
+    ignored = ["class/hub/state/cookie_secret", "deploy/hub/node_modules/x"]
+    done = subprocess.run(["git", "check-ignore", *ignored], cwd=files.ROOT, capture_output=True)
+    assert done.stdout.decode().split() == ignored
