@@ -250,8 +250,8 @@ def class_grade(
         failed |= not one.graded
         points = f"{one.points:g} of {one.worth:g}" if one.graded else "not graded"
         out.print(f"{one.student}: {points}", highlight=False, markup=False)
-        for mend in one.mends:
-            out.print(f"  {mend}", highlight=False, markup=False, soft_wrap=True)
+        if one.mends:
+            out.print(f"  put back into shape, {len(one.mends)} mends", highlight=False)
         for text in one.to_look_at:
             err.print(f"  [bold yellow]Look at:[/] {escape(text)}", soft_wrap=True)
     if failed:
@@ -276,7 +276,7 @@ def class_export(
     _require_class()
     from lessons_lib.course import classroom
 
-    files.write_atomic(to, classroom.export(course))
+    files.write_atomic(to, "\ufeff" + classroom.export(course))  # so that Excel reads umlauts
 
 
 _MORE = "What is tried"

@@ -1,10 +1,12 @@
 """Every lesson as an assignment: blanks for learners, answers for teachers, points for both."""
 
 import ast
+import re
 
 import pytest
+import typer
 
-from lessons_lib import notebooks
+from lessons_lib import cli, files, notebooks
 from lessons_lib.course.classroom import _assignments
 
 NUMBERS = [int(path.name[:2]) for path in notebooks.find()]
@@ -48,3 +50,18 @@ def test_the_name_of_an_assignment():
         "lesson07",
         "lesson18",
     ]
+
+
+def test_the_commands_of_the_page_on_grades_are_what_the_program_takes():
+    page = (files.ROOT / "instructors" / "grading.md").read_text("utf-8")
+    lines = [
+        line for block in re.findall(r"```sh\n(.+?)```", page, re.S) for line in block.split("\n")
+    ]
+    typed = [line.split() for line in lines if line.startswith(".venv-class/bin/lessons")]
+    known = typer.main.get_command(cli.app).commands["class"].commands
+    assert [words[2] for words in typed] == list(known)
+    for words in typed:
+        known[words[2]].make_context(words[2], words[3:])  # raises for what it does not take
+    makefile = (files.ROOT / "Makefile").read_text("utf-8")
+    assert {line.split()[1] for line in lines if line.startswith("make ")} == {"setup-class"}
+    assert re.search("^setup-class:", makefile, re.M)

@@ -350,7 +350,7 @@ def test_what_int8_gains_on_a_processor(tmp_path, line, status, words):
 
 
 def test_what_only_some_need_is_a_note(course, tmp_path):
-    python = environment_without(tmp_path / "env", "unicorn", "ethosu")
+    python = environment_without(tmp_path / "env", "unicorn", "ethosu", "nbgrader", "jupyterhub")
     found = look(course, "extras", python=python, before="PATH=/nowhere")
     texts = [one.text for one in found]
     assert {one.status for one in found} == {doctor.NOTE}
@@ -359,6 +359,7 @@ def test_what_only_some_need_is_a_note(course, tmp_path):
         "no chromium",
         "no unicorn",
         "no ethosu",
+        "no nbgrader, jupyterhub",
     ]
     assert "`make book`" in texts[0] and "lesson 17" in texts[2] and "lesson 18" in texts[3]
     assert '-e ".[micro]"' in found[2].command

@@ -472,6 +472,7 @@ _EXTRAS = (  # programs or modules; what they are needed for; the extra, or how 
     (("ziglang", "unicorn", "elftools"), "compiling and emulating in lesson 17", "micro"),
     (("ethosu",), "the NPU's compiler in lesson 18", "npu"),
     (("distributed",), "`lessons quantize --scheduler`", "cluster"),
+    (("nbgrader", "jupyterhub"), "a class's assignments and server", "class"),
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ import psutil
 
 from lessons_lib.system import sandbox
 
-_POLL = 0.1  # seconds between two looks
+_POLL = 0.2  # seconds between two looks
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # A fork bomb doubles faster than anyone looks: threads of one user beyond those at the start.
 _MORE_THREADS = 2000

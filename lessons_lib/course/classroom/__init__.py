@@ -20,6 +20,7 @@ import re
 import shutil
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ c.CourseDirectory.course_id = {name!r}
 """
 _LARGEST = 64 * 2**20  # bytes of a notebook that is read; a lesson has less than one MiB
 _ERROR = re.compile(r"\s*[\w.]+(?:Error|Exception)\b")
-_STUDENT = re.compile(r"\w[\w.@-]*")
+# A student's name is a folder's name; nbgrader takes [ ] * ? for patterns.
+_STUDENT = re.compile(r"\w(?:[\w .,@'+-]*[\w.])?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs instead of showing it
 _START = """import sys
 sys.path.insert(0, sys.argv[1])
 import lessons_lib
@@ -136,19 +139,30 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
 
     A learner's folder is searched with its own folders; of several copies, such as a browser's
     ``00_run_article (1).ipynb``, the newest counts. What was handed in before is replaced.
-    Raises InputError when the assignment was not released, or ``given`` is no folder.
+    Raises InputError when the assignment was not released, or ``given`` is no folder with folders.
     """
     _released(root, number)
+    expected = "expected a folder that has one for each learner, with the notebook in it"
     if not given.is_dir():
-        raise InputError(f"{files.display_path(given)} is no folder; expected one with a folder "
-                         "for each learner")  # fmt: skip
+        raise InputError(f"{files.display_path(given)} is no folder; {expected}")
     folders = sorted(path for path in given.iterdir() if path.is_dir() and path.name[0] != ".")
-    return [_handed(root, number, folder) for folder in folders]
+    if not folders:
+        raise InputError(f"{files.display_path(given)} has no folders; {expected}")
+    handed: dict[str, Handed] = {}
+    for folder in folders:
+        student = unicodedata.normalize("NFC", folder.name)  # some systems part ü from its dots
+        if student in handed:
+            why = "another folder's name looks the same: rename this one"
+            handed[folder.name] = Handed(folder.name, None, why)
+        else:
+            handed[student] = _handed(root, number, folder, student)
+    return list(handed.values())
 
 
-def _handed(root: Path, number: int | str, folder: Path) -> Handed:
-    if not _STUDENT.fullmatch(folder.name):
-        return Handed(folder.name, None, "a name may have letters, digits and _ . @ - only")
+def _handed(root: Path, number: int | str, folder: Path, student: str) -> Handed:
+    if not _STUDENT.fullmatch(student):
+        return Handed(student, None, "a folder's name may have letters, digits, spaces and "
+                      "_ . , @ ' + - and begins with a letter or a digit: rename it")  # fmt: skip
     stem = re.escape(_file(number).removesuffix(".ipynb"))
     wanted = re.compile(rf"(.*[_ -])?{stem}( ?\(\d+\)|-Copy\d+)?\.ipynb")
     found = [
@@ -158,14 +172,14 @@ def _handed(root: Path, number: int | str, folder: Path) -> Handed:
         and ".ipynb_checkpoints" not in path.parts
     ]  # fmt: skip
     if not found:
-        return Handed(folder.name, None, f"has no {_file(number)}")
+        return Handed(student, None, f"has no {_file(number)}")
     newest = max(found, key=lambda path: (path.stat().st_mtime, path.name))
     if newest.stat().st_size > _LARGEST:
-        return Handed(folder.name, None, f"{newest.name} has more than {_LARGEST >> 20} MiB")
-    target = _notebook(root, "handed_in", folder.name, number)
+        return Handed(student, None, f"{newest.name} has more than {_LARGEST >> 20} MiB")
+    target = _notebook(root, "handed_in", student, number)
     files.write_atomic(target, newest.read_bytes())
     shutil.copystat(newest, target)
-    return Handed(folder.name, target)
+    return Handed(student, target)
 
 
 def grade(
@@ -353,8 +367,11 @@ def feedback(root: Path, number: int | str) -> list[Path]:
 def export(root: Path) -> str:
     """Return the gradebook as CSV: a row for each submission, a column for each kind of fact.
 
-    ``stopped`` and ``to_look_at`` hold what a teacher should see before returning the grade.
+    ``to_look_at`` holds what a teacher should see before returning the grade. Where a spreadsheet
+    would take a text for a formula, an apostrophe stands before it.
+    Raises InputError for a folder without a course.
     """
+    _require_course(root)
     text = io.StringIO()
     columns = ("assignment", "student", "timestamp", "points", "worth", "percent", "to_look_at")
     table = csv.DictWriter(text, columns, lineterminator="\n")
@@ -364,13 +381,18 @@ def export(root: Path) -> str:
             for one in sorted(assignment.submissions, key=lambda one: one.student.id):
                 done = _record(root, assignment.name.removeprefix("lesson"), one.student.id)
                 share = one.score / one.max_score if one.max_score else 0.0
-                table.writerow({
+                row = {
                     "assignment": assignment.name, "student": one.student.id,
                     "timestamp": one.timestamp or "", "points": f"{one.score:g}",
                     "worth": f"{one.max_score:g}", "percent": f"{100 * share:.0f}",
                     "to_look_at": "; ".join(done.to_look_at) if done else "not finished",
-                })  # fmt: skip
+                }  # fmt: skip
+                table.writerow({name: _plain(value) for name, value in row.items()})
     return text.getvalue()
+
+
+def _plain(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 # ---- where things are
@@ -380,12 +402,18 @@ def _file(number: int | str) -> str:
     return notebooks.find([number])[0].name
 
 
-def _notebook(root: Path, step: str, student: str, number: int | str) -> Path:
-    if not (root / _CONFIG).is_file():
+def _require_course(root: Path) -> None:
+    if not (root / _CONFIG).is_file() or not (root / _GRADEBOOK).is_file():
         raise InputError(
-            f"{files.display_path(root)} holds no course: begin with `lessons class init DIR`"
+            f"{files.display_path(root)} holds no course: begin with `lessons class init DIR`, "
+            "then run this in DIR, or with `--course DIR`"
         )
-    return root / step / student / _assignments.name(number) / _file(number)
+
+
+def _notebook(root: Path, step: str, student: str, number: int | str) -> Path:
+    _require_course(root)
+    file = _file(number)  # which knows a number that is none
+    return root / step / student / _assignments.name(number) / file
 
 
 def _released(root: Path, number: int | str) -> NotebookNode:

@@ -24,7 +24,15 @@ _SETTINGS = (
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 _KEPT_KINDS = ("LC_", "LESSONS_", "NBGRADER_", "TF_", "OMP_", "OPENBLAS_", "MKL_")
 SHARED = ("home", "trained")  # of a learner's folders: what a rehearsal leaves to the others
-_KERNEL = (sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}")
+_LIBRARY = Path(__file__).parents[2]
+# The kernel has the caller's own lessons_lib, whichever other one is installed.
+_START = """import sys
+sys.path.insert(0, sys.argv.pop(1))
+import lessons_lib
+del sys.path[0]
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()"""
+_KERNEL = (sys.executable, "-c", _START, str(_LIBRARY.parent), "-f", "{connection_file}")
 
 
 @functools.cache
@@ -66,8 +74,7 @@ def prepare(scratch: Path) -> dict[str, str]:
 def _walls(scratch: Path) -> list[str]:
     """bubblewrap's command: later folders stand upon earlier ones."""
     python = Path(os.path.realpath(sys.executable)).parents[1]
-    library = Path(__file__).parents[2]
-    shown = [sys.prefix, sys.base_prefix, python, library, files.data_folder()]
+    shown = [sys.prefix, sys.base_prefix, python, _LIBRARY, files.data_folder()]
     places = [*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS)]
     walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--tmpfs", "/tmp"]
     for place in (*places, *map(str, shown)):

@@ -13,6 +13,8 @@ import shutil
 from pathlib import Path
 
 import nbformat
+from jinja2 import DictLoader
+from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode, v4
 from nbgrader.apps import NbGraderAPI
@@ -57,6 +59,7 @@ def configure(config: Config) -> None:
         Graded, IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveAutoGrades,
         AssignLatePenalties, CheckCellMetadata,
     ]  # fmt: skip
+    config.GenerateFeedback.exporter_class = Offline
     config.Execute.timeout = CELL_SECONDS
     config.Execute.startup_timeout = WAITING
 
@@ -95,6 +98,12 @@ class Blanks(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         return _assignments.blanked(nb), resources
+
+
+class Offline(HTMLExporter):
+    """Makes pages that fetch nothing: nbgrader's ask a server for MathJax. Formulas stay TeX."""
+
+    extra_loaders = (DictLoader({"mathjax.html.j2": "{% macro mathjax(url='') %}{% endmacro %}"}),)
 
 
 class Graded(Execute):
@@ -140,7 +149,9 @@ class Graded(Execute):
         if beside:  # what stands beside the notebook, such as data that a teacher adds
             ignored = shutil.ignore_patterns("*.ipynb", "timestamp.txt")
             shutil.copytree(beside, work, ignore=ignored, dirs_exist_ok=True)
-        super().start_new_kernel(**{**kwargs, "env": environment, "cwd": str(work)})
+        with open(self._scratch / "kernel.log", "wb") as log:  # as long as anyone may write
+            own = {"env": environment, "cwd": str(work), "stdout": log, "stderr": log}
+            super().start_new_kernel(**{**kwargs, **own})
 
     def process_message(self, msg, cell, cell_index):
         """Take a cell's output up to the limit; beyond it, interrupt the cell once."""
