@@ -205,15 +205,18 @@ def class_release(number: Number, course: Course = HERE) -> None:
 def class_collect(
     number: Number,
     given: Annotated[
-        Path, typer.Option("--from", metavar="DIR", help="Has a folder for each learner.")
-    ],
+        Path | None,
+        typer.Option(
+            "--from", metavar="DIR", help="Has a folder for each learner; else that of `make hub`."
+        ),
+    ] = None,
     course: Course = HERE,
 ) -> None:
     """Take what learners handed in from a folder; ends with 1 where a notebook is missing."""
     _require_class()
     from lessons_lib.course import classroom
 
-    handed = classroom.collect(course, number, given)
+    handed = classroom.collect(course, number, given or course / "hub" / "assignments")
     missing = [one for one in handed if one.path is None]
     out.print(f"{len(handed) - len(missing)} of {len(handed)} collected")
     for one in missing:

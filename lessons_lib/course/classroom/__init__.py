@@ -13,11 +13,11 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import errno
 import io
 import json
 import os
 import re
-import shutil
 import sys
 import threading
 import unicodedata
@@ -177,9 +177,22 @@ def _handed(root: Path, number: int | str, folder: Path, student: str) -> Handed
     if newest.stat().st_size > _LARGEST:
         return Handed(student, None, f"{newest.name} has more than {_LARGEST >> 20} MiB")
     target = _notebook(root, "handed_in", student, number)
-    files.write_atomic(target, newest.read_bytes())
-    shutil.copystat(newest, target)
+    try:
+        files.write_atomic(target, _inside(newest, folder))
+    except OSError as error:
+        return Handed(student, None, f"{newest.name} cannot be read ({error.strerror})")
+    os.utime(target, (newest.stat().st_mtime,) * 2)
     return Handed(student, target)
+
+
+def _inside(path: Path, folder: Path) -> bytes:
+    """A file's content; raises OSError where a learner led it out of his folder meanwhile."""
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
+        opened = Path(f"/proc/self/fd/{file.fileno()}")
+        if opened.exists() and not opened.resolve().is_relative_to(folder.resolve()):
+            raise PermissionError(errno.EPERM, "it stands elsewhere")
+        return file.read(_LARGEST)
 
 
 def grade(
