@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export LESSONS_REPOSITORY LESSONS_BRANCH LESSONS_SITE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-class lab lessons test book slides refresh lint bench test-class class hub
+.PHONY: help setup lab lessons test book slides refresh lint bench test-class class hub
 .DELETE_ON_ERROR:
 
 help:
@@ -27,7 +27,6 @@ help:
 	@echo "make lab        open JupyterLab at the first lesson"
 	@echo "make lessons    run all lessons, then print the scoreboard (NN=\"3 4\": only these two)"
 	@echo "make test       run the unit tests, and every notebook as a test"
-	@echo "make setup-class make .venv-class, once: grading and the class's server"
 	@echo "make test-class test what a class needs: grading, in an environment of its own"
 	@echo "make class      set a course's folder up: its assignments, grades, server (CLASS=DIR)"
 	@echo "make hub        a server for a class on this machine (HUB=--help)"
@@ -75,8 +74,6 @@ bench: setup
 	$(BIN)/python tools/bench.py
 
 setup: $(SYNCED)
-
-setup-class: $(CLASS_VENV)/.synced
 
 $(SYNCED): pyproject.toml uv.lock $(UV)
 	$(BIN)/uv sync --locked --compile-bytecode --extra dev
