@@ -3,10 +3,10 @@
     python tools/book.py [--output DIR]
 
 The pages are staged, laid out like the repository, and Sphinx makes the site of them; a warning is
-an error. Beside the pages it serves the slides (``slides.py``), MathJax, the scripts of the pages ``try-it/`` and
-``look-inside/``, their models, converted meanwhile in another process, and the browser's runtime.
-Nothing is fetched: ``npm ci`` has put the packages into ``node_modules``. The new site takes the
-old one's place when all of it is there.
+an error. Beside the pages it serves the slides (``slides.py``), MathJax, the scripts of the pages
+``try-it/`` and ``look-inside/``, their models, converted meanwhile in another process, and the
+browser's runtime. Nothing is fetched: ``npm ci`` has put the packages into ``node_modules``. The
+new site takes the old one's place when all of it is there.
 """
 
 import argparse

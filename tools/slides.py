@@ -74,7 +74,8 @@ def notebook(found: list[slides_cells.Slide]) -> NotebookNode:
     """Return slides as a notebook in which each cell says what becomes of it."""
     made = nbformat.v4.new_notebook()
     for slide in found:
-        kicker = f'<p class="kicker">{html.escape(slide.kicker)}</p>\n\n' if slide.kicker else ""
+        above = html.escape(slides_cells.visible(slide.kicker))
+        kicker = f'<p class="kicker">{above}</p>\n\n' if above else ""
         level = "#" if slide is found[0] else "##"
         title = nbformat.v4.new_markdown_cell(f"{kicker}{level} {slide.title}")
         title.metadata["slideshow"] = {"slide_type": slide.kind}

@@ -2,8 +2,9 @@
 
 - A heading begins a slide: ``##`` one to the right, ``###`` one below. So do an exercise, a
   prediction, a figure and each question of a quiz; what no longer fits goes on one below.
-- The core alone is shown. What is headed *Deeper*, the references, the imports and the tally of
-  predictions are left out; a folded solution has a slide behind its exercise, if it is short.
+- The core alone is shown. What is headed *Deeper*, the references, the tally of predictions, the
+  imports and what stands by them up to the next heading, the set-up, are left out; a folded
+  solution has a slide behind its exercise, if it is short.
 - Code is shown up to ``LINES`` lines, never beside a figure, and beside a table where both fit.
 - A paragraph is shown up to ``WORDS`` words, whole sentences; remarks in parentheses are not.
 
@@ -12,6 +13,7 @@ says so: ``{"slideshow": {"slide_type": "skip"}}`` and ``notes`` take it off the
 and ``subslide`` begin one at it, ``fragment`` shows it later, and ``-`` shows it whatever the rule.
 """
 
+import ast
 import base64
 import dataclasses
 import html
@@ -36,10 +38,11 @@ OUTPUT_LINES = 12
 _PAGE, _TITLE_LINE, _TITLE_COLUMNS, _KICKER = 640, 52, 44, 28
 BODY = _PAGE - _TITLE_LINE - _KICKER
 _TEXT_LINE, _TEXT_COLUMNS, _GAP = 42, 68, 16
-_CODE = ((72, 36), (200, 30))  # a line's columns, and its height in type that holds them
-_CODE_WRAP, _CODE_FRAME = 88, 36
+# Code: the columns that a type holds, a line's height, its class; only printed tables are small.
+_CODE = ((72, 36, ""), (88, 30, "small-code"), (104, 26, "table-code"))
+_CODE_FRAME = 36
 _ROW, _SMALL_ROW, _SMALL_LINE, _TABLE_COLUMNS, _TABLE_WRAP = 46, 8, 28, 64, 84
-_FORMULA, _BRACE = 110, 60
+_FORMULA, _BRACE, _INLINE = 110, 60, 8
 _WIDTH, _ASKED_LINE, _ASKED_COLUMNS, _ASKED_GAP = 1168, 44, 56, 12
 # What is true on the lesson's page alone.
 _PAGE_ONLY = ("*Time: ", "Solutions are folded", "Each solution is folded", "<div", "<script")
@@ -145,11 +148,16 @@ def is_shown(cell: NotebookNode, above: Iterable[str]) -> bool:
     if sections.is_deeper(above) or "References" in above:
         return False
     tallies = cell.cell_type == "code" and "widgets.tally(" in cell.source
-    return not tallies and not _is_import(cell)
+    return not tallies and not _is_import(cell) and not _imports_alone(cell)
 
 
 def _is_import(cell: NotebookNode) -> bool:
     return "hide-input" in cell.metadata.get("tags", [])
+
+
+def _imports_alone(cell: NotebookNode) -> bool:
+    tree = folds.parse(cell.source).body if cell.cell_type == "code" else []
+    return bool(tree) and all(isinstance(node, ast.Import | ast.ImportFrom) for node in tree)
 
 
 class _Deck:
@@ -267,7 +275,7 @@ def _sentences(text: str) -> Iterator[str]:
     begin = 0
     for end in (match.end() for match in _SENTENCE.finditer(text)):
         part = text[begin:end]
-        whole = all(part.count(mark) % 2 == 0 for mark in ("`", "$", "*"))
+        whole = all(part.count(mark) % 2 == 0 for mark in ("`", "$", "*", "**"))
         if whole and part.count("(") == part.count(")") and not part.endswith(("e.g. ", "i.e. ")):
             yield part
             begin = end
@@ -288,10 +296,11 @@ def text_part(block: str) -> Part:
     if block.startswith("```"):
         return Part(cell, _code_size(block.splitlines()[1:-1])[1] + _GAP)
     formulas = block.count("$$") // 2
-    seen = visible(re.sub(r"\$\$.*?\$\$", "", block, flags=re.DOTALL))
+    text = re.sub(r"\$\$.*?\$\$", "", block, flags=re.DOTALL)
+    seen = visible(text)
     columns = _TEXT_COLUMNS - 3 if _ITEM.match(block) else _TEXT_COLUMNS
     lines = sum(-(-len(line) // columns) for line in _paragraphs(seen)) if seen.strip() else 0
-    tall = _BRACE * (r"\underbrace" in block)
+    tall = _BRACE * (r"\underbrace" in block) + _INLINE * min(lines, text.count("$") // 2)
     return Part(cell, _FORMULA * formulas + tall + _TEXT_LINE * lines + _GAP)
 
 
@@ -358,13 +367,13 @@ def source_part(cell: NotebookNode) -> Part:
     return Part(_classed(nbformat.v4.new_code_cell(source), size), height + _GAP)
 
 
-def _code_size(lines: list[str]) -> tuple[str, float]:
+def _code_size(lines: list[str], is_table: bool = False) -> tuple[str, float]:
     """Return the class of the type that holds these lines, and their height."""
     widest = max(map(len, lines), default=0)
-    small = widest > _CODE[0][0]
-    wrap, line = (_CODE_WRAP, _CODE[1][1]) if small else _CODE[0]
-    count = sum(max(1, -(-len(text) // wrap)) for text in lines)
-    return "small-code" if small else "", count * line + _CODE_FRAME
+    sizes = _CODE if is_table else _CODE[:2]
+    columns, line, name = next((size for size in sizes if widest <= size[0]), sizes[-1])
+    count = sum(max(1, -(-len(text) // columns)) for text in lines)
+    return name, count * line + _CODE_FRAME
 
 
 def outputs(cell: NotebookNode) -> Iterator[NotebookNode]:
@@ -386,15 +395,20 @@ def outputs(cell: NotebookNode) -> Iterator[NotebookNode]:
 def _printed(text: str) -> NotebookNode:
     """Return text as an output, cut to ``OUTPUT_LINES`` lines."""
     kept, rows, lines = [], 0, text.splitlines()
+    widest, wrap = _CODE[-1][0], _CODE[1][0]
     for line in lines:
-        if re.search(r"\S {3,}\S", line) and len(line) > _CODE_WRAP:  # a table's row is not wrapped
-            line = f"{line[: _CODE_WRAP - 1]}…"
-        rows += max(1, -(-len(line) // _CODE_WRAP))
+        if _is_row(line) and len(line) > widest:  # a table's row is not wrapped
+            line = f"{line[: widest - 1]}…"
+        rows += 1 if _is_row(line) else max(1, -(-len(line) // wrap))
         if rows > OUTPUT_LINES:
             kept.append(f"… {len(lines) - len(kept)} more lines in the lesson")
             break
         kept.append(line)
     return nbformat.v4.new_output("stream", name="stdout", text="\n".join(kept))
+
+
+def _is_row(line: str) -> bool:
+    return re.search(r"\S {2,}\S", line) is not None
 
 
 def is_widget(output: NotebookNode) -> bool:
@@ -407,7 +421,8 @@ def output_part(output: NotebookNode) -> Part:
     if "text/markdown" in data:
         return text_part(flat(data["text/markdown"].strip()))
     if "text/html" not in data:
-        size, height = _code_size(output.text.splitlines())
+        lines = output.text.splitlines()
+        size, height = _code_size(lines, any(map(_is_row, lines)))
         return Part(_classed(_shows(output), size), height + _GAP)
     rows = {row: _texts(row) for row in _ROWS.findall(data["text/html"])}
     rows = {row: texts for row, texts in rows.items() if len(list(filter(None, texts))) > 1}
