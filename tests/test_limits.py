@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,10 +21,11 @@ exec(sys.argv[3])
 """
 
 
-def run(tmp_path, code, **bounds):
+def run(tmp_path, code, interrupted=None, **bounds):
     kept = limits.Limits(**{"seconds": 20, **bounds})
     arguments = [str(os.getpid()), json.dumps(dataclasses.asdict(kept)), code]
-    return limits.run([sys.executable, "-c", START, *arguments], kept, tmp_path / "log")
+    command = [sys.executable, "-c", START, *arguments]
+    return limits.run(command, kept, tmp_path / "log", interrupted=interrupted)
 
 
 def test_what_keeps_to_the_limits_ends_by_itself(tmp_path):
@@ -42,7 +44,7 @@ def test_what_keeps_to_the_limits_ends_by_itself(tmp_path):
         ),
         (
             "import subprocess, time\nfor _ in range(40):\n"
-            "    subprocess.Popen(['sleep', '60'], start_new_session=True)\ntime.sleep(60)",
+            "    subprocess.Popen(['sleep', '60.125'], start_new_session=True)\ntime.sleep(60)",
             {"processes": 12},
             "it started more than 12 processes",
         ),
@@ -61,7 +63,7 @@ def test_beyond_a_limit_all_of_it_is_ended(tmp_path, code, bounds, why):
     ended = run(tmp_path, code, **bounds)
     assert (ended.why, ended.seconds < 15) == (why, True)
     left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before]
-    assert not [p for p in left if p.info["cmdline"] == ["sleep", "60"]]
+    assert not [p for p in left if p.info["cmdline"] == ["sleep", "60.125"]]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
@@ -86,3 +88,19 @@ def test_one_file_cannot_fill_the_disk(tmp_path):
     ended = run(tmp_path, code, file=2**20)
     assert (ended.code, ended.why) == (1, None)
     assert (tmp_path / "large").stat().st_size <= 2**20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="waits for a file of POSIX")
+def test_a_caller_with_several_may_end_one_before_its_time(tmp_path):
+    own, interrupted = tmp_path / "pid", threading.Event()
+    code = f"import os, time\nopen({str(own)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+
+    def interrupt():
+        while not (own.exists() and own.read_text()):
+            time.sleep(0.05)
+        interrupted.set()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(limits.Interrupted):
+        run(tmp_path, code, interrupted)
+    assert not psutil.pid_exists(int(own.read_text()))

@@ -25,11 +25,16 @@ _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 _KEPT_KINDS = ("LC_", "LESSONS_", "NBGRADER_", "TF_", "OMP_", "OPENBLAS_", "MKL_")
 SHARED = ("home", "trained")  # of a learner's folders: what a rehearsal leaves to the others
 _LIBRARY = Path(__file__).parents[2]
-# The kernel has the caller's own lessons_lib, whichever other one is installed.
+# The kernel has the caller's own lessons_lib, whichever other one is installed. It ends when its
+# caller does: then its input, a pipe, has an end. (bubblewrap sees that too, but not at its start.)
 _START = """import sys
 sys.path.insert(0, sys.argv.pop(1))
 import lessons_lib
 del sys.path[0]
+import os, threading
+lifeline, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+os.dup2(nothing, 0)
+threading.Thread(target=lambda: os.read(lifeline, 1) or os._exit(1), daemon=True).start()
 from ipykernel.kernelapp import launch_new_instance
 launch_new_instance()"""
 _KERNEL = (sys.executable, "-c", _START, str(_LIBRARY.parent), "-f", "{connection_file}")

@@ -119,7 +119,12 @@ class Graded(Execute):
         if not self.stopped:
             with sandbox.temporary_folder() as scratch:
                 self._scratch = Path(scratch)
-                done = super().preprocess(nb, resources, km)
+                self._input, lifeline = os.pipe()  # of the kernel: see _confined
+                try:
+                    done = super().preprocess(nb, resources, km)
+                finally:
+                    os.close(self._input)
+                    os.close(lifeline)
                 if self.rehearsal:
                     with files.atomic_directory(self.warm) as kept:
                         for name in _confined.SHARED:
@@ -150,8 +155,8 @@ class Graded(Execute):
             ignored = shutil.ignore_patterns("*.ipynb", "timestamp.txt")
             shutil.copytree(beside, work, ignore=ignored, dirs_exist_ok=True)
         with open(self._scratch / "kernel.log", "wb") as log:  # as long as anyone may write
-            own = {"env": environment, "cwd": str(work), "stdout": log, "stderr": log}
-            super().start_new_kernel(**{**kwargs, **own})
+            own = {"env": environment, "cwd": str(work), "stdin": self._input}
+            super().start_new_kernel(**{**kwargs, **own, "stdout": log, "stderr": log})
 
     def process_message(self, msg, cell, cell_index):
         """Take a cell's output up to the limit; beyond it, interrupt the cell once."""
