@@ -54,6 +54,11 @@ def at_exit(path):
     atexit.register(Path(path).touch)
 
 
+def say(size):
+    print("x" * size)
+    raise ValueError("the last word")
+
+
 def call(name, *args, imported="numpy"):
     return sandbox.call(f"test_warm:{name}", *args, imported=imported)
 
@@ -161,3 +166,15 @@ def test_what_is_said_to_be_imported_exists():
     names |= set(every_path._IMPORTED.values())
     assert {"numpy", "tensorflow", "litert_quantizer.quantizer"} <= names
     assert all(importlib.util.find_spec(name) for name in names if name)
+
+
+def test_what_a_fork_says_needs_no_room_on_disk_and_has_an_end():
+    with pytest.raises(ChildDied, match="ValueError: the last word"):
+        call("say", 3_000_000)
+
+
+def test_from_a_folder_that_was_removed_it_is_called(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert call("imported") == ["numpy"]

@@ -20,7 +20,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 from lessons_lib.system.quiet import quiet
 
@@ -29,6 +29,7 @@ AVAILABLE = sys.platform == "linux"
 IDLE_S = 20.0  # as long as a process waits for the next call: what it has imported needs memory
 # What may differ between two calls to one process; all else may matter to what it has imported.
 _OF_A_CALL = ("LESSONS_", "PYTEST_")
+_MOST_SAID = 100_000  # bytes, the last that a fork has said
 
 
 class Lost(Exception):
@@ -45,20 +46,26 @@ def run(
     Raises subprocess.TimeoutExpired after ``timeout`` seconds, and Lost.
     """
     until = time.monotonic() + timeout
-    order = {"function": function, "files": files, "folder": folder}
-    order |= {"environment": os.environ | {"TMPDIR": folder}, "directory": os.getcwd()}
-    order |= {"idle_s": IDLE_S}
+    order = {"function": function, "files": files, "idle_s": IDLE_S, "directory": _directory()}
+    order["environment"] = os.environ | {"TMPDIR": folder}
     waiting = _waiting(command)
     try:
-        code = waiting.ask(json.dumps(order), until)
+        answer = waiting.ask(json.dumps(order), until)
     except BaseException:  # the call is ended with it
         waiting.end()
         raise
-    if code is None:
+    if answer is None:
         waiting.end()
         raise subprocess.TimeoutExpired(function, timeout)
-    said = Path(folder, "said").read_text("utf-8", errors="replace")
+    code, said = json.loads(answer)
     return subprocess.CompletedProcess(function, code, "", said)
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed
+        return None
 
 
 class _Waiting:
@@ -80,8 +87,8 @@ class _Waiting:
             and self.environment == _environment()
         )
 
-    def ask(self, order: str, until: float) -> int | None:
-        """Return a call's exit code, None where ``until`` is past before there is one."""
+    def ask(self, order: str, until: float) -> bytes | None:
+        """Return the answer to an order, None where ``until`` is past before there is one."""
         answer = b""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(order.encode() + b"\n")
@@ -89,11 +96,11 @@ class _Waiting:
             left = max(0.0, until - time.monotonic())
             if not select.select([self._process.stdout], [], [], left)[0]:
                 return None
-            part = self._process.stdout.read(100)
+            part = self._process.stdout.read(_MOST_SAID)
             if not part:
                 raise Lost
             answer += part
-        return int(answer)
+        return answer
 
 
 _OWN = threading.local()  # the kernel ends what a thread started when that thread ends
@@ -133,14 +140,22 @@ def serve(imported: str) -> list[str]:
     while order := _next_order(idle_s):
         idle_s = order["idle_s"]
         _import_ours(order["function"])
-        child = os.fork()
-        if not child:
-            answers.close()
-            _become_new(order)
-            return order["files"]
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        answers.flush()
+        with open(os.memfd_create("said"), "r+b", buffering=0) as said:
+            child = os.fork()
+            if not child:
+                answers.close()
+                _become_new(order, said.fileno())
+                return order["files"]
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            answers.write(json.dumps([code, _last(said)]) + "\n")
+            answers.flush()
     sys.exit()
+
+
+def _last(said: BinaryIO) -> str:
+    size = said.seek(0, os.SEEK_END)
+    said.seek(max(0, size - _MOST_SAID))
+    return said.read().decode(errors="replace")
 
 
 def _next_order(idle_s: float) -> dict | None:
@@ -158,15 +173,15 @@ def _import_ours(function: str) -> None:
             importlib.import_module(module)
 
 
-def _become_new(order: dict) -> None:
+def _become_new(order: dict, said: int) -> None:
     """Let this fork be what a fresh process of the caller would be."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    said = os.open(Path(order["folder"], "said"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor, target in enumerate((os.open(os.devnull, os.O_RDONLY), said, said)):
         os.dup2(target, descriptor)
     os.environ.clear()
     os.environ.update(order["environment"])
-    os.chdir(order["directory"])
+    with contextlib.suppress(OSError, TypeError):  # the caller's was removed, or may not be entered
+        os.chdir(order["directory"])
     tempfile.tempdir = None  # it was found before this call's folder was there
 
 
