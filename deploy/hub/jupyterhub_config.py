@@ -73,4 +73,5 @@ c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")
 c.JupyterHub.db_url = f"sqlite:///{STATE / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(STATE / "cookie_secret")
 c.JupyterHub.cleanup_servers = True  # students' servers end with the hub; their files stay
-c.LocalProcessSpawner.interrupt_timeout = 2  # the culler listens to no polite signal
+# Services and students end in seconds: the culler listens to no polite signal.
+c.LocalProcessSpawner.interrupt_timeout = c.LocalProcessSpawner.term_timeout = 2

@@ -69,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
 def prepared(chosen: argparse.Namespace) -> dict[str, str]:
     """Check, make what is missing, and return the environment of the hub; raises Refusal."""
     chosen.folder = chosen.folder.resolve()
+    if chosen.without_isolation and os.getuid() == 0:
+        raise Refusal("as root and without isolation every student would be root: start it as "
+                      "another user")  # fmt: skip
     look_at_programs()
     look_at_folder(chosen.folder)
     look_at_ports(chosen.host, chosen.port)

@@ -16,7 +16,6 @@ c.MappingKernelManager.cull_idle_timeout = 20 * 60
 c.MappingKernelManager.cull_interval = 60
 c.MappingKernelManager.cull_connected = True
 c.FileContentsManager.delete_to_trash = False
-c.ServerApp.show_banner = False
 # The rest of what the environment brings would cost each student memory, and is the teacher's.
 UNUSED = ("nbgrader.server_extensions.formgrader", "nbgrader.server_extensions.validate_assignment")
 UNUSED += ("nbgrader.server_extensions.assignment_list", "nbgrader.server_extensions.course_list")
