@@ -231,7 +231,7 @@ def test_a_cell_is_shown_whatever_the_rule(kind):
 
 
 def test_a_slide_type_that_is_none_is_named():
-    with pytest.raises(ValueError, match=r"slide_type is one of slide, .* has 'sldie'"):
+    with pytest.raises(InputError, match=r"slide_type is one of slide, .* has 'sldie'"):
         made(typed(markdown("Text."), "sldie"))
 
 

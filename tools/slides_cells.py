@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 
 import folds
 import sections
+from lessons_lib.errors import InputError
 
 TYPES = ("slide", "subslide", "fragment", "skip", "notes", "-")
 LINES, WORDS = 12, 45
@@ -101,7 +102,7 @@ class Slide:
 
 
 def slides(notebook: NotebookNode) -> list[Slide]:
-    """Return a lesson's slides, in order; raises ValueError for a slide type that is none."""
+    """Return a lesson's slides, in order; raises InputError for a slide type that is none."""
     deck, set_up = _Deck(), False  # what stands by the imports, up to a heading, is no slide either
     for cell, piece, above in sections.pieces(notebook):
         own = own_type(cell)
@@ -138,7 +139,10 @@ def own_type(cell: NotebookNode) -> str:
     """Return the slide type that a cell's metadata gives it, or nothing."""
     found = cell.metadata.get("slideshow", {}).get("slide_type", "")
     if found and found not in TYPES:
-        raise ValueError(f"slide_type is one of {', '.join(TYPES)}; cell {cell.id} has {found!r}")
+        raise InputError(
+            f"slide_type is one of {', '.join(TYPES)}; cell {cell.id} has {found!r}: choose one in "
+            "JupyterLab's Property Inspector, Slide Type"
+        )
     return found
 
 

@@ -157,6 +157,16 @@ def test_the_speakers_view_shows_the_notes_of_the_slide(deck, folder, address, f
     expect(page.get_by_text("everyone with a pencil first")).to_be_hidden()
 
 
+def test_printed_each_slide_is_a_page_with_its_edges(watched, address):
+    page, _ = watched
+    page.goto(f"{address}{LESSONS[3].stem}.html?print-pdf")
+    page.wait_for_selector(".pdf-page")
+    page.emulate_media(media="print")
+    expect(page.locator(".pdf-page")).to_have_count(len(slides.deck(LESSONS[3])))
+    for title in page.locator(".pdf-page h2").all():
+        assert title.evaluate("node => node.getBoundingClientRect().left") >= 40
+
+
 def test_the_pages_have_no_violation(deck, folder, address):
     page = deck(3)
     page.add_script_tag(path=AXE)
