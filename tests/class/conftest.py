@@ -3,6 +3,7 @@
 import importlib.util
 
 import pytest
+from class_server import made_course, running
 
 MISSING = [name for name in ("nbgrader", "jupyterhub") if importlib.util.find_spec(name) is None]
 
@@ -13,3 +14,11 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "class" in item.path.parts:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A class's server with lesson 0 released, for all tests that ask it over HTTP."""
+    made = made_course(tmp_path_factory.mktemp("server") / "class", 0)
+    with running(made, "--admit", "code") as one:
+        yield one
