@@ -41,14 +41,21 @@ c.StudentSpawner.isolated = chosen["ISOLATED"] == "yes"
 c.Spawner.mem_limit = chosen["MEMORY"]  # of all his kernels; a lesson that trains takes 0.8 GB
 c.Spawner.default_url = "/lab"
 c.Spawner.start_timeout = c.Spawner.http_timeout = 120  # thirty at once on two cores are slow
-c.Spawner.environment = {
+THREADS = {
     # One thread a student: thirty who each want all cores only get into each other's way.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),
     "MALLOC_ARENA_MAX": "2",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
+c.Spawner.environment = THREADS
 c.JupyterHub.concurrent_spawn_limit = 10  # more wait their turn
+
+# ---- what students share: TensorFlow, imported once. Started without the hub's secrets: forks
+# of it are students' processes. See student/warm_python.py
+WARM = ["env", "-i", *(f"{name}={text}" for name, text in THREADS.items())]
+WARM += [f"HOME={FOLDER / 'hub' / 'state'}", f"PYTHONPATH={HERE.parents[1]}", sys.executable]
+WARM += [str(student_spawner.WARM), "serve", str(FOLDER / "hub" / "warm" / "socket")]
 
 # ---- who left gives his memory back
 c.JupyterHub.services = [{
@@ -56,6 +63,8 @@ c.JupyterHub.services = [{
     "command": [sys.executable, "-m", "jupyterhub_idle_culler",
                 f"--timeout={60 * int(chosen['IDLE_MINUTES'])}"],
 }]  # fmt: skip
+if chosen["ISOLATED"] == "yes":
+    c.JupyterHub.services.append({"name": "warm-python", "command": WARM})
 c.JupyterHub.load_roles = [
     {
         "name": "idle-culler",

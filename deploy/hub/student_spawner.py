@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -61,13 +62,15 @@ class StudentSpawner(LocalProcessSpawner):
         env |= {"LESSONS_ARTIFACTS": f"{home}/artifacts", "LESSONS_HUB_HOME": home}
         env["LESSONS_HUB_RELEASED"] = "/srv/release" if self.isolated else str(places["release"])
         env["LESSONS_HUB_LESSONS"] = "/srv/lessons" if self.isolated else str(places["lessons"])
-        env["JUPYTER_CONFIG_PATH"] = str(HUB / "student")
+        env["JUPYTER_CONFIG_PATH"] = env["JUPYTER_PATH"] = str(HUB / "student")
+        if self.isolated:  # memory that students share: its limit is held by the sandbox
+            env["LESSONS_HUB_WARM"] = "/srv/warm/socket"
         return env
 
     async def start(self):
         places = student_places(Path(self.folder), self.user.name)
         make_places(places)
-        server = [str(Path(sys.executable).with_name("jupyterhub-singleuser"))]
+        server = [sys.executable, "-I", "-S", str(WARM), "-m", "jupyterhub.singleuser"]
         if self.isolated:
             self.cmd = [*command(Path(self.folder), self.user.name), *server]
         else:
@@ -94,6 +97,7 @@ class StudentSpawner(LocalProcessSpawner):
         """
         try:
             tree = psutil.Process(self.pid).children(recursive=True)
+            tree = in_sandbox(tree[0].pid) if self.isolated and tree else tree
         except psutil.Error:
             self._watch.stop()
             return
@@ -108,6 +112,25 @@ class StudentSpawner(LocalProcessSpawner):
                 self.log.warning("%s: too much memory, kernel ended", self.user.name)
                 with contextlib.suppress(psutil.Error):
                     largest.kill()
+
+
+def in_sandbox(member: int) -> list[psutil.Process]:
+    """All processes of the sandbox that has this one: some were not started in it (``WARM``)."""
+    now = time.monotonic()
+    if now > _seen["until"]:  # once for all students
+        _seen.clear()
+        _seen["until"] = now + 0.9
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError):
+                space = os.readlink(f"/proc/{process.pid}/ns/pid")
+                _seen.setdefault(space, []).append(process)
+    try:
+        return _seen.get(os.readlink(f"/proc/{member}/ns/pid"), [])
+    except OSError as error:
+        raise psutil.NoSuchProcess(member) from error
+
+
+_seen: dict = {"until": 0.0}
 
 
 def resident(process: psutil.Process) -> int:
@@ -182,6 +205,7 @@ def command(folder: Path, name: str) -> list[str]:
         words += ["--ro-bind", str(path), str(path)]
     words += ["--ro-bind", str(places["release"]), "/srv/release"]
     words += ["--ro-bind", str(places["lessons"]), "/srv/lessons"]
+    words += ["--ro-bind", str(places["warm"]), "/srv/warm"]
     words += ["--bind", str(places["home"]), HOME]
     words += ["--bind", str(places["assignments"]), f"{HOME}/assignments"]
     words += ["--ro-bind", str(places["feedback"]), f"{HOME}/feedback"]

@@ -1,0 +1,146 @@
+"""A fork of the Python that has TensorFlow in memory is in its asker's sandbox, as any child is."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lessons_lib import files
+
+HUB = files.ROOT / "deploy" / "hub"
+sys.path.insert(0, str(HUB))
+WARM = HUB / "student" / "warm_python.py"
+SAYS = """
+import json, os, sys, time
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+said = {name: status[name].strip() for name in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs")}
+said |= {"arguments": sys.argv[1:], "tensorflow": "tensorflow" in sys.modules, "pid": os.getpid()}
+said |= {"home": os.listdir("/home"), "readme": os.path.exists(sys.argv[1] + "/README.md")}
+said |= {"processes": sum(name.isdigit() for name in os.listdir("/proc")), "nice": os.nice(0)}
+said |= {"given": os.environ.get("GIVEN")}
+said |= {"secret": b"SECRET" in open("/proc/self/environ", "rb").read()}
+said |= {"open": len(os.listdir("/proc/self/fd"))}
+print(json.dumps(said), flush=True)
+try:
+    time.sleep(60 if "wait" in sys.argv else 0)
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(4)
+sys.exit(3)
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A class's folder with the process that forks, and a student's home with a module to run."""
+    import student_spawner
+
+    folder = tmp_path_factory.mktemp("class")
+    places = student_spawner.student_places(folder, "ada")
+    student_spawner.make_places(places)
+    for name, text in (("passwd", student_spawner.PASSWD), ("group", student_spawner.GROUP)):
+        (folder / "hub" / name).write_text(text)
+    (places["home"] / "says.py").write_text(SAYS)
+    socket = places["warm"] / "socket"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(files.ROOT), "HOME": str(folder)}
+    environment["OPENBLAS_NUM_THREADS"] = "1"
+    server = subprocess.Popen(
+        [sys.executable, str(WARM), "serve", str(socket)], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert "ready to fork" in server.stdout.readline()
+    yield folder, server.pid
+    server.kill()
+    server.wait()
+
+
+def start(folder: Path, *words: str, warm: bool = True) -> subprocess.Popen:
+    import student_spawner
+
+    asked = [sys.executable, "-I", "-S", str(WARM), "-m", "says", str(files.ROOT), *words]
+    environment = {"PATH": os.environ["PATH"], "GIVEN": "this", "SECRET": ""}
+    if warm:
+        environment["LESSONS_HUB_WARM"] = "/srv/warm/socket"
+    return subprocess.Popen(
+        [*student_spawner.command(folder, "ada"), *asked], env=environment,
+        stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(7),
+    )  # fmt: skip
+
+
+def said(process: subprocess.Popen) -> dict:
+    return json.loads(process.stdout.readline())
+
+
+def stand_in(process: subprocess.Popen) -> psutil.Process:
+    return psutil.Process(process.pid).children(recursive=True)[-1]
+
+
+def forks(hub) -> list[psutil.Process]:
+    return psutil.Process(hub[1]).children()
+
+
+def gone(process: psutil.Process) -> bool:
+    return psutil.wait_procs([process], timeout=10)[1] == []
+
+
+def test_a_fork_is_in_the_sandbox_of_who_asked(hub):
+    process = start(hub[0], "a word")
+    found = said(process)
+    assert process.wait(20) == 3, "the exit code is the fork's"
+    assert found["tensorflow"], "it was in memory"
+    assert found["arguments"] == [str(files.ROOT), "a word"]
+    assert found["given"] == "this" and not found["secret"]
+    assert found["home"] == ["student"] and not found["readme"]
+    assert found["processes"] == 3, "the sandbox's own, who stands for the fork, and the fork"
+    assert found["open"] == 4, "three streams, and the list of them"
+    assert found["nice"] == os.nice(0) + 7
+    assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
+    assert found["NoNewPrivs"] == "1"
+
+
+def test_where_nobody_forks_it_is_a_python_of_the_usual_kind(hub):
+    process = start(hub[0], warm=False)
+    found = said(process)
+    assert process.wait(20) == 3 and not found["tensorflow"] and found["given"] == "this"
+
+
+def test_a_signal_reaches_the_fork(hub):
+    process = start(hub[0], "wait")
+    said(process)
+    stand_in(process).send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "interrupted\n"
+    assert process.wait(20) == 4
+
+
+@pytest.mark.parametrize("whom", ["who stands for it", "the sandbox"])
+def test_a_fork_ends_with(hub, whom):
+    process = start(hub[0], "wait")
+    said(process)
+    (fork,) = forks(hub)
+    (stand_in(process) if whom == "who stands for it" else process).kill()
+    assert gone(fork)
+    process.wait(20)
+
+
+def test_what_is_in_a_sandbox_is_found(hub):
+    """Else a student's forks would escape his memory limit."""
+    import student_spawner
+
+    process = start(hub[0], "wait")
+    said(process)
+    time.sleep(1)
+    (fork,) = forks(hub)
+    member = psutil.Process(process.pid).children()[0]
+    assert fork in student_spawner.in_sandbox(member.pid)
+    process.kill()
+    process.wait(20)
+    assert gone(fork)

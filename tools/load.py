@@ -1,0 +1,236 @@
+"""A class on this machine, simulated: a real hub, its students, what it took of time and memory.
+
+``make bench`` has it as its part ``class``. By itself, with fewer:
+``.venv-class/bin/python tools/load.py --students 3``. Everything stays on loopback.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+import class_load
+from lessons_lib import classroom, notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+START = ROOT / "deploy" / "hub" / "start.py"
+LESSON = 0
+UP_S = 120.0  # the hub may take this long to answer
+LOOK_S = 2.0
+# The hub's own: they are there once, for however many students.
+OWN = ("jupyterhub_idle_culler", "configurable-http-proxy")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a class took. Seconds, bytes; ``memory`` at the moment when it was largest, in all.
+
+    ``memory`` is PSS: a page that several processes share counts in parts. ``fell`` is by how much
+    the machine's available memory fell, which holds the hub, the proxy and the kernel's own too.
+    """
+
+    students: int
+    failures: tuple[str, ...]
+    collected: int
+    seconds: float
+    cells: tuple[float, ...]
+    slowest: dict[str, float]  # the median seconds of the cells that take longest, by id
+    steps: dict[str, float]  # median seconds of each step
+    memory: int
+    fell: int
+    parts: dict[str, int]  # of ``memory``: how much each kind of process has
+
+    @property
+    def median_cell(self) -> float:
+        return statistics.median(self.cells or [math.nan])
+
+    @property
+    def late_cell(self) -> float:
+        """The 95th percentile."""
+        return statistics.quantiles(self.cells, n=20)[-1] if len(self.cells) > 1 else math.nan
+
+
+class Watch:
+    """Looks at a hub's processes every two seconds, in a thread of its own."""
+
+    def __init__(self, hub: int):
+        self.hub, self.memory, self.parts = psutil.Process(hub), 0, {}
+        self.before = self.least = psutil.virtual_memory().available
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(LOOK_S):
+            self.least = min(self.least, psutil.virtual_memory().available)
+            parts: dict[str, int] = {}
+            for process in self.hub.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if kind := kind_of(process):
+                        parts[kind] = parts.get(kind, 0) + process.memory_full_info().pss
+            if sum(parts.values()) > self.memory:
+                self.memory, self.parts = sum(parts.values()), parts
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a process is of the students', "" where it is the hub's own."""
+    command = process.cmdline()
+    words = " ".join(command)
+    if any(own in words for own in OWN):
+        return ""
+    if "serve" in command:
+        return "shared, and its forks"
+    for kind in ("bwrap", "warm_python.py", "ipykernel_launcher", "jupyterhub.singleuser"):
+        if kind in words:
+            return kind
+    return "other"
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield the address of a class's hub, and its process; its log is ``folder``/hub.log."""
+    port = free_ports()
+    words = ["--class", str(folder), "--port", str(port), "--admit", "code"]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+    with (folder / "hub.log").open("w") as log:
+        hub = subprocess.Popen(
+            [sys.executable, str(START), *words], stdout=log, stderr=log, env=environment
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/hub/login", hub, folder)  # a hub that is up since some time
+        yield address, psutil.Process(hub.pid)
+    finally:
+        hub.send_signal(signal.SIGINT)
+        try:
+            hub.wait(60)
+        except subprocess.TimeoutExpired:
+            hub.kill()
+
+
+def free_ports() -> int:
+    """A port that is free, with the two behind it."""
+    for port in range(18000, 19000, 3):
+        with contextlib.ExitStack() as held:
+            try:
+                for one in range(port, port + 3):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", one))
+            except OSError:
+                continue
+        return port
+    raise SystemExit("no three free ports from 18000 to 19000")
+
+
+def wait_for(page: str, hub: subprocess.Popen, folder: Path) -> None:
+    until = time.monotonic() + UP_S
+    while time.monotonic() < until and hub.poll() is None:
+        with contextlib.suppress(httpx.HTTPError):
+            ready = (folder / "hub" / "warm" / "socket").exists()
+            if ready and httpx.get(page, trust_env=False).status_code == 200:
+                return
+        time.sleep(0.5)
+    raise SystemExit(f"the hub does not answer:\n{(folder / 'hub.log').read_text()[-3000:]}")
+
+
+def measure(students: int, folder: Path) -> Load:
+    """Let a class of so many students begin at once, in a course that is made in ``folder``."""
+    classroom.init(folder)
+    classroom.release(folder, LESSON)
+    file = f"assignments/lesson{LESSON:02d}/{notebooks.find([LESSON])[0].name}"
+    with started(folder) as (address, hub), Watch(hub.pid) as watch:
+        code = (folder / "hub" / "state" / "class_code").read_text().strip()
+        task = class_load.Task(file, class_load.answers(LESSON), code)
+        diaries, seconds = asyncio.run(attend(address, students, task))
+    handed = classroom.collect(folder, LESSON, folder / "hub" / "assignments")
+    collected = [one for one in handed if one.path and was_run(one.path)]
+    return Load(
+        students=students,
+        failures=tuple(f"{d.name}: {d.trouble}" for d in diaries if d.trouble),
+        collected=len(collected),
+        seconds=seconds,
+        cells=tuple(s for d in diaries for s in d.cells.values()),
+        slowest=medians([d.cells for d in diaries]),
+        steps=medians([d.steps for d in diaries]),
+        memory=watch.memory,
+        fell=watch.before - watch.least,
+        parts=watch.parts,
+    )
+
+
+async def attend(
+    address: str, students: int, task: class_load.Task
+) -> tuple[list[class_load.Diary], float]:
+    began = time.perf_counter()
+    names = [f"student{number:02d}" for number in range(1, students + 1)]
+    all_of_them = [class_load.Student(address, name, f"password of {name}") for name in names]
+    diaries = await asyncio.gather(*(one.take(task, began) for one in all_of_them))
+    return diaries, time.perf_counter() - began
+
+
+def was_run(notebook: Path) -> bool:
+    """Whether what was collected has the outputs of its core."""
+    return all(cell.execution_count for cell in class_load.core(notebooks.read(notebook)))
+
+
+def medians(found: list[dict[str, float]]) -> dict[str, float]:
+    """The median of what has one name, in the order of names that the first has."""
+    names = dict.fromkeys(name for one in found for name in one)
+    return {n: statistics.median([one[n] for one in found if n in one]) for n in names}
+
+
+def told(load: Load) -> str:
+    """What was measured, as text."""
+    slowest = sorted(load.slowest.items(), key=lambda one: -one[1])[:3]
+    lines = [
+        f"{load.students} students, {len(load.failures)} failures, {load.collected} collected, "
+        f"in {load.seconds:.0f} s",
+        *load.failures,
+        "steps, median: " + ", ".join(f"{name} {s:.1f} s" for name, s in load.steps.items()),
+        f"{len(load.cells)} cells: median {load.median_cell:.2f} s, "
+        f"95th percentile {load.late_cell:.1f} s",
+        "slowest, median: " + ", ".join(f"{name} {s:.1f} s" for name, s in slowest),
+        f"memory a student: {load.memory / load.students / 1e6:.0f} MB (PSS, at the peak); "
+        f"available memory fell by {load.fell / load.students / 1e6:.0f} MB a student",
+        *(f"  {part}: {size / 1e6:,.0f} MB" for part, size in sorted(load.parts.items())),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--students", type=int, default=30)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder to keep it all in")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        load = measure(chosen.students, chosen.keep or Path(folder))
+    print(json.dumps(dataclasses.asdict(load)) if chosen.json else told(load))
+    sys.exit(bool(load.failures) or load.collected < chosen.students)
+
+
+if __name__ == "__main__":
+    main()
