@@ -23,7 +23,7 @@ import lessons_lib
 from lessons_lib import cli, files
 
 TARGETS = {"help", "setup", "lab", "lessons", "test", "book", "slides", "refresh", "lint", "bench"}
-TARGETS |= {"setup-class", "test-class", "class", "hub"}
+TARGETS |= {"test-class", "class", "hub"}
 PYPROJECT = tomllib.loads((files.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
