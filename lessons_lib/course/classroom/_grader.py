@@ -24,7 +24,7 @@ def main(root: str, assignment: str, student: str, stopped: str, parent: str, bo
     if not student:
         (notebook,) = Path(root, "source", assignment).glob("*.ipynb")
         failed = _nbgrader.rehearse(Path(root), notebook)
-        print(*(f"{REHEARSED}{name}" for name in failed), sep="\n")
+        print(*(f"{REHEARSED}{name}\n{said}" for name, said in failed.items()), sep="\n")
         limits.leave()
         sys.exit(bool(failed))
     try:

@@ -77,20 +77,26 @@ def api(root: Path, stopped: str = "") -> NbGraderAPI:
     return NbGraderAPI(config=config)
 
 
-def rehearse(root: Path, notebook: Path) -> list[str]:
-    """Run a teacher's notebook as submissions are run; return the tests without full points.
+def rehearse(root: Path, notebook: Path) -> dict[str, str]:
+    """Run a teacher's notebook as submissions are run; say what tests without full points said.
 
     What it leaves in its folders is kept for the submissions, such as trainings that are the same.
     """
     made = nbformat.read(notebook, as_version=4)
     run = Graded(warm=str(root / WARM), rehearsal=True, timeout=CELL_SECONDS)
     run.preprocess(made, {"metadata": {"path": str(notebook.parent)}})
-    return [
-        cell.metadata.nbgrader["grade_id"]
+    return {
+        cell.metadata.nbgrader["grade_id"]: " ".join(map(_text, cell.outputs))
         for cell in made.cells
         if is_grade(cell) and not is_solution(cell)
         and determine_grade(cell)[0] != cell.metadata.nbgrader["points"]
-    ]  # fmt: skip
+    }  # fmt: skip
+
+
+def _text(output: NotebookNode) -> str:
+    if "ename" in output:
+        return f"{output.ename}: {output.evalue}"
+    return output.get("text") or output.get("data", {}).get("text/plain", "")
 
 
 class Blanks(NbGraderPreprocessor):
