@@ -47,7 +47,7 @@ def sign_up_and_log_in(page: Page, server: Server) -> None:
     page.fill("#class_code_input", server.secret("class_code"))
     page.click("#signup_submit")
     expect(page.locator(".alert")).to_contain_text("The signup was successful")
-    page.click("text=Log in")
+    page.locator("a[href$='/hub/login']").first.click()
     page.fill("#username_input", NAME)
     page.fill("#password_input", PASSWORD)
     page.click("#login_submit")
