@@ -75,7 +75,7 @@ class StudentSpawner(LocalProcessSpawner):
             self.cmd = [*command(Path(self.folder), self.user.name), *server]
         else:
             link_places(places)
-            self.cmd, self.notebook_dir = server, str(places["home"])
+            self.cmd, self.popen_kwargs = server, {"cwd": str(places["home"])}
         address = await super().start()
         self._watch = PeriodicCallback(self._look, 1000)
         self._watch.start()

@@ -10,7 +10,9 @@ from pathlib import Path
 c = get_config()  # noqa: F821 - Jupyter gives it
 
 # Kernels talk through files of the sandbox: at a port, anyone on the machine could listen.
-c.KernelManager.transport = "ipc"
+# Without a sandbox all is open anyway, and the path may be too long for a socket.
+if os.environ["LESSONS_HUB_HOME"] == "/home/student":
+    c.KernelManager.transport = "ipc"
 # A kernel that nothing happened in for 20 minutes ends, and gives its memory back.
 c.MappingKernelManager.cull_idle_timeout = 20 * 60
 c.MappingKernelManager.cull_interval = 60
