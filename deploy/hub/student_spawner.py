@@ -87,8 +87,8 @@ class StudentSpawner(LocalProcessSpawner):
         await super().stop(now)
 
     async def _signal(self, sig):
-        """Kill for any signal: bubblewrap passes none on, and what was saved is on disk."""
-        return await super()._signal(sig and signal.SIGKILL)
+        """Kill a sandbox for any signal: it passes none on, and what was saved is on disk."""
+        return await super()._signal(signal.SIGKILL if sig and self.isolated else sig)
 
     def _look(self):
         """End what takes too much: the largest kernel, or all of a student who forks without end.
