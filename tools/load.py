@@ -34,6 +34,7 @@ START = ROOT / "deploy" / "hub" / "start.py"
 LESSON = 0
 UP_S = 120.0  # the hub may take this long to answer
 LOOK_S = 2.0
+FORKS = {"jupyterhub.sing": "jupyterhub.singleuser", "ipykernel_launc": "ipykernel_launcher"}
 # The hub's own: they are there once, for however many students.
 OWN = ("jupyterhub_idle_culler", "configurable-http-proxy")
 
@@ -102,12 +103,10 @@ def kind_of(process: psutil.Process) -> str:
     words = " ".join(command)
     if any(own in words for own in OWN):
         return ""
-    if "serve" in command:
-        return "shared, and its forks"
-    for kind in ("bwrap", "warm_python.py", "ipykernel_launcher", "jupyterhub.singleuser"):
-        if kind in words:
-            return kind
-    return "other"
+    if "serve" in command:  # a fork has the command of what it was forked from, and its own name
+        return FORKS.get(process.name(), "imported once")
+    kinds = ("warm_python.py", "bwrap", *FORKS.values(), "lessons_lib")
+    return next((kind for kind in kinds if kind in words), "other")
 
 
 @contextlib.contextmanager

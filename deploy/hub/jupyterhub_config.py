@@ -49,7 +49,7 @@ THREADS = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
 c.Spawner.environment = THREADS
-c.JupyterHub.concurrent_spawn_limit = 10  # more wait their turn
+c.JupyterHub.concurrent_spawn_limit = 0  # else who comes late gets an error, 429, and no server
 
 # ---- what students share: TensorFlow, imported once. Started without the hub's secrets: forks
 # of it are students' processes. See student/warm_python.py

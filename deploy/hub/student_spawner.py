@@ -12,10 +12,12 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 from jupyterhub.spawner import LocalProcessSpawner
@@ -31,6 +33,7 @@ ETC = ("alternatives", "fonts", "hosts", "ld.so.cache", "localtime", "mime.types
 ETC += ("resolv.conf", "ssl", "ca-certificates", "pki", "terminfo", "bash.bashrc")
 WARM = HUB / "student" / "warm_python.py"
 TEACHER = "teacher"  # whose own try at an assignment is not collected
+PORTS = range(20000, 32000)  # below those that the system gives to connections
 PROCESSES = 120  # of one student at a time
 PASSWD = f"student:x:1000:1000:student:{HOME}:/bin/bash\n"
 GROUP = "student:x:1000:\n"
@@ -42,6 +45,7 @@ class StudentSpawner(LocalProcessSpawner):
     folder = Unicode(config=True, help="the course's folder")
     isolated = Bool(True, config=True, help="False: no sandbox, students read what the hub reads")
     _watch = None
+    ports: ClassVar[set[int]] = set()  # of all students' servers
 
     def make_preexec_fn(self, name):
         """Less urgent than the hub; no process alone may have more memory than a student."""
@@ -68,6 +72,8 @@ class StudentSpawner(LocalProcessSpawner):
         return env
 
     async def start(self):
+        self.port = free_port(self.ports)
+        self.ports.add(self.port)
         places = student_places(Path(self.folder), self.user.name)
         make_places(places)
         server = [sys.executable, "-I", "-S", str(WARM), "-m", "jupyterhub.singleuser"]
@@ -85,6 +91,7 @@ class StudentSpawner(LocalProcessSpawner):
         if self._watch:
             self._watch.stop()
         await super().stop(now)
+        self.ports.discard(self.port)
 
     async def _signal(self, sig):
         """Kill a sandbox for any signal: it passes none on, and what was saved is on disk."""
@@ -95,12 +102,10 @@ class StudentSpawner(LocalProcessSpawner):
 
         Looking once a second holds mistakes, and no one who means harm: see the README.
         """
-        try:
-            tree = psutil.Process(self.pid).children(recursive=True)
-            tree = in_sandbox(tree[0].pid) if self.isolated and tree else tree
-        except psutil.Error:
+        if not psutil.pid_exists(self.pid):
             self._watch.stop()
             return
+        tree = _table.under(self.pid)
         if len(tree) > PROCESSES:
             self.log.warning("%s: more than %d processes, ended", self.user.name, PROCESSES)
             os.kill(self.pid, signal.SIGKILL)  # the sandbox dies with it, and all that is in it
@@ -114,23 +119,63 @@ class StudentSpawner(LocalProcessSpawner):
                     largest.kill()
 
 
-def in_sandbox(member: int) -> list[psutil.Process]:
-    """All processes of the sandbox that has this one: some were not started in it (``WARM``)."""
-    now = time.monotonic()
-    if now > _seen["until"]:  # once for all students
-        _seen.clear()
-        _seen["until"] = now + 0.9
-        for process in psutil.process_iter():
-            with contextlib.suppress(OSError):
-                space = os.readlink(f"/proc/{process.pid}/ns/pid")
-                _seen.setdefault(space, []).append(process)
+class ProcessTable:
+    """All processes, looked at once a second for all students: thirty looks keep the hub busy."""
+
+    def __init__(self):
+        self._until = 0.0
+
+    def under(self, top: int) -> list[psutil.Process]:
+        """What a process started, and all that is in the sandbox below it.
+
+        Some came into that from beside it (``WARM``): they would escape a student's limits.
+        """
+        if time.monotonic() > self._until:
+            self._look()
+            self._until = time.monotonic() + 0.9
+        found, parents = [], [top]
+        while parents:
+            children = self._children.get(parents.pop(), [])
+            found += children
+            parents += children
+        boxes = {self._space[process] for process in found} - {os.readlink("/proc/self/ns/pid")}
+        inside = {process for box in boxes for process in self._members[box]}
+        return [process for number in {*found, *inside} if (process := running(number))]
+
+    def _look(self) -> None:
+        self._children, self._members, self._space = {}, {}, {}
+        for process in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):  # it may end meanwhile, or be another user's
+                space = os.readlink(f"/proc/{process}/ns/pid")
+                after_its_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2]
+                self._space[process] = space
+                self._members.setdefault(space, []).append(process)
+                self._children.setdefault(int(after_its_name.split()[1]), []).append(process)
+
+
+_table = ProcessTable()
+
+
+def running(number: int) -> psutil.Process | None:
     try:
-        return _seen.get(os.readlink(f"/proc/{member}/ns/pid"), [])
-    except OSError as error:
-        raise psutil.NoSuchProcess(member) from error
+        return psutil.Process(number)
+    except psutil.Error:  # it ended meanwhile
+        return None
 
 
-_seen: dict = {"until": 0.0}
+def free_port(taken: set[int]) -> int:
+    """A port for a student's server, which no other student's has or will soon have.
+
+    JupyterHub draws one of those that the system gives to connections, and of thirty servers that
+    start at once two may draw the same: one student then meets the other's server.
+    """
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.socket() as trial:
+            if port not in taken:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError(f"no port from {PORTS.start} to {PORTS.stop} is free")
 
 
 def resident(process: psutil.Process) -> int:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -85,7 +84,9 @@ def stand_in(process: subprocess.Popen) -> psutil.Process:
 
 
 def forks(hub) -> list[psutil.Process]:
-    return psutil.Process(hub[1]).children()
+    """Those that run; not the process between, which ends once there is a fork."""
+    found = psutil.Process(hub[1]).children(recursive=True)
+    return [one for one in found if one.name() == "says"]
 
 
 def gone(process: psutil.Process) -> bool:
@@ -137,10 +138,17 @@ def test_what_is_in_a_sandbox_is_found(hub):
 
     process = start(hub[0], "wait")
     said(process)
-    time.sleep(1)
     (fork,) = forks(hub)
-    member = psutil.Process(process.pid).children()[0]
-    assert fork in student_spawner.in_sandbox(member.pid)
+    assert fork in student_spawner.ProcessTable().under(process.pid)
     process.kill()
     process.wait(20)
     assert gone(fork)
+
+
+def test_no_two_students_get_one_port():
+    import student_spawner
+
+    taken = set()
+    for _ in range(30):
+        taken.add(student_spawner.free_port(taken))
+    assert len(taken) == 30

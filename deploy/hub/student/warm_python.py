@@ -29,18 +29,22 @@ from pathlib import Path
 
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 PASSED_ON += [signal.SIGUSR1, signal.SIGUSR2]
-PRELOADED = ("tensorflow", "ai_edge_litert.interpreter", "matplotlib.pyplot", "pandas")
-PRELOADED += ("scipy.ndimage", "debugpy", "ipykernel.kernelapp", "ipykernel.zmqshell")
+PRELOADED = ("tensorflow", "ai_edge_litert.interpreter", "scipy.ndimage", "pandas", "nbconvert")
+PRELOADED += ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "pandas.io.formats.html")
+PRELOADED += ("ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger", "stack_data")
+PRELOADED += ("IPython.core.oinspect", "IPython.core.pylabtools", "IPython.extensions.storemagic")
 PRELOADED += ("jupyterhub.singleuser", "jupyterhub.singleuser.extension", "jupyterlab.labapp")
-PRELOADED += ("nbconvert", "nbgitpuller", "lessons_lib.course.checks.lesson00")
+PRELOADED += ("jupyter_server_terminals.app", "nbgitpuller.handlers", "httpcore", "anyio")
+PRELOADED += ("tornado.platform.asyncio", "pyarrow.pandas_compat")
 # TensorFlow imports these when they are first asked for.
 ASKED_FOR = ("keras.Sequential", "lite.TFLiteConverter", "data.Dataset", "dtypes.as_dtype")
-ROOMS = ("architectures", "every_path", "evaluate", "paths", "plots", "scoreboard", "widgets")
+ROOMS = ("article", "board", "c_source", "every_path", "examples", "integer_engine", "plots")
+ROOMS += ("scoreboard", "widgets")
 
 _NUMBER = struct.Struct("!i")
 _SO_PEERPIDFD = 77  # asm-generic/socket.h; Linux 6.5
-_PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 4, 24  # linux/prctl.h, as the next two
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 4, 15, 24  # linux/prctl.h, as the next three
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _CAPABILITIES = 0x20080522  # linux/capability.h: version 3
 _SPACES = {  # linux/sched.h
     "user": 0x10000000, "mnt": 0x00020000, "pid": 0x20000000, "ipc": 0x08000000,
@@ -111,6 +115,7 @@ def end_as(code: int) -> None:
 def serve(path: str) -> None:
     """Import, then fork for each who connects to ``path``, for ever."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the hub's, which started this
     preload()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     place = Path(path)
@@ -127,9 +132,14 @@ def serve(path: str) -> None:
     print(f"{path}: imported, and ready to fork", flush=True)
     running: dict[int, socket.socket] = {}  # by the fork's process id
     while True:
-        asking = {connection: fork for fork, connection in running.items()}
-        for ready in select.select([listener, ended, *asking], [], [])[0]:
-            if ready is listener:
+        events = select.poll()
+        events.register(listener, select.POLLIN)
+        events.register(ended, select.POLLIN)
+        for connection in running.values():  # what is said there is for the fork
+            events.register(connection, 0)
+        asking = {connection.fileno(): fork for fork, connection in running.items()}
+        for ready, _ in events.poll():
+            if ready == listener.fileno():
                 _begin(listener, running)
             elif ready == ended:
                 os.read(ended, 4096)
@@ -144,15 +154,18 @@ def preload() -> None:
     import gc
     import importlib
 
-    gc.disable()  # what it frees leaves holes, which each child would fill with pages of its own
+    # What a collection frees leaves holes; a fork that fills one has a page of its own. And it
+    # writes to each object that it looks at: in a fork it is to pass these by.
+    gc.disable()
     # Read at import: notebooks show figures; a kernel that somebody started says less.
     os.environ |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "JPY_PARENT_PID": "2"}
     modules = [importlib.import_module(name) for name in PRELOADED]
     for name in ASKED_FOR:
         functools.reduce(getattr, name.split("."), modules[0])
+    course = importlib.import_module("lessons_lib")
     for room in ROOMS:
-        getattr(importlib.import_module("lessons_lib"), room)
-    gc.collect()
+        getattr(course, room)
+    dir(course.checks)  # imports the checks of all lessons
     gc.freeze()
 
 
@@ -315,6 +328,7 @@ def _run(arguments: list[str]) -> int:
         sys.exit(f"expected -m MODULE, not {arguments}")
     sys.argv = arguments[1:]
     sys.path[0] = os.getcwd()  # it was the folder of this file
+    _libc.prctl(_PR_SET_NAME, arguments[1].encode(), 0, 0, 0)  # `ps` says which it is
     try:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     except SystemExit as end:
