@@ -13,6 +13,7 @@ import pytest
 from lessons_lib.errors import ChildDied
 from lessons_lib.system import files, sandbox, warm
 
+resource = pytest.importorskip("resource", reason="Windows has no such limits")
 pytestmark = pytest.mark.skipif(not warm.AVAILABLE, reason="only Linux forks here")
 
 
@@ -54,6 +55,16 @@ def at_exit(path):
     atexit.register(Path(path).touch)
 
 
+def umask():
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+def drawn():
+    return sys.modules["numpy"].random.random()
+
+
 def say(size):
     print("x" * size)
     raise ValueError("the last word")
@@ -80,6 +91,44 @@ def test_a_fork_works_in_the_callers_folder_and_environment(tmp_path, monkeypatc
     monkeypatch.setenv("LESSONS_X", "of this call")
     assert call("place") == (str(tmp_path), os.environ.get("TZ"), "of this call")
     assert call("parent") == first
+
+
+def test_a_fork_has_the_callers_umask():
+    before = os.umask(0o027)
+    try:
+        assert call("umask") == 0o027
+        os.umask(0o077)
+        assert call("umask") == 0o077
+    finally:
+        os.umask(before)
+
+
+def test_forks_draw_different_numbers():
+    assert call("drawn") != call("drawn")
+
+
+@pytest.mark.parametrize("imported", ["numpy", "tensorflow", "litert_quantizer.quantizer"])
+def test_what_is_imported_has_started_no_thread_that_a_fork_would_lose(imported, monkeypatch):
+    """But jemalloc's and, with several cores, OpenBLAS's: both see to forks themselves."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tasks = Path(f"/proc/{call('parent', imported=imported)}/task").iterdir()
+    names = [(task / "comm").read_text().strip() for task in tasks]
+    assert sorted(name for name in names if name != "jemalloc_bg_thd")[1:] == []
+
+
+def test_a_caller_with_many_files_open_is_answered():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip(f"this machine allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1050)]
+    try:
+        assert call("imported", imported="numpy.linalg") == ["numpy"]
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_in_another_environment_another_process_imports(monkeypatch):

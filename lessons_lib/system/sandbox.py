@@ -72,19 +72,20 @@ def call(function: str, *args: Any, timeout: float = 300.0, imported: str = "") 
     raise result
 
 
-def _run(files: list[str], function: str, folder: str, timeout: float, imported: str):
+def _run(places: list[str], function: str, folder: str, timeout: float, imported: str):
+    until = time.monotonic() + timeout
     python, own = [sys.executable, "-P", "-c"], [_OWN_FOLDER, str(os.getpid())]
     try:
         if imported and warm.AVAILABLE:
             with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
                 command = [*python, _START_WARM, *own, imported]
-                return warm.run(command, function, files, folder, timeout)
+                return warm.run(command, function, places, folder, timeout)
         return subprocess.run(
-            [*python, _START, *own, *files],
+            [*python, _START, *own, *places],
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=timeout,
+            timeout=max(0.0, until - time.monotonic()),
             env=os.environ | {"TMPDIR": folder},  # removed with all that the child leaves in it
         )
     except subprocess.TimeoutExpired as error:
@@ -188,9 +189,10 @@ def _main(parent: str, request: str, answer: str) -> None:
 
 def _main_warm(parent: str, imported: str) -> None:
     _end_with(int(parent))
-    files = warm.serve(imported)
+    own = str(os.getpid())  # before the fork, whose parent may have ended when it looks
+    places = warm.serve(imported)
     with warm.ends_at_once():
-        _main(str(os.getppid()), *files)
+        _main(own, *places)
 
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

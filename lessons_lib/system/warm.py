@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from lessons_lib.system.quiet import quiet
@@ -47,7 +49,7 @@ def run(
     """
     until = time.monotonic() + timeout
     order = {"function": function, "files": files, "idle_s": IDLE_S, "directory": _directory()}
-    order["environment"] = os.environ | {"TMPDIR": folder}
+    order |= {"environment": os.environ | {"TMPDIR": folder}, "umask": _umask()}
     waiting = _waiting(command)
     try:
         answer = waiting.ask(json.dumps(order), until)
@@ -59,6 +61,11 @@ def run(
         raise subprocess.TimeoutExpired(function, timeout)
     code, said = json.loads(answer)
     return subprocess.CompletedProcess(function, code, "", said)
+
+
+def _umask() -> int:
+    status = Path("/proc/self/status").read_text()  # os.umask alone tells it, by setting another
+    return int(re.search(r"^Umask:\s*([0-7]+)", status, re.MULTILINE)[1], 8)
 
 
 def _directory() -> str | None:
@@ -92,9 +99,10 @@ class _Waiting:
         answer = b""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(order.encode() + b"\n")
+        ready = select.poll()  # select.select knows no descriptors beyond 1023
+        ready.register(self._process.stdout, select.POLLIN)
         while not answer.endswith(b"\n"):
-            left = max(0.0, until - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
+            if not ready.poll(1000 * max(0.0, until - time.monotonic())):
                 return None
             part = self._process.stdout.read(_MOST_SAID)
             if not part:
@@ -178,11 +186,14 @@ def _become_new(order: dict, said: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for descriptor, target in enumerate((os.open(os.devnull, os.O_RDONLY), said, said)):
         os.dup2(target, descriptor)
+    os.umask(order["umask"])
     os.environ.clear()
     os.environ.update(order["environment"])
     with contextlib.suppress(OSError, TypeError):  # the caller's was removed, or may not be entered
         os.chdir(order["directory"])
     tempfile.tempdir = None  # it was found before this call's folder was there
+    if "numpy" in sys.modules:  # else all forks would draw the same; Python's own random knows
+        sys.modules["numpy"].random.seed()
 
 
 @contextlib.contextmanager
@@ -200,7 +211,9 @@ def ends_at_once() -> Iterator[None]:
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # where nobody reads what is left to say
+            threading._shutdown()  # waits for threads, as an interpreter's end does
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)

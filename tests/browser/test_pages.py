@@ -41,13 +41,18 @@ def violations(page: Page) -> list[str]:
 
 
 def settle(page: Page) -> None:
-    """Wait until colours have faded to their new ones, and the theme's scripts saw the new size.
-
-    The theme looks at sizes 300 ms after the last change, on a busy machine later: then it makes
-    what scrolls reachable by keyboard. Where it does not within 10 s, axe says so.
-    """
+    """Wait until colours have faded to their new ones, and the theme's scripts saw the new size."""
     page.evaluate("Promise.allSettled(document.getAnimations().map((fade) => fade.finished))")
     page.wait_for_timeout(400)
+    wait_for_focusable(page)
+
+
+def wait_for_focusable(page: Page) -> None:
+    """Wait until the theme has made what scrolls reachable by keyboard.
+
+    It looks at sizes 300 ms after the last change, on a busy machine later. Where it does not
+    within 10 s, axe says so.
+    """
     page.evaluate(
         """async () => {
           const scrolls = (code) => code.scrollWidth > code.clientWidth && code.tabIndex < 0;
@@ -80,6 +85,7 @@ def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
     """
     page.goto(site + name, wait_until="networkidle")
     page.add_script_tag(path=AXE)
+    wait_for_focusable(page)
     assert violations(page) == []
     darken(page)
     page.evaluate(
