@@ -140,6 +140,24 @@ def test_atomic_directory_takes_the_old_ones_place_only_when_all_is_well(tmp_pat
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such depths")
+def test_a_tree_is_removed_however_deep_and_nothing_beyond_it(tmp_path):
+    top, kept = tmp_path / "top", tmp_path / "kept"
+    (kept / "inside").mkdir(parents=True)
+    (kept / "file").write_text("")
+    code = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d'); open('f', 'w').close()"
+    (top / "wide" / "d").mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", code], cwd=top, check=True)
+    (top / "link").symlink_to(kept)
+    (top / "wide").chmod(0)
+    top.chmod(0)
+    files.remove_tree(top)
+    (tmp_path / "link").symlink_to(kept)
+    for none in (top, tmp_path / "link", kept / "file"):
+        files.remove_tree(none)
+    assert sorted(tmp_path.rglob("*")) == [kept, kept / "file", kept / "inside", tmp_path / "link"]
+
+
 def test_a_lock_where_no_file_can_be_is_reported(tmp_path):
     with pytest.raises(StorageError, match=tmp_path.name), files.locked(tmp_path):
         pytest.fail("a folder was locked")

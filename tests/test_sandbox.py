@@ -143,6 +143,22 @@ def test_what_a_child_leaves_in_its_temporary_folder_is_removed(call):
     assert not left.parent.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such depths")
+def test_a_deep_tree_in_a_temporary_folder_stops_nobody(tmp_path, monkeypatch):
+    """Neither the call that leaves it, nor those that find it where that one was killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (gone := subprocess.Popen([sys.executable, "-c", ""])).wait()
+    left = tmp_path / f"lessons-{gone.pid}-x"
+    left.mkdir()
+    dig = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", dig], cwd=left, check=True)
+    os.utime(left, (0, 0))
+    with sandbox.temporary_folder() as folder:
+        assert not left.exists()
+        subprocess.run([sys.executable, "-c", dig], cwd=folder, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes for memory so")
 def test_where_memory_runs_out_the_child_goes_before_its_caller(call):
     own = int(Path("/proc/self/oom_score_adj").read_text())

@@ -6,7 +6,9 @@ import glob
 import hashlib
 import os
 import re
+import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -167,6 +169,58 @@ def _temporary_name(target: Path) -> Path:
         else:
             left.unlink(missing_ok=True)
     return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def remove_tree(folder: str | os.PathLike) -> None:
+    """Remove a folder with all that is in it, however deep; what cannot be removed stays.
+
+    So does another user's folder, and what a link leads to. Paths, open files and Python's calls
+    go only so deep: each folder inside is moved up to the top before it is emptied.
+    """
+    if os.rename not in os.supports_dir_fd:  # Windows
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return
+        os.chmod(folder, 0o700)
+        with _opened(folder) as top:
+            waiting = _lifted(top, top)
+            while waiting:
+                name = waiting.pop()
+                with contextlib.suppress(OSError), _opened(name, top) as inside:
+                    waiting += _lifted(inside, top)
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=top)
+        os.rmdir(folder)
+
+
+@contextlib.contextmanager
+def _opened(folder: str | os.PathLike, inside: int | None = None) -> Iterator[int]:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def _lifted(folder: int, top: int) -> list[str]:
+    """Remove a folder's files, move its folders to ``top``, and return their new names there."""
+    lifted = []
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
+        with contextlib.suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.name, 0o700, dir_fd=folder)  # else it may not be moved
+                name = secrets.token_hex(16)
+                os.rename(entry.name, name, src_dir_fd=folder, dst_dir_fd=top)
+                lifted.append(name)
+            else:
+                os.unlink(entry.name, dir_fd=folder)
+    return lifted
 
 
 def is_running(process: int) -> bool:

@@ -11,7 +11,6 @@ import importlib
 import os
 import pickle
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -119,8 +118,12 @@ def temporary_folder() -> Iterator[str]:
         )
     except OSError as error:
         raise no_room(error) from error
-    with folder as name:
-        yield name
+    try:
+        yield folder.name
+    finally:
+        files.remove_tree(folder.name)  # which may be deeper than the next line can go
+        with contextlib.suppress(RecursionError):
+            folder.cleanup()
 
 
 def _sweep(parent: Path) -> None:
@@ -130,7 +133,7 @@ def _sweep(parent: Path) -> None:
         with contextlib.suppress(OSError):
             old = time.time() - folder.stat().st_mtime > 3600
             if found and old and not files.is_running(int(found[1])):
-                shutil.rmtree(folder, ignore_errors=True)
+                files.remove_tree(folder)
 
 
 def _write(path: Path, content: Any) -> None:
