@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import psutil
 import pytest
@@ -25,9 +25,19 @@ said |= {"home": os.listdir("/home"), "readme": os.path.exists(sys.argv[1] + "/R
 said |= {"processes": sum(name.isdigit() for name in os.listdir("/proc")), "nice": os.nice(0)}
 said |= {"given": os.environ.get("GIVEN")}
 said |= {"secret": b"SECRET" in open("/proc/self/environ", "rb").read()}
-said |= {"open": len(os.listdir("/proc/self/fd"))}
-print(json.dumps(said), flush=True)
+said |= {"open": len(os.listdir("/proc/self/fd")), "exe": os.readlink("/proc/self/exe")}
 try:
+    os.close(os.open("/proc/self/exe", os.O_WRONLY))
+    said["written"] = True
+except OSError:
+    said["written"] = False
+start = time.monotonic()
+import tensorflow as tf
+import tensorflow.lite
+said |= {"seconds": time.monotonic() - start, "spec": tf.__spec__.loader is tf.__loader__}
+said |= {"lite": tf.lite is sys.modules["tensorflow.lite"] or hasattr(tf.lite, "TFLiteConverter")}
+try:
+    print(json.dumps(said), flush=True)
     time.sleep(60 if "wait" in sys.argv else 0)
 except KeyboardInterrupt:
     print("interrupted")
@@ -53,7 +63,7 @@ def hub(tmp_path_factory):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(files.ROOT), "HOME": str(folder)}
     environment["OPENBLAS_NUM_THREADS"] = "1"
     server = subprocess.Popen(
-        [sys.executable, str(WARM), "serve", str(socket)], env=environment,
+        [sys.executable, str(WARM), "serve", str(socket), str(folder / "log")], env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert "ready to fork" in server.stdout.readline()
@@ -62,16 +72,16 @@ def hub(tmp_path_factory):
     server.wait()
 
 
-def start(folder: Path, *words: str, warm: bool = True) -> subprocess.Popen:
+def start(folder, *words, warm=True, module=("-m", "says"), **streams) -> subprocess.Popen:
     import student_spawner
 
-    asked = [sys.executable, "-I", "-S", str(WARM), "-m", "says", str(files.ROOT), *words]
+    asked = [sys.executable, "-I", "-S", str(WARM), *module, str(files.ROOT), *words]
     environment = {"PATH": os.environ["PATH"], "GIVEN": "this", "SECRET": ""}
     if warm:
         environment["LESSONS_HUB_WARM"] = "/srv/warm/socket"
     return subprocess.Popen(
         [*student_spawner.command(folder, "ada"), *asked], env=environment,
-        stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(7),
+        stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(7), **streams,
     )  # fmt: skip
 
 
@@ -79,14 +89,21 @@ def said(process: subprocess.Popen) -> dict:
     return json.loads(process.stdout.readline())
 
 
-def stand_in(process: subprocess.Popen) -> psutil.Process:
+def stander(process: subprocess.Popen) -> psutil.Process:
     return psutil.Process(process.pid).children(recursive=True)[-1]
 
 
 def forks(hub) -> list[psutil.Process]:
     """Those that run; not the process between, which ends once there is a fork."""
     found = psutil.Process(hub[1]).children(recursive=True)
-    return [one for one in found if one.name() == "says"]
+    return [one for one in found if name_of(one) == "says"]
+
+
+def name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def gone(process: psutil.Process) -> bool:
@@ -97,13 +114,15 @@ def test_a_fork_is_in_the_sandbox_of_who_asked(hub):
     process = start(hub[0], "a word")
     found = said(process)
     assert process.wait(20) == 3, "the exit code is the fork's"
-    assert found["tensorflow"], "it was in memory"
+    assert not found["tensorflow"], "lessons assert that nobody imported it"
+    assert found["seconds"] < 0.5, "it was in memory"
+    assert found["spec"] and found["lite"]
     assert found["arguments"] == [str(files.ROOT), "a word"]
     assert found["given"] == "this" and not found["secret"]
     assert found["home"] == ["student"] and not found["readme"]
     assert found["processes"] == 3, "the sandbox's own, who stands for the fork, and the fork"
     assert found["open"] == 4, "three streams, and the list of them"
-    assert found["nice"] == os.nice(0) + 7
+    assert found["nice"] == min(19, os.nice(0) + 7)
     assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
     assert found["NoNewPrivs"] == "1"
 
@@ -111,13 +130,13 @@ def test_a_fork_is_in_the_sandbox_of_who_asked(hub):
 def test_where_nobody_forks_it_is_a_python_of_the_usual_kind(hub):
     process = start(hub[0], warm=False)
     found = said(process)
-    assert process.wait(20) == 3 and not found["tensorflow"] and found["given"] == "this"
+    assert process.wait(20) == 3 and found["seconds"] > 0.5 and found["given"] == "this"
 
 
 def test_a_signal_reaches_the_fork(hub):
     process = start(hub[0], "wait")
     said(process)
-    stand_in(process).send_signal(signal.SIGINT)
+    stander(process).send_signal(signal.SIGINT)
     assert process.stdout.readline() == "interrupted\n"
     assert process.wait(20) == 4
 
@@ -127,7 +146,7 @@ def test_a_fork_ends_with(hub, whom):
     process = start(hub[0], "wait")
     said(process)
     (fork,) = forks(hub)
-    (stand_in(process) if whom == "who stands for it" else process).kill()
+    (stander(process) if whom == "who stands for it" else process).kill()
     assert gone(fork)
     process.wait(20)
 
@@ -152,3 +171,46 @@ def test_no_two_students_get_one_port():
     for _ in range(30):
         taken.add(student_spawner.free_port(taken))
     assert len(taken) == 30
+
+
+def test_a_fork_keeps_no_way_to_the_hubs_python_or_terminal(hub):
+    """What it runs is a sealed copy; what it has open before it has its own is nobody's."""
+    process = start(hub[0], "a word")
+    found = said(process)
+    process.wait(20)
+    assert found["exe"].startswith("/memfd:") and not found["written"]
+    opened = [os.readlink(f"/proc/{hub[1]}/fd/{number}") for number in (0, 1, 2)]
+    assert opened[0].startswith("pipe:") and opened[1:] == [str(hub[0] / "log")] * 2
+    assert (hub[0] / "log").stat().st_mode & 0o777 == 0o600
+
+
+def test_where_nothing_is_left_for_a_fork_the_next_one_gets_his(hub):
+    """One student's fork bomb must not end what the others' servers came from."""
+    server = psutil.Process(hub[1])
+    usual = server.rlimit(psutil.RLIMIT_NOFILE)
+    for left in (0, 1):  # too few to hear who asks; too few to fork for him
+        server.rlimit(psutil.RLIMIT_NOFILE, (server.num_fds() + left, usual[1]))
+        process = start(hub[0], "a word")
+        time.sleep(0.5)
+        if left:
+            assert not said(process)["exe"].startswith("/memfd:")
+        server.rlimit(psutil.RLIMIT_NOFILE, usual)
+        if not left:
+            assert said(process)["exe"].startswith("/memfd:")
+        assert process.wait(20) == 3
+    process = start(hub[0], "a word")
+    assert said(process)["exe"].startswith("/memfd:")
+    process.wait(20)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_students_server_finds_no_module_in_his_home(hub, warm):
+    """Else a notebook's neighbour that is called calendar.py would be his last start."""
+    process = start(hub[0], module=("-P", "-m", "says"), warm=warm, stderr=subprocess.PIPE)
+    assert "No module named says" in process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+
+
+def test_this_machine_can_do_it():
+    probe = subprocess.run([sys.executable, str(WARM), "probe"], capture_output=True, text=True)
+    assert probe.stdout.strip() == ""

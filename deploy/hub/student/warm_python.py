@@ -3,8 +3,9 @@
 TensorFlow takes each process that imports it 240 MB and three seconds. Here one process imports it
 and forks: what a child does not change it shares with all others (copy-on-write).
 
-    python warm_python.py serve SOCKET    the process that imports, and forks for who asks
-    python -I -S warm_python.py -m …      like `python -m …`, in such a fork
+    python warm_python.py serve SOCKET [LOG]   the process that imports, and forks for who asks
+    python -I -S warm_python.py -m …           like `python -m …`, in such a fork; -P before -m too
+    python warm_python.py probe                prints why this machine cannot do it, if it cannot
 
 The second asks at the socket that $LESSONS_HUB_WARM names, and stands for its fork: it passes
 signals on and ends as the fork does; when it is killed, so is the fork. Where nobody answers it
@@ -18,6 +19,7 @@ student sends. It must be started without secrets in its environment, since fork
 import array
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -25,6 +27,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from pathlib import Path
 
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
@@ -56,7 +59,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # ---- who stands for a fork
 
 
-def stand_in(arguments: list[str]) -> int:
+def stand_for_fork(arguments: list[str]) -> int:
     """Have ``python arguments`` done by a fork; return its exit code, below zero for a signal."""
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -109,11 +112,62 @@ def end_as(code: int) -> None:
     sys.exit(code)
 
 
+# ---- whether this machine can do it
+
+
+def why_not() -> str | None:
+    """Say why students' Pythons cannot be forks on this machine; None where they can."""
+    one, other = socket.socketpair()
+    with one, other:
+        try:
+            os.close(one.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD))
+        except OSError:
+            return f"Linux {os.uname().release} is older than 6.5"
+    try:
+        os.close(_copy_of_python())
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def be_a_copy() -> None:
+    """Start this process again, from a copy of Python in memory that nobody can change.
+
+    A fork keeps the file that it was started from (``/proc/self/exe``) as the hub's user has it,
+    not read-only as in a sandbox: a student could take from Python the right to be run. As runc
+    does, for the same reason. Raises OSError where it is not possible.
+    """
+    if not os.readlink("/proc/self/exe").startswith("/memfd:"):
+        os.execve(_copy_of_python(), [sys.executable, *sys.orig_argv[1:]], os.environ)
+    _prctl_text(_PR_SET_NAME, "python")  # it was the number of the copy's descriptor
+
+
+def _copy_of_python() -> int:
+    """Return a descriptor of the copy, tried: a Python may find its parts by its file's place."""
+    import subprocess
+
+    copy = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open("/proc/self/exe", "rb") as program:
+        left = os.fstat(program.fileno()).st_size
+        while left:
+            left -= os.sendfile(copy, program.fileno(), None, left)
+    never = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, never)
+    trial = [sys.executable, "-c", "import sys; print(sys.prefix)"]
+    place = f"/proc/self/fd/{copy}"
+    done = subprocess.run(trial, executable=place, pass_fds=[copy], capture_output=True, text=True)
+    if done.stdout != f"{sys.prefix}\n":
+        os.close(copy)
+        said = (done.stderr.strip().splitlines() or ["it finds another folder"])[-1]
+        raise OSError(f"a copy in memory of {sys.executable} does not run: {said}")
+    return copy
+
+
 # ---- the process that imports, and forks
 
 
-def serve(path: str) -> None:
-    """Import, then fork for each who connects to ``path``, for ever."""
+def serve(path: str, log: str = os.devnull) -> None:
+    """Import, then fork for each who connects to ``path``, for ever; errors go to ``log``."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the hub's, which started this
     preload()
@@ -130,6 +184,7 @@ def serve(path: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     print(f"{path}: imported, and ready to fork", flush=True)
+    _leave_terminal(log)
     running: dict[int, socket.socket] = {}  # by the fork's process id
     while True:
         events = select.poll()
@@ -146,6 +201,17 @@ def serve(path: str) -> None:
             else:  # nobody stands for this fork any more
                 _kill(asking[ready])
         _reap(running)
+
+
+def _leave_terminal(log: str) -> None:
+    """A fork is a student's: through its streams he would reach the terminal of the hub."""
+    silence, end = os.pipe()
+    os.close(end)
+    kept = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    for number, stream in enumerate((silence, kept, kept)):
+        os.dup2(stream, number)
+    os.close(silence)
+    os.close(kept)
 
 
 def preload() -> None:
@@ -174,23 +240,47 @@ def _begin(listener: socket.socket, running: dict[int, socket.socket]) -> None:
 
     whoever enters a process namespace is not in it himself, only his children are.
     """
-    connection, _ = listener.accept()
+    try:
+        connection, _ = listener.accept()
+    except OSError:  # who asked has ended, or no descriptor is left: perhaps soon
+        time.sleep(0.1)
+        return
+    try:
+        running[_fork_for(connection)] = connection
+    except OSError:  # no process is left, as where somebody forks without end
+        connection.close()  # which makes a usual Python of who asks
+
+
+def _fork_for(connection: socket.socket) -> int:
+    """Return the fork's id; raises OSError where there is none."""
     told, tell = os.pipe()
-    between = os.fork()
-    if not between:
-        try:
-            os.close(told)
-            os.write(tell, _NUMBER.pack(_fork_inside(connection, tell)))
-        finally:
-            os._exit(0)
-    os.close(tell)
-    os.waitpid(between, 0)
-    said = os.read(told, _NUMBER.size)
-    os.close(told)
-    if said:
-        running[_NUMBER.unpack(said)[0]] = connection
-    else:
-        connection.close()
+    try:
+        between = os.fork()
+        if not between:
+            _be_between(connection, tell)
+        os.close(tell)
+        tell = -1
+        os.waitpid(between, 0)
+        said = os.read(told, _NUMBER.size)
+    finally:
+        os.close(told)
+        if tell >= 0:
+            os.close(tell)
+    if not said:
+        raise ChildProcessError("there is no fork")
+    return _NUMBER.unpack(said)[0]
+
+
+def _be_between(connection: socket.socket, tell: int) -> None:
+    try:
+        os.write(tell, _NUMBER.pack(_fork_inside(connection, tell)))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
 
 
 def _fork_inside(connection: socket.socket, tell: int) -> int:
@@ -216,6 +306,8 @@ def _fork_inside(connection: socket.socket, tell: int) -> int:
     if not fork:
         os.close(tell)
         os.close(handle)
+        os.dup2(0, 1)  # not the log, and not a device of the machine: his own come with the order
+        os.dup2(0, 2)
         _give_up_capabilities()
         _be(connection)
     return fork
@@ -247,6 +339,10 @@ def _give_up_capabilities() -> None:
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl {option}")
+
+
+def _prctl_text(option: int, text: str) -> None:
+    _libc.prctl(option, text.encode(), 0, 0, 0)
 
 
 def _kill(fork: int) -> None:
@@ -321,14 +417,44 @@ def _take_order(connection: socket.socket) -> list[str]:
     return order["arguments"]
 
 
+class _Hidden:
+    """Lets a package look as if nobody had imported it; its import brings back what is there.
+
+    Lessons show, and assert, what does without TensorFlow.
+    """
+
+    def __init__(self, package: str):
+        names = [name for name in sys.modules if name.partition(".")[0] == package]
+        self.package, self.modules = package, {name: sys.modules.pop(name) for name in names}
+        self.spec = self.modules[package].__spec__
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.package:
+            return None
+        found = type(self.spec)(name, self, is_package=True)
+        found.submodule_search_locations = self.spec.submodule_search_locations
+        return found
+
+    def create_module(self, spec):
+        return self.modules[self.package]
+
+    def exec_module(self, module):
+        module.__spec__ = self.spec  # the import put its own there
+        sys.modules.update(self.modules)
+        sys.meta_path.remove(self)
+
+
 def _run(arguments: list[str]) -> int:
     import runpy
 
+    safe = arguments[:1] == ["-P"]
+    arguments = arguments[safe:]
     if arguments[:1] != ["-m"]:
         sys.exit(f"expected -m MODULE, not {arguments}")
+    sys.meta_path.insert(0, _Hidden("tensorflow"))
     sys.argv = arguments[1:]
-    sys.path[0] = os.getcwd()  # it was the folder of this file
-    _libc.prctl(_PR_SET_NAME, arguments[1].encode(), 0, 0, 0)  # `ps` says which it is
+    sys.path[:1] = [] if safe else [os.getcwd()]  # it was the folder of this file
+    _prctl_text(_PR_SET_NAME, arguments[1])  # `ps` says which it is
     try:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -340,6 +466,9 @@ def _run(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(sys.argv[2])
+        be_a_copy()
+        serve(*sys.argv[2:])
+    elif sys.argv[1] == "probe":
+        print(why_not() or "")
     else:
-        end_as(stand_in(sys.argv[1:]))
+        end_as(stand_for_fork(sys.argv[1:]))
