@@ -183,6 +183,14 @@ def test_given_code_that_was_changed_is_kept_and_named():
     assert (result.cells[1].source, said.cell) == ("import numpy", "given")
 
 
+@pytest.mark.parametrize("name", [[], {}, 7, None, "", "a b"])
+def test_an_id_that_is_none_harms_nothing(name):
+    notebook = submitted()
+    notebook.cells.insert(0, {"cell_type": "code", "metadata": {}, "source": "new = 1", "id": name})
+    names, answer, mends = mend(nbformat.from_dict(notebook))
+    assert (names, answer, mends) == (["added-1", *NAMES], ANSWER, [])
+
+
 def test_neither_notebook_is_changed():
     notebook, wanted = submitted(), submitted()
     del notebook.cells[0], wanted.cells[0]

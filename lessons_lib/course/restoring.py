@@ -219,7 +219,7 @@ def _in_place(
 
 def _name_added(cells: Sequence[NotebookNode]) -> None:
     """Give each cell without an id, or with one that another cell before it has, a new one."""
-    taken = {cell.get("id") for cell in cells}
+    taken = {cell.get("id") for cell in cells if isinstance(cell.get("id"), str)}
     numbers = (f"added-{number}" for number in itertools.count(1))
     free = (name for name in numbers if name not in taken)
     seen = set()

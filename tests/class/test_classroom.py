@@ -5,10 +5,12 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import psutil
 import pytest
 
 from builders import code, markdown, notebook
-from lessons_lib import classroom, notebooks
+from lessons_lib import classroom, files, notebooks
 from lessons_lib.course.classroom import _confined
 from lessons_lib.errors import InputError
 from lessons_lib.system.limits import Limits
@@ -56,13 +58,23 @@ def lesson():
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
+def temporary():
+    """A temporary folder whose name is as long as it may be."""
+    beginning = tempfile.gettempdir() + "/"
+    folder = tempfile.mkdtemp(prefix="x" * (classroom.LONGEST_TEMPORARY - len(beginning) - 8))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory, temporary):
     root = tmp_path_factory.mktemp("course")
     folder = root / "lessons"
     folder.mkdir()
     nbformat.write(lesson(), folder / "00_small.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebooks, "FOLDER", folder)
+        patch.setattr(tempfile, "tempdir", temporary)
         with pytest.raises(InputError, match="holds no course: begin with `lessons class init"):
             classroom.release(root, 0)
         classroom.init(root)
@@ -86,6 +98,20 @@ def answered(course, *names, **other):
             if BLANKS[name] in cell.source:
                 text = other.get(name, ANSWERS[name] if name in names else BLANKS[name])
                 cell.source = f"{text}\n\n\n{CHECKS[name]}"
+    return made
+
+
+def answered_nothing(course):
+    """The blanks, and a note that there was no time."""
+    made = blank(course)
+    made.cells.append(nbformat.v4.new_markdown_cell("I had no time."))
+    return made
+
+
+def named_by_a_list(course):
+    made = answered(course, "range", "quantize")
+    made.nbformat_minor = 4
+    made.cells[0]["id"] = []
     return made
 
 
@@ -118,9 +144,15 @@ CASES = {  # points of 2, and a part of what the teacher is told
     "dies": (0, "Kernel died"),
     "fills": (1, ""),
     "shouts": (1, ""),
+    "digs": (2, ""),
+    "id": (2, ""),
+    "half_a_character": (0, "the file is not a notebook ('utf-8' codec can't encode"),
     "no_notebook": (0, "the file is not a notebook"),
     "list": (0, "the file is not a notebook"),
 }
+
+
+DIG = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')\n"  # a folder in a folder
 
 
 def submissions(course, spy):
@@ -130,7 +162,7 @@ def submissions(course, spy):
         "Jörg Ölund": answered(course, "range", "quantize"),
         "spy": answered(course, "range", quantize=spy + ANSWERS["quantize"]),
         "half": answered(course, "range"),
-        "empty": blank(course),
+        "empty": answered_nothing(course),
         "wrong": answered(course, range="def my_range(low, high): return 1.0, 0"),
         "damaged": damaged(course),
         "loud": answered(course, "range", quantize="while True: print('x' * 1000)"),
@@ -148,6 +180,9 @@ def submissions(course, spy):
             course, "range", quantize="held = []\nwhile True: held.append(b'1' * 2**25)"
         ),
         "dies": answered(course, "range", quantize="import os\nos._exit(9)"),
+        "digs": answered(course, "range", quantize=DIG + ANSWERS["quantize"]),
+        "id": named_by_a_list(course),
+        "half_a_character": answered(course, "range", quantize="'\ud83d'"),
         "fills": answered(course, "range", quantize="open('large', 'wb').write(bytes(2**27))"),
         # Not through Python: what the process itself prints goes by the kernel's limit.
         "shouts": answered(
@@ -167,12 +202,16 @@ def graded(course, spy):
     for name, text in (("no_notebook", "%PDF"), ("list", "[1, 2]")):
         (given / name).mkdir()
         (given / name / "00_small.ipynb").write_text(text)
-    (given / "none").mkdir()
-    (given / "[all]").mkdir()
+    for name in ("none", "[all]", "deep", "untouched"):
+        (given / name).mkdir()
+    subprocess.run([sys.executable, "-c", DIG], cwd=given / "deep", check=True)
+    nbformat.write(blank(course), given / "untouched" / "00_small.ipynb")
     handed = {one.student: one for one in classroom.collect(course, 0, given)}
     missing = {name: one.why for name, one in handed.items() if one.path is None}
-    assert sorted(missing) == ["[all]", "none"]
-    assert missing["none"] == "has no 00_small.ipynb"
+    files.remove_tree(given / "deep")
+    assert sorted(missing) == ["[all]", "deep", "none", "untouched"]
+    assert missing["none"] == missing["deep"] == "has no 00_small.ipynb"
+    assert missing["untouched"] == "00_small.ipynb is untouched, as it was released"
     assert "rename it" in missing["[all]"]
     done = {one.student: one for one in classroom.grade(course, 0, BOUNDS)}
     del os.environ["A_SECRET"]
@@ -195,6 +234,36 @@ def test_bad_input_is_a_clear_error(course, graded, ask, said):
     with pytest.raises(InputError, match=said):
         ask(course)
     assert sorted(course.rglob("*")) == before
+
+
+COME_AND_GO = """
+from pathlib import Path
+while True:
+    Path("00_small.ipynb").write_text("{}")
+    Path("00_small.ipynb").unlink()
+"""
+
+
+def test_a_notebook_that_goes_while_it_is_collected_stops_nothing(course, tmp_path):
+    (tmp_path / "goes").mkdir()
+    other = subprocess.Popen([sys.executable, "-c", COME_AND_GO], cwd=tmp_path / "goes")
+    try:
+        whys = {classroom.collect(course, 0, tmp_path)[0].why for _ in range(500)}
+    finally:
+        other.kill()
+        other.wait()
+        shutil.rmtree(course / "handed_in" / "goes", ignore_errors=True)
+    cannot = "the notebook cannot be read (No such file or directory)"
+    assert whys <= {"", "has no 00_small.ipynb", cannot}
+
+
+def test_a_temporary_folder_without_room_for_sockets_is_refused(course, temporary, monkeypatch):
+    (course / "handed_in" / "one" / "lesson00").mkdir(parents=True)
+    (course / "handed_in" / "one" / "lesson00" / "00_small.ipynb").write_text("{}")
+    monkeypatch.setattr(tempfile, "tempdir", temporary + "x")
+    with pytest.raises(InputError, match=r"has a name of 50 characters; .* set TMPDIR to another"):
+        list(classroom.grade(course, 0, BOUNDS))
+    shutil.rmtree(course / "handed_in" / "one")
 
 
 SPY = """import os, socket
@@ -272,6 +341,19 @@ def test_what_is_graded_is_not_graded_again(course, graded):
     assert time.monotonic() - start < 3
 
 
+def test_a_submission_that_cannot_be_graded_stops_no_other(course, graded):
+    handed, in_the_way = course / "handed_in" / "blocked", course / "submitted" / "blocked"
+    shutil.copytree(course / "handed_in" / "right", handed)
+    in_the_way.write_text("a file where a folder is needed")
+    done = {one.student: one for one in classroom.grade(course, 0, BOUNDS)}
+    shutil.rmtree(handed)
+    in_the_way.unlink()
+    blocked = done.pop("blocked")
+    assert not blocked.graded
+    assert "A file stands where a folder is needed" in blocked.stopped
+    assert done == graded
+
+
 GRADE = """
 import sys
 from pathlib import Path
@@ -306,6 +388,16 @@ def test_a_grading_that_is_killed_goes_on(course, graded):
     again = {one.student: one.points for one in classroom.grade(course, 0, BOUNDS)}
     assert again == {name: points for name, (points, _) in CASES.items()}
     assert kept == {name: records[name].stat().st_mtime_ns for name in kept}
+
+
+def test_nbgraders_own_command_grades_in_the_same_folder(course, graded):
+    made = course / "autograded" / "half" / "lesson00" / "00_small.ipynb"
+    before = made.stat().st_mtime_ns
+    own = [sys.executable, "-m", "nbgrader", "autograde", "lesson00", "--student=half", "--force"]
+    done = subprocess.run(own, cwd=course, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert made.stat().st_mtime_ns > before
+    assert classroom._points(course, 0, "half") == (1, 2)
 
 
 def test_a_spreadsheet_shows_names_and_runs_nothing(course, graded, tmp_path):

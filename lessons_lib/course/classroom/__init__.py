@@ -19,6 +19,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,10 @@ configure(c)
 c.CourseDirectory.course_id = {name!r}
 """
 _LARGEST = 64 * 2**20  # bytes of a notebook that is read; a lesson has less than one MiB
+_DEEPEST = 8  # folders within a learner's that are searched
+# Characters of a temporary folder: below it stand two more and a kernel's socket, of which macOS
+# takes 103 (sun_path in sys/un.h), Linux 107.
+LONGEST_TEMPORARY = 103 - 2 * len("/lessons-4194304-abcdefgh") - len("/k-1")
 _ERROR = re.compile(r"\s*[\w.]+(?:Error|Exception)\b")
 # A student's name is a folder's name; nbgrader takes [ ] * ? for patterns.
 _STUDENT = re.compile(r"\w(?:[\w .,@'+-]*[\w.])?")
@@ -139,9 +144,10 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
 
     A learner's folder is searched with its own folders; of several copies, such as a browser's
     ``00_run_article (1).ipynb``, the newest counts. What was handed in before is replaced.
+    What is as it was released is not taken.
     Raises InputError when the assignment was not released, or ``given`` is no folder with folders.
     """
-    _released(root, number)
+    released = _released(root, number)
     expected = "expected a folder that has one for each learner, with the notebook in it"
     if not given.is_dir():
         raise InputError(f"{files.display_path(given)} is no folder; {expected}")
@@ -155,34 +161,60 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
             why = "another folder's name looks the same: rename this one"
             handed[folder.name] = Handed(folder.name, None, why)
         else:
-            handed[student] = _handed(root, number, folder, student)
+            handed[student] = _handed(root, number, folder, student, released)
     return list(handed.values())
 
 
-def _handed(root: Path, number: int | str, folder: Path, student: str) -> Handed:
+def _handed(
+    root: Path, number: int | str, folder: Path, student: str, released: NotebookNode
+) -> Handed:
     if not _STUDENT.fullmatch(student):
-        return Handed(student, None, "a folder's name may have letters, digits, spaces and "
-                      "_ . , @ ' + - and begins with a letter or a digit: rename it")  # fmt: skip
+        why = (
+            "a folder's name may have letters, digits, spaces and _ . , @ ' + - and begins with a "
+        )
+        return Handed(_printable(student), None, why + "letter or a digit: rename it")
+    try:  # what is the learner's may change meanwhile
+        newest = max(_copies(folder, number), default=None)
+        if newest is None:
+            return Handed(student, None, f"has no {_file(number)}")
+        changed, _, path = newest
+        if path.stat().st_size > _LARGEST:
+            return Handed(
+                student, None, f"{_printable(path.name)} has more than {_LARGEST >> 20} MiB"
+            )
+        content = _inside(path, folder)
+    except (OSError, RecursionError) as error:
+        return Handed(student, None, f"the notebook cannot be read ({_said(error)})")
+    if _is_untouched(content, released):
+        return Handed(student, None, f"{_printable(path.name)} is untouched, as it was released")
+    target = _notebook(root, "handed_in", student, number)
+    files.write_atomic(target, content)
+    os.utime(target, (changed, changed))
+    return Handed(student, target)
+
+
+def _copies(folder: Path, number: int | str) -> Iterator[tuple[float, str, Path]]:
+    """The notebooks of a lesson in a learner's folder, each behind its time and its name."""
     stem = re.escape(_file(number).removesuffix(".ipynb"))
     wanted = re.compile(rf"(.*[_ -])?{stem}( ?\(\d+\)|-Copy\d+)?\.ipynb")
-    found = [
-        path
-        for path in folder.rglob("*.ipynb")
-        if wanted.fullmatch(path.name) and path.is_file() and not path.is_symlink()
-        and ".ipynb_checkpoints" not in path.parts
-    ]  # fmt: skip
-    if not found:
-        return Handed(student, None, f"has no {_file(number)}")
-    newest = max(found, key=lambda path: (path.stat().st_mtime, path.name))
-    if newest.stat().st_size > _LARGEST:
-        return Handed(student, None, f"{newest.name} has more than {_LARGEST >> 20} MiB")
-    target = _notebook(root, "handed_in", student, number)
+    for here, below, names in os.walk(folder):
+        if len(Path(here).relative_to(folder).parts) == _DEEPEST:
+            below.clear()
+        for path in (Path(here, name) for name in names if wanted.fullmatch(name)):
+            if path.is_file() and not path.is_symlink() and ".ipynb_checkpoints" not in path.parts:
+                yield path.stat().st_mtime, path.name, path
+
+
+def _is_untouched(content: bytes, released: NotebookNode) -> bool:
+    """Whether nothing was written in the released notebook, nor any cell of it run."""
+
+    def seen(cells: list[dict]) -> list[tuple]:
+        return [("".join(cell["source"]).strip(), cell.get("outputs") or []) for cell in cells]
+
     try:
-        files.write_atomic(target, _inside(newest, folder))
-    except OSError as error:
-        return Handed(student, None, f"{newest.name} cannot be read ({error.strerror})")
-    os.utime(target, (newest.stat().st_mtime,) * 2)
-    return Handed(student, target)
+        return seen(json.loads(content)["cells"]) == seen(released.cells)
+    except Exception:  # of any kind, in a file that anyone may have written
+        return False
 
 
 def _inside(path: Path, folder: Path) -> bytes:
@@ -211,8 +243,9 @@ def grade(
     A submission that was graded before and has not changed is not graded again. Each runs under
     ``bounds``; one that crosses them gets no points, and the others go on.
     Where nbgrader fails for another reason than the submission, it is tried again at the next call.
-    Raises InputError when the assignment was not released, nothing was handed in, or nothing by
-    one of ``students``, and GradingFailed when the teacher's own answers do not get full points.
+    Raises InputError when the assignment was not released, nothing was handed in, nothing by one of
+    ``students``, or the temporary folder's name is too long, and GradingFailed when the teacher's
+    own answers do not get full points.
     """
     _released(root, number)
     given = {path.parent.parent.name for path in _all_handed_in(root, number)}
@@ -223,6 +256,7 @@ def grade(
         )
     if unknown := sorted(set(students) - given):
         raise InputError(f"nothing was handed in by {', '.join(unknown)}")
+    _require_short_temporary()
     interrupted = threading.Event()
     work = _Work(root, number, bounds or limits.Limits(), interrupted)
     if any(work.known(student) is None for student in set(students) or given):
@@ -237,9 +271,14 @@ def grade(
             pool.shutdown(cancel_futures=True)
 
 
-def _sha256(root: Path, number: int | str, student: str) -> str:
-    parts = ("handed_in", student), ("release", ".")
-    return files.sha256(b"".join(_notebook(root, *part, number).read_bytes() for part in parts))
+def _require_short_temporary() -> None:
+    folder = tempfile.gettempdir()
+    if os.name == "posix" and len(os.fsencode(folder)) > LONGEST_TEMPORARY:
+        raise InputError(
+            f"the temporary folder {folder} has a name of {len(os.fsencode(folder))} characters; "
+            f"notebooks run below it, and at most {LONGEST_TEMPORARY} leave room for their "
+            "sockets: set TMPDIR to another one, such as /tmp"
+        )
 
 
 def _room() -> int:
@@ -270,15 +309,18 @@ class _Work:
         return done if done and done.sha256 == self._sha256(student) else None
 
     def grade(self, student: str) -> Grade:
-        """What is known of a submission; else grade it."""
-        if done := self.known(student):
-            return done
-        sha256 = self._sha256(student)
+        """What is known of a submission; else grade it. Its failure is no other one's."""
+        sha256 = ""
         try:
+            if done := self.known(student):
+                return done
+            sha256 = self._sha256(student)
             done = self._grade(student, sha256)
             files.write_atomic(_record_path(self.root, self.number, student), _as_json(done))
-        except GradingFailed as error:  # without a record: it is tried again
-            done = Grade(student, sha256, 0.0, 0.0, str(error), (), 0.0, 0)
+        except limits.Interrupted:
+            raise
+        except Exception as error:  # without a record: it is tried again
+            done = Grade(student, sha256, 0.0, 0.0, _said(error), (), 0.0, 0)
         return done
 
     def rehearse(self) -> None:
@@ -320,13 +362,15 @@ class _Work:
     def _submit(self, student: str) -> tuple[str, tuple[restoring.Mend, ...]]:
         """Put what was handed in where nbgrader looks; say why not, and what was mended."""
         handed = _notebook(self.root, "handed_in", student, self.number)
-        released, stopped, mends = _released(self.root, self.number), "", ()
+        released, content = _released(self.root, self.number), handed.read_bytes()
         try:
-            notebook, mends = restoring.restored(_read(handed), released)
-        except InputError as error:
-            notebook, stopped = released, str(error)
+            notebook, mends = restoring.restored(_read(content), released)
+            text, stopped = nbformat.writes(notebook).encode(), ""
+        except Exception as error:  # of any kind: nbformat trusts the file's structure
+            text, mends = nbformat.writes(released), ()
+            stopped = f"the file is not a notebook ({_said(error)[:200]})"
         target = _notebook(self.root, "submitted", student, self.number)
-        files.write_atomic(target, nbformat.writes(notebook))
+        files.write_atomic(target, text)
         when = datetime.datetime.fromtimestamp(handed.stat().st_mtime, datetime.UTC)
         files.write_atomic(target.with_name("timestamp.txt"), f"{when:%Y-%m-%d %H:%M:%S.%f} UTC")
         return stopped, tuple(mends)
@@ -355,15 +399,23 @@ def _how(code: int, log: Path) -> str:
     return "nbgrader gave up on it"
 
 
-def _read(path: Path) -> NotebookNode:
-    """A notebook that anyone may have written; raises InputError where it is none."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        if not all(isinstance(cell, dict) for cell in notebook["cells"]):
-            raise ValueError("its cells are no cells")
-    except Exception as error:  # of any kind: nbformat trusts the file's structure
-        raise InputError(f"the file is not a notebook ({first_line(error)[:200]})") from error
+def _read(content: bytes) -> NotebookNode:
+    """A notebook that anyone may have written; raises an error of any kind where it is none."""
+    notebook = nbformat.reads(content.decode(), as_version=4)
+    if not all(isinstance(cell, dict) for cell in notebook["cells"]):
+        raise ValueError("its cells are no cells")
     return notebook
+
+
+def _said(error: Exception) -> str:
+    """An error's first line; a learner's text may stand in it."""
+    text = error.strerror if isinstance(error, OSError) else None
+    return _printable(text or first_line(error))
+
+
+def _printable(text: str) -> str:
+    """A text that any file, terminal and command takes."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def feedback(root: Path, number: int | str) -> list[Path]:

@@ -39,7 +39,7 @@ from lessons_lib.course.classroom import _assignments, _confined
 from lessons_lib.system import files, sandbox
 
 _POINTS = "checks.points("  # in the test cells of a lesson's exercises
-WARM = Path("graded", "warm")  # below a course: what its own answers left when they were run
+KEPT = Path("graded", "trained")  # below a course: what training in its own answers has left
 # No cell of a lesson needs more than 60 where nothing else runs; a third of a submission's time.
 CELL_SECONDS = 200
 CELL_OUTPUT = 2**20  # bytes of text; figures count
@@ -73,7 +73,7 @@ def api(root: Path, stopped: str = "") -> NbGraderAPI:
     config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}?timeout={WAITING}"
     config.Exchange.root = str(root / "exchange")
     config.Graded.stopped = stopped
-    config.Graded.warm = str(root / WARM)
+    config.Graded.kept = str(root / KEPT)
     return NbGraderAPI(config=config)
 
 
@@ -83,7 +83,7 @@ def rehearse(root: Path, notebook: Path) -> dict[str, str]:
     What it leaves in its folders is kept for the submissions, such as trainings that are the same.
     """
     made = nbformat.read(notebook, as_version=4)
-    run = Graded(warm=str(root / WARM), rehearsal=True, timeout=CELL_SECONDS)
+    run = Graded(kept=str(root / KEPT), rehearsal=True, timeout=CELL_SECONDS)
     run.preprocess(made, {"metadata": {"path": str(notebook.parent)}})
     return {
         cell.metadata.nbgrader["grade_id"]: " ".join(map(_text, cell.outputs))
@@ -117,8 +117,8 @@ class Graded(Execute):
 
     most_output = Integer(CELL_OUTPUT, help="bytes that a cell may print").tag(config=True)
     stopped = Unicode("", help="why nothing is run and every test fails").tag(config=True)
-    warm = Unicode("", help="folder with what a rehearsal left").tag(config=True)
-    rehearsal = Bool(False, help="what is left is kept in `warm`")
+    kept = Unicode("", help="folder of what a rehearsal trained, if any").tag(config=True)
+    rehearsal = Bool(False, help="what is trained goes to `kept`")
 
     def preprocess(self, nb, resources=None, km=None):
         self._said = {}
@@ -132,7 +132,7 @@ class Graded(Execute):
                     os.close(self._input)
                     os.close(lifeline)
                 if self.rehearsal:
-                    with files.atomic_directory(self.warm) as kept:
+                    with files.atomic_directory(self.kept) as kept:
                         for name in _confined.SHARED:
                             shutil.copytree(self._scratch / name, kept / name)
                 return done
@@ -149,12 +149,12 @@ class Graded(Execute):
         manager._kernel_spec = spec
         manager.connection_file = str(self._scratch / "kernel.json")
         if os.name == "posix":
-            manager.transport, manager.ip = "ipc", str(self._scratch / "kernel")
+            manager.transport, manager.ip = "ipc", str(self._scratch / "k")  # short: see classroom
         return manager
 
     def start_new_kernel(self, **kwargs):
-        if Path(self.warm).is_dir():
-            shutil.copytree(self.warm, self._scratch, dirs_exist_ok=True)
+        if self.kept and Path(self.kept).is_dir():
+            shutil.copytree(self.kept, self._scratch, dirs_exist_ok=True)
         environment, work = _confined.prepare(self._scratch), self._scratch / "work"
         beside = (self.resources or {}).get("metadata", {}).get("path")
         if beside:  # what stands beside the notebook, such as data that a teacher adds
