@@ -20,11 +20,17 @@ class ClassAuthenticator(NativeAuthenticator):
         super().__init__(*args, **kwargs)
         self.open_signup = self.admit == "code"
         if not self.user_exists(TEACHER):
-            self.create_user(TEACHER, self.secret("teacher_password"))
+            self.create_user(TEACHER, self.secret("teacher_password"), is_authorized=True)
+        if self.open_signup:
+            self.secret("class_code")  # better no hub than one that admits anyone
 
     def secret(self, name: str) -> str:
         """What `make hub` drew and wrote for the teacher alone to read."""
-        return (Path(self.folder) / "hub" / "state" / name).read_text("utf-8").strip()
+        place = Path(self.folder) / "hub" / "state" / name
+        drawn = place.read_text("utf-8").strip()
+        if not drawn:
+            raise ValueError(f"{place} is empty: end the hub, delete the file, start again")
+        return drawn
 
     def get_handlers(self, app):
         own = {r"/login": LogIn, r"/signup": SignUp}

@@ -5,6 +5,7 @@ What a teacher may want to change stands first. Each can be set for one start as
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import student_spawner  # noqa: E402
 
 c = get_config()  # noqa: F821 - JupyterHub gives it
 chosen = {name: os.environ[f"LESSONS_HUB_{name}"] for name in (
-    "FOLDER", "HOST", "PORT", "MEMORY", "ADMIT", "ISOLATED", "IDLE_MINUTES"
+    "FOLDER", "HOST", "PORT", "MEMORY", "ADMIT", "ISOLATED", "SHARED", "IDLE_MINUTES"
 )}  # fmt: skip
 FOLDER = Path(chosen["FOLDER"])  # of the course, as `lessons class init` made it
 PORT = int(chosen["PORT"])  # the next two are used as well, on this machine alone
@@ -24,13 +25,11 @@ PORT = int(chosen["PORT"])  # the next two are used as well, on this machine alo
 c.JupyterHub.authenticator_class = admission.ClassAuthenticator
 c.ClassAuthenticator.folder = str(FOLDER)
 c.ClassAuthenticator.admit = chosen["ADMIT"]  # "teacher": you admit each; "code": who knows it
-c.ClassAuthenticator.admin_users = {student_spawner.TEACHER}
 c.ClassAuthenticator.allow_all = True  # who signed up and was admitted
-c.ClassAuthenticator.username_pattern = r"^[a-z0-9]([a-z0-9_.-]{0,30}[a-z0-9])?$"
+c.ClassAuthenticator.username_pattern = r"^[a-z0-9]([a-z0-9_.-]{0,30}[a-z0-9])?\Z"
 c.ClassAuthenticator.minimum_password_length = 8
 c.ClassAuthenticator.allowed_failed_logins = 5
 c.ClassAuthenticator.seconds_before_next_try = 60
-c.JupyterHub.admin_access = False  # the teacher does not enter students' servers
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 c.JupyterHub.template_vars = {"ask_class_code": chosen["ADMIT"] == "code"}
 
@@ -56,26 +55,39 @@ c.JupyterHub.concurrent_spawn_limit = 0  # else who comes late gets an error, 42
 WARM = ["env", "-i", *(f"{name}={text}" for name, text in THREADS.items())]
 WARM += [f"HOME={FOLDER / 'hub' / 'state'}", f"PYTHONPATH={HERE.parents[1]}", sys.executable]
 WARM += [str(student_spawner.WARM), "serve", str(FOLDER / "hub" / "warm" / "socket")]
+WARM += [str(FOLDER / "hub" / "state" / "warm_python.log")]
 
-# ---- who left gives his memory back
+# ---- who left gives his memory back; the culler ends with the hub, however that ends
+CULLER = "import ctypes, runpy\n"
+CULLER += f"ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})\n"  # PR_SET_PDEATHSIG
+CULLER += "runpy.run_module('jupyterhub_idle_culler', run_name='__main__', alter_sys=True)"
 c.JupyterHub.services = [{
     "name": "idle-culler",
-    "command": [sys.executable, "-m", "jupyterhub_idle_culler",
+    "command": [sys.executable, "-c", CULLER,
                 f"--timeout={60 * int(chosen['IDLE_MINUTES'])}"],
 }]  # fmt: skip
-if chosen["ISOLATED"] == "yes":
+if chosen["SHARED"] == "yes":
     c.JupyterHub.services.append({"name": "warm-python", "command": WARM})
 c.JupyterHub.load_roles = [
     {
         "name": "idle-culler",
         "services": ["idle-culler"],
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
-    }
+    },
+    # The teacher admits, removes and gives new passwords, and ends servers. JupyterHub's admins
+    # could enter them as well; there are none.
+    {
+        "name": "teacher",
+        "users": [student_spawner.TEACHER],
+        "scopes": ["admin-ui", "admin:users", "list:users", "read:servers", "delete:servers"],
+    },
+    {"name": "admin", "users": []},
 ]
 
 # ---- where it listens, and what it keeps; `make hub` made the folder for you alone to read
 STATE = FOLDER / "hub" / "state"
-c.JupyterHub.bind_url = f"http://{chosen['HOST']}:{PORT}"
+HOST = f"[{chosen['HOST']}]" if ":" in chosen["HOST"] else chosen["HOST"]  # version 6
+c.JupyterHub.bind_url = f"http://{HOST}:{PORT}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{PORT + 1}"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 2}"
 c.ConfigurableHTTPProxy.pid_file = str(STATE / "proxy.pid")

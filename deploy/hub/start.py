@@ -83,10 +83,12 @@ def prepared(chosen: argparse.Namespace) -> dict[str, str]:
             f"{why}. Without it every student can read the others' files, the solutions and what "
             "you can read. If you accept that: make hub HUB=--without-isolation"
         )
+    chosen.alone = "there are no sandboxes" if chosen.without_isolation else alone()
     settings = {
         "FOLDER": chosen.folder, "HOST": chosen.host, "PORT": chosen.port,
         "MEMORY": chosen.memory, "ADMIT": chosen.admit, "IDLE_MINUTES": chosen.idle_minutes,
         "ISOLATED": "no" if chosen.without_isolation else "yes",
+        "SHARED": "no" if chosen.alone else "yes",
     }  # fmt: skip
     path = [str(HERE / "node_modules" / ".bin"), str(Path(sys.executable).parent)]
     return {
@@ -95,6 +97,14 @@ def prepared(chosen: argparse.Namespace) -> dict[str, str]:
         "CONFIGPROXY_AUTH_TOKEN": token,
         "PATH": os.pathsep.join([*path, os.environ.get("PATH", "")]),
     }
+
+
+def alone() -> str:
+    """Say why students' Pythons cannot share TensorFlow here; nothing where they can."""
+    probe = [sys.executable, str(student_spawner.WARM), "probe"]
+    done = subprocess.run(probe, capture_output=True, text=True)
+    failed = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
+    return done.stdout.strip() or failed
 
 
 def look_at_programs() -> None:
@@ -159,10 +169,19 @@ def make_state(folder: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+    """Make a file, whole or not at all; one that is there stays, unless it says nothing."""
+    if path.exists():
+        if text and not path.read_text("utf-8").strip():
+            raise Refusal(f"{path} is empty. Delete it: another is made at the next start")
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
 
 
 def make_lessons(lessons: Path) -> None:
@@ -207,6 +226,7 @@ def welcome(chosen: argparse.Namespace) -> str:
     state = chosen.folder / "hub" / "state"
     open_to_all = chosen.host not in LOOPBACK
     name = socket.gethostname() if chosen.host in ("0.0.0.0", "::") else chosen.host
+    name = f"[{name}]" if ":" in name else name
     lines = [f"The class's server: http://{name}:{chosen.port}"]
     lines += [f"You are `teacher`; your password stands in {state / 'teacher_password'}"]
     if chosen.admit == "code":
@@ -218,6 +238,11 @@ def welcome(chosen: argparse.Namespace) -> str:
         lines += [
             "  Use it in a classroom that you trust, or put TLS before it: deploy/hub/README.md"
         ]
+    if chosen.alone:
+        lines += [f"Students' Pythons share nothing ({chosen.alone}): plan 0.6 GB a student."]
+    if os.getuid() == 0:
+        lines += ["Warning: as root. A student may change modes of what root owns: /dev/null."]
+        lines += ["  Start it as a user of its own: deploy/hub/README.md"]
     if chosen.without_isolation:
         lines += ["Warning: no isolation. Students can read one another's files, and all you can."]
     return "\n".join([*lines, "Ctrl-C ends it; nothing of the students' is lost.", ""])

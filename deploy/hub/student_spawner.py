@@ -9,6 +9,7 @@ student, which needs root, and readable paths to Python; Kubernetes gives each a
 
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +37,7 @@ WARM = HUB / "student" / "warm_python.py"
 TEACHER = "teacher"  # whose own try at an assignment is not collected
 PORTS = range(20000, 32000)  # below those that the system gives to connections
 PROCESSES = 120  # of one student at a time
+LOG_BYTES = 2**20  # of what one student's server says
 PASSWD = f"student:x:1000:1000:student:{HOME}:/bin/bash\n"
 GROUP = "student:x:1000:\n"
 
@@ -76,13 +79,16 @@ class StudentSpawner(LocalProcessSpawner):
         self.ports.add(self.port)
         places = student_places(Path(self.folder), self.user.name)
         make_places(places)
-        server = [sys.executable, "-I", "-S", str(WARM), "-m", "jupyterhub.singleuser"]
+        # -P: a file of his that is called as a module must not be his last start.
+        server = [sys.executable, "-I", "-S", str(WARM), "-P", "-m", "jupyterhub.singleuser"]
         if self.isolated:
-            self.cmd = [*command(Path(self.folder), self.user.name), *server]
+            self.cmd, where = [*command(Path(self.folder), self.user.name), *server], {}
         else:
             link_places(places)
-            self.cmd, self.popen_kwargs = server, {"cwd": str(places["home"])}
-        address = await super().start()
+            self.cmd, where = server, {"cwd": str(places["home"])}
+        with own_streams(self._log()) as streams:
+            self.popen_kwargs = streams | where
+            address = await super().start()
         self._watch = PeriodicCallback(self._look, 1000)
         self._watch.start()
         return address
@@ -92,6 +98,9 @@ class StudentSpawner(LocalProcessSpawner):
             self._watch.stop()
         await super().stop(now)
         self.ports.discard(self.port)
+
+    def _log(self) -> Path:
+        return Path(self.folder) / "hub" / "logs" / f"{self.user.name}.log"
 
     async def _signal(self, sig):
         """Kill a sandbox for any signal: it passes none on, and what was saved is on disk."""
@@ -105,6 +114,8 @@ class StudentSpawner(LocalProcessSpawner):
         if not psutil.pid_exists(self.pid):
             self._watch.stop()
             return
+        if self._log().stat().st_size > LOG_BYTES:
+            os.truncate(self._log(), 0)
         tree = _table.under(self.pid)
         if len(tree) > PROCESSES:
             self.log.warning("%s: more than %d processes, ended", self.user.name, PROCESSES)
@@ -163,13 +174,35 @@ def running(number: int) -> psutil.Process | None:
         return None
 
 
+@contextlib.contextmanager
+def own_streams(log: Path) -> Iterator[dict[str, int]]:
+    """Standard streams for a student's server: it would get the hub's, and with them its terminal.
+
+    What it says goes to a log for the teacher alone, made anew; it hears nothing. That is a pipe,
+    not /dev/null: its mode is nobody's to change.
+    """
+    log.parent.mkdir(exist_ok=True, mode=0o700)
+    silence, end = os.pipe()
+    os.close(end)
+    try:
+        said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            yield {"stdin": silence, "stdout": said, "stderr": said}
+        finally:
+            os.close(said)
+    finally:
+        os.close(silence)
+
+
 def free_port(taken: set[int]) -> int:
     """A port for a student's server, which no other student's has or will soon have.
+
+    By chance: the server takes it seconds later, and nobody is to know which, and be there first.
 
     JupyterHub draws one of those that the system gives to connections, and of thirty servers that
     start at once two may draw the same: one student then meets the other's server.
     """
-    for port in PORTS:
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with contextlib.suppress(OSError), socket.socket() as trial:
             if port not in taken:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -254,7 +287,8 @@ def command(folder: Path, name: str) -> list[str]:
     words += ["--bind", str(places["home"]), HOME]
     words += ["--bind", str(places["assignments"]), f"{HOME}/assignments"]
     words += ["--ro-bind", str(places["feedback"]), f"{HOME}/feedback"]
-    return [*words, "--chdir", HOME, "--"]
+    # Else these two are memory that he may fill, and that is not counted.
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--"]
 
 
 def why_not(folder: Path) -> str | None:

@@ -91,6 +91,17 @@ def test_a_student_is_no_teacher(ada):
         assert ada.ask(page)[0] == 403
 
 
+@needs_server
+def test_the_teacher_administers_and_does_not_enter_students_servers(server, ada):
+    teacher = Student(server.address, "teacher")
+    teacher.log_in(server.secret("teacher_password"))
+    for page in ("admin", "authorize", "change-password", "change-password/ada"):
+        assert teacher.ask(f"/hub/{page}")[0] == 200, page
+    for place in ("lab", "api/contents"):
+        assert teacher.ask(f"/user/ada/{place}")[0] == 403
+    assert says(ada, "1 + 1") == "2"
+
+
 # ---- what a student reaches
 
 
@@ -155,17 +166,19 @@ def test_newer_lessons_reach_a_student_and_his_own_words_stay(server, ada):
     save(ada, "lessons/01_save_model.ipynb", "mine")
     lessons = server.folder / "hub" / "lessons"
     (lessons / "README.md").write_text("new")
+    theirs = lessons / "01_save_model.ipynb"
+    changed = json.loads(theirs.read_text("utf-8"))
+    changed["metadata"]["mine"] = False
+    theirs.write_text(json.dumps(changed, indent=1))
     git = ["git", "-C", str(lessons), "-c", "user.name=c", "-c", "user.email=c@localhost"]
-    subprocess.run([*git, "add", "README.md"], check=True)
+    subprocess.run([*git, "add", "--all"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "more"], check=True)
     pull = "from nbgitpuller.pull import GitPuller\n"
     pull += "for line in GitPuller('/srv/lessons', 'lessons', branch='main', depth=0).pull(): pass"
     says(ada, pull)
     assert says(ada, "!cat lessons/README.md") == "new"
-    assert (
-        "mine"
-        in json.loads(ada.api("contents/lessons/01_save_model.ipynb")[1])["content"]["metadata"]
-    )
+    both = json.loads(ada.api("contents/lessons/01_save_model.ipynb")[1])["content"]
+    assert both["metadata"]["mine"] is True, "where both changed a line, his counts"
 
 
 SECRETS = """
@@ -211,6 +224,26 @@ def test_no_student_sees_anothers_processes_or_listens_to_his_kernel(ada, bob):
     assert '"transport": "ipc"' in connection
 
 
+STREAMS = """
+import glob, os
+print({os.readlink(f) for f in glob.glob('/proc/[0-9]*/fd/[012]')})
+print(open(os.readlink('/proc/1/fd/2'), 'w'))
+"""
+
+
+@needs_server
+def test_no_student_reaches_the_teachers_terminal(server, ada):
+    """His processes have the streams of none but himself: what they say is a log of the hub's."""
+    open_at = says(ada, STREAMS)
+    own = server.folder / "hub" / "logs" / "ada.log"
+    assert str(own) in open_at and str(server.folder.with_suffix(".log")) not in open_at
+    assert "/dev/" not in open_at and "No such file" in open_at
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    says(ada, "import os; print(os.write(os.open('/proc/1/fd/2', os.O_WRONLY), b'x' * 2**21))")
+    time.sleep(3)
+    assert own.stat().st_size < 2**20
+
+
 @needs_server
 def test_no_student_enters_anothers_server(ada, bob):
     ada.ask("/user/bob/lab")
@@ -231,7 +264,7 @@ def test_no_student_enters_anothers_server(ada, bob):
 @pytest.mark.parametrize(
     "place",
     [sys.prefix, str(files.ROOT / "lessons_lib"), str(files.ROOT / "data"), "/srv/release",
-     "/srv/lessons", "/home/student/feedback", "/usr", str(HUB / "student")],
+     "/srv/lessons", "/home/student/feedback", "/usr", str(HUB / "student"), "", "/dev"],
 )  # fmt: skip
 def test_what_is_shared_is_read_only(ada, place):
     assert "Read-only file system" in says(ada, f"open({place + '/probe'!r}, 'w')")
@@ -394,6 +427,23 @@ def test_secrets_are_drawn_for_each_class_and_for_its_teacher_alone(server, cour
         assert drawn[name] == (course / "hub" / "state" / name).read_text()
 
 
+@needs_server
+def test_no_hub_with_an_empty_secret(course, monkeypatch):
+    """Whoever typed nothing would know the class's code."""
+    monkeypatch.syspath_prepend(str(HUB))
+    import start
+
+    empty = course / "hub" / "state" / "class_code"
+    start.look_at_folder(course)
+    start.make_state(course)
+    empty.write_text("\n")
+    with pytest.raises(start.Refusal, match="class_code is empty"):
+        start.make_state(course)
+    empty.unlink()
+    start.make_state(course)
+    assert len(empty.read_text()) == 8
+
+
 def test_no_secret_is_in_the_repository():
     ignored = ["class/hub/state/cookie_secret", "deploy/hub/node_modules/x"]
     done = subprocess.run(["git", "check-ignore", *ignored], cwd=files.ROOT, capture_output=True)
@@ -415,18 +465,21 @@ def test_kubernetes_gets_the_same_settings(course, monkeypatch):
         monkeypatch.setenv(f"LESSONS_HUB_{name.upper()}", str(getattr(chosen, name)))
     monkeypatch.setenv("LESSONS_HUB_FOLDER", str(course))
     monkeypatch.setenv("LESSONS_HUB_ISOLATED", "yes")
+    monkeypatch.setenv("LESSONS_HUB_SHARED", "yes")
     c = Config()
     source = (HUB / "jupyterhub_config.py").read_text("utf-8")
     exec(source, {"get_config": lambda: c, "__file__": str(HUB / "jupyterhub_config.py")})
+    asked = c.ClassAuthenticator
     values = yaml.safe_load((HUB / "kubernetes" / "values.yaml").read_text("utf-8"))
+    assert re.match(asked.username_pattern, "bob") and not re.match(asked.username_pattern, "bob\n")
     student, hub = values["singleuser"], values["hub"]["config"]
     assert student["extraEnv"] == c.Spawner.environment
     assert student["memory"]["limit"] == c.Spawner.mem_limit
     assert student["defaultUrl"] == c.Spawner.default_url
     assert values["cull"]["timeout"] == 60 * chosen.idle_minutes
-    asked = c.ClassAuthenticator
     for name, value in {**hub["Authenticator"], **hub["NativeAuthenticator"]}.items():
-        ours = {"open_signup": chosen.admit == "code"}.get(name, asked.get(name))
+        own = {"open_signup": chosen.admit == "code", "admin_users": {"teacher"}}
+        ours = own.get(name, asked.get(name))
         assert (set(value) if isinstance(value, list) else value) == ours, name
 
 
