@@ -650,6 +650,25 @@ def grading() -> list[Result]:
     ]
 
 
+def a_class() -> list[Result]:
+    """Thirty students at a hub of their own: see tools/load.py."""
+    import load
+
+    with tempfile.TemporaryDirectory() as folder:
+        took = load.measure(LEARNERS, Path(folder))
+    print(load.told(took), file=sys.stderr)
+    how = f"all begin at once; {len(took.cells)} cells, median {took.median_cell:.2f} s, 95th "
+    how += f"percentile {took.late_cell:.1f} s"
+    shared = f"PSS of all they run, at its peak; the machine's: {took.fell_a_student / 1e6:.0f} MB"
+    what = f"{LEARNERS} students sign up, run the core of lesson 0 and hand in"
+    return [
+        Result(what, took.seconds / 60, "min", 10, False, how),
+        Result("students who met an error", len(took.failures), "", 0, False, "of any kind"),
+        Result("notebooks collected", took.collected, "", LEARNERS, True, "with all outputs"),
+        Result("memory a student", took.memory_a_student / 1e6, "MB", 400, False, shared),
+    ]
+
+
 PARTS = {
     "evaluate": evaluations,
     "engine": engines,
@@ -660,9 +679,10 @@ PARTS = {
     "lessons": lessons,
     "site": site,
     "grading": grading,
+    "class": a_class,
 }
 # What these need comes with the extra `class`: `make test-class` makes its environment.
-OF_A_CLASS = ("grading",)
+OF_A_CLASS = ("grading", "class")
 
 
 def table(results: list[Result]) -> Table:

@@ -275,7 +275,7 @@ def look_at(cell: NotebookNode, answered: bool) -> None:
     if expected and not errors:
         raise Trouble(f"cell {cell.id} was to fail and did not")
     said = said_in(cell)
-    if answered and ": correct." not in said:
+    if answered and re.search(r"Exercise \S+: not ", said):
         raise Trouble(f"cell {cell.id}: its check refuses the solution: {said[-200:]}")
 
 

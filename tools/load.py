@@ -1,14 +1,12 @@
 """A class on this machine, simulated: a real hub, its students, what it took of time and memory.
 
-``make bench`` has it as its part ``class``. By itself, with fewer:
-``.venv-class/bin/python tools/load.py --students 3``. Everything stays on loopback.
+The part ``class`` of ``tools/bench.py`` asks for thirty, and holds them to what is promised. By
+itself: ``.venv-class/bin/python tools/load.py --students 3``. Everything stays on loopback.
 """
 
 import argparse
 import asyncio
 import contextlib
-import dataclasses
-import json
 import math
 import os
 import signal
@@ -27,11 +25,13 @@ import httpx
 import psutil
 
 import class_load
-from lessons_lib import classroom, notebooks
+from lessons_lib import classroom, files, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 START = ROOT / "deploy" / "hub" / "start.py"
-LESSON = 0
+PROXY = START.parent / "node_modules" / ".bin" / "configurable-http-proxy"
+PAGE = ROOT / "instructors" / "load.md"
+BEGIN, END = "<!-- measured by tools/load.py -->", "<!-- end -->"
 UP_S = 120.0  # the hub may take this long to answer
 LOOK_S = 2.0
 FORKS = {"jupyterhub.sing": "jupyterhub.singleuser", "ipykernel_launc": "ipykernel_launcher"}
@@ -47,7 +47,9 @@ class Load:
     the machine's available memory fell, which holds the hub, the proxy and the kernel's own too.
     """
 
+    lesson: int
     students: int
+    busy: float  # the machine's load average before it began
     failures: tuple[str, ...]
     collected: int
     seconds: float
@@ -57,6 +59,14 @@ class Load:
     memory: int
     fell: int
     parts: dict[str, int]  # of ``memory``: how much each kind of process has
+
+    @property
+    def memory_a_student(self) -> float:
+        return self.memory / self.students
+
+    @property
+    def fell_a_student(self) -> float:
+        return self.fell / self.students
 
     @property
     def median_cell(self) -> float:
@@ -155,19 +165,24 @@ def wait_for(page: str, hub: subprocess.Popen, folder: Path) -> None:
     raise SystemExit(f"the hub does not answer:\n{(folder / 'hub.log').read_text()[-3000:]}")
 
 
-def measure(students: int, folder: Path) -> Load:
+def measure(students: int, folder: Path, lesson: int = 0) -> Load:
     """Let a class of so many students begin at once, in a course that is made in ``folder``."""
+    if not PROXY.exists():
+        raise SystemExit(f"the hub's proxy is not installed: npm ci --prefix {START.parent}")
+    busy = os.getloadavg()[0]
     classroom.init(folder)
-    classroom.release(folder, LESSON)
-    file = f"assignments/lesson{LESSON:02d}/{notebooks.find([LESSON])[0].name}"
+    classroom.release(folder, lesson)
+    file = f"assignments/lesson{lesson:02d}/{notebooks.find([lesson])[0].name}"
     with started(folder) as (address, hub), Watch(hub.pid) as watch:
         code = (folder / "hub" / "state" / "class_code").read_text().strip()
-        task = class_load.Task(file, class_load.answers(LESSON), code)
+        task = class_load.Task(file, class_load.answers(lesson), code)
         diaries, seconds = asyncio.run(attend(address, students, task))
-    handed = classroom.collect(folder, LESSON, folder / "hub" / "assignments")
+    handed = classroom.collect(folder, lesson, folder / "hub" / "assignments")
     collected = [one for one in handed if one.path and was_run(one.path)]
     return Load(
+        lesson=lesson,
         students=students,
+        busy=busy,
         failures=tuple(f"{d.name}: {d.trouble}" for d in diaries if d.trouble),
         collected=len(collected),
         seconds=seconds,
@@ -205,6 +220,7 @@ def told(load: Load) -> str:
     """What was measured, as text."""
     slowest = sorted(load.slowest.items(), key=lambda one: -one[1])[:3]
     lines = [
+        f"lesson {load.lesson}, load average before {load.busy:.1f}: "
         f"{load.students} students, {len(load.failures)} failures, {load.collected} collected, "
         f"in {load.seconds:.0f} s",
         *load.failures,
@@ -212,23 +228,48 @@ def told(load: Load) -> str:
         f"{len(load.cells)} cells: median {load.median_cell:.2f} s, "
         f"95th percentile {load.late_cell:.1f} s",
         "slowest, median: " + ", ".join(f"{name} {s:.1f} s" for name, s in slowest),
-        f"memory a student: {load.memory / load.students / 1e6:.0f} MB (PSS, at the peak); "
-        f"available memory fell by {load.fell / load.students / 1e6:.0f} MB a student",
+        f"memory a student: {load.memory_a_student / 1e6:.0f} MB (PSS, at the peak); "
+        f"available memory fell by {load.fell_a_student / 1e6:.0f} MB a student",
         *(f"  {part}: {size / 1e6:,.0f} MB" for part, size in sorted(load.parts.items())),
     ]
     return "\n".join(lines)
 
 
+def row(load: Load) -> str:
+    """What was measured, as a row of the teacher's page."""
+    cells = f"{load.median_cell:.1f} s, {load.late_cell:.0f} s"
+    memory = f"{load.memory_a_student / 1e6:.0f} MB"
+    done = f"{load.seconds / 60:.1f} min"
+    return f"| {load.lesson} | {load.students} | {done} | {cells} | {memory} | {load.busy:.1f} |"
+
+
+def write_page(loads: list[Load]) -> None:
+    """Put the rows into the teacher's page, in place of those of these lessons and sizes."""
+    head, rest = PAGE.read_text("utf-8").split(BEGIN)
+    old, tail = rest.split(END)
+    title, line, *rows = old.strip().splitlines()
+    kept = {tuple(one.split("|")[1:3]): one for one in rows}
+    kept |= {tuple(new.split("|")[1:3]): new for new in map(row, loads)}
+    text = "\n".join([title, line, *(kept[key] for key in sorted(kept))])
+    files.write_atomic(PAGE, f"{head}{BEGIN}\n{text}\n{END}{tail}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--students", type=int, default=30)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--lesson", type=int, nargs="+", default=[0])
+    parser.add_argument("--page", action="store_true", help=f"write it into {PAGE.name} as well")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder to keep it all in")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        load = measure(chosen.students, chosen.keep or Path(folder))
-    print(json.dumps(dataclasses.asdict(load)) if chosen.json else told(load))
-    sys.exit(bool(load.failures) or load.collected < chosen.students)
+    loads = []
+    for lesson in chosen.lesson:
+        with tempfile.TemporaryDirectory() as folder:
+            place = chosen.keep / f"lesson{lesson:02d}" if chosen.keep else Path(folder)
+            loads.append(measure(chosen.students, place, lesson))
+        print(told(loads[-1]), flush=True)
+    if chosen.page:
+        write_page(loads)
+    sys.exit(any(one.failures or one.collected < one.students for one in loads))
 
 
 if __name__ == "__main__":
