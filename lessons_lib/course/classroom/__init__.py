@@ -80,8 +80,8 @@ class Handed:
 class Grade:
     """What came of one submission. ``stopped`` says why it was ended, "" where it ran to its end.
 
-    ``sha256`` is of what was handed in and what was released; ``seconds`` and ``memory`` (bytes)
-    are what grading it took.
+    ``sha256`` is of what was handed in and what was released, "" where that was not graded;
+    ``seconds`` and ``memory`` (bytes) are what grading it took.
     """
 
     student: str
@@ -147,7 +147,7 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
     What is as it was released is not taken.
     Raises InputError when the assignment was not released, or ``given`` is no folder with folders.
     """
-    released = _released(root, number)
+    _released(root, number)
     expected = "expected a folder that has one for each learner, with the notebook in it"
     if not given.is_dir():
         raise InputError(f"{files.display_path(given)} is no folder; {expected}")
@@ -161,13 +161,11 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
             why = "another folder's name looks the same: rename this one"
             handed[folder.name] = Handed(folder.name, None, why)
         else:
-            handed[student] = _handed(root, number, folder, student, released)
+            handed[student] = _handed(root, number, folder, student)
     return list(handed.values())
 
 
-def _handed(
-    root: Path, number: int | str, folder: Path, student: str, released: NotebookNode
-) -> Handed:
+def _handed(root: Path, number: int | str, folder: Path, student: str) -> Handed:
     if not _STUDENT.fullmatch(student):
         why = (
             "a folder's name may have letters, digits, spaces and _ . , @ ' + - and begins with a "
@@ -185,7 +183,7 @@ def _handed(
         content = _inside(path, folder)
     except (OSError, RecursionError) as error:
         return Handed(student, None, f"the notebook cannot be read ({_said(error)})")
-    if _is_untouched(content, released):
+    if _is_untouched(content, _released(root, number)):
         return Handed(student, None, f"{_printable(path.name)} is untouched, as it was released")
     target = _notebook(root, "handed_in", student, number)
     files.write_atomic(target, content)
@@ -272,12 +270,11 @@ def grade(
 
 
 def _require_short_temporary() -> None:
-    folder = tempfile.gettempdir()
-    if os.name == "posix" and len(os.fsencode(folder)) > LONGEST_TEMPORARY:
+    length = len(os.fsencode(folder := tempfile.gettempdir()))
+    if os.name == "posix" and length > LONGEST_TEMPORARY:
         raise InputError(
-            f"the temporary folder {folder} has a name of {len(os.fsencode(folder))} characters; "
-            f"notebooks run below it, and at most {LONGEST_TEMPORARY} leave room for their "
-            "sockets: set TMPDIR to another one, such as /tmp"
+            f"the temporary folder {folder} has a name of {length} characters; at most "
+            f"{LONGEST_TEMPORARY} leave room for sockets in it: set TMPDIR to another, such as /tmp"
         )
 
 
@@ -310,17 +307,15 @@ class _Work:
 
     def grade(self, student: str) -> Grade:
         """What is known of a submission; else grade it. Its failure is no other one's."""
-        sha256 = ""
         try:
             if done := self.known(student):
                 return done
-            sha256 = self._sha256(student)
-            done = self._grade(student, sha256)
+            done = self._grade(student, self._sha256(student))
             files.write_atomic(_record_path(self.root, self.number, student), _as_json(done))
         except limits.Interrupted:
             raise
         except Exception as error:  # without a record: it is tried again
-            done = Grade(student, sha256, 0.0, 0.0, _said(error), (), 0.0, 0)
+            done = Grade(student, "", 0.0, 0.0, _said(error), (), 0.0, 0)
         return done
 
     def rehearse(self) -> None:
@@ -364,7 +359,8 @@ class _Work:
         handed = _notebook(self.root, "handed_in", student, self.number)
         released, content = _released(self.root, self.number), handed.read_bytes()
         try:
-            notebook, mends = restoring.restored(_read(content), released)
+            given = nbformat.reads(content.decode(), as_version=4)
+            notebook, mends = restoring.restored(given, released)
             text, stopped = nbformat.writes(notebook).encode(), ""
         except Exception as error:  # of any kind: nbformat trusts the file's structure
             text, mends = nbformat.writes(released), ()
@@ -399,18 +395,9 @@ def _how(code: int, log: Path) -> str:
     return "nbgrader gave up on it"
 
 
-def _read(content: bytes) -> NotebookNode:
-    """A notebook that anyone may have written; raises an error of any kind where it is none."""
-    notebook = nbformat.reads(content.decode(), as_version=4)
-    if not all(isinstance(cell, dict) for cell in notebook["cells"]):
-        raise ValueError("its cells are no cells")
-    return notebook
-
-
 def _said(error: Exception) -> str:
     """An error's first line; a learner's text may stand in it."""
-    text = error.strerror if isinstance(error, OSError) else None
-    return _printable(text or first_line(error))
+    return _printable(getattr(error, "strerror", None) or first_line(error))
 
 
 def _printable(text: str) -> str:
