@@ -57,13 +57,16 @@ WARM += [f"HOME={FOLDER / 'hub' / 'state'}", f"PYTHONPATH={HERE.parents[1]}", sy
 WARM += [str(student_spawner.WARM), "serve", str(FOLDER / "hub" / "warm" / "socket")]
 WARM += [str(FOLDER / "hub" / "state" / "warm_python.log")]
 
-# ---- who left gives his memory back; the culler ends with the hub, however that ends
-CULLER = "import ctypes, runpy\n"
-CULLER += f"ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})\n"  # PR_SET_PDEATHSIG
-CULLER += "runpy.run_module('jupyterhub_idle_culler', run_name='__main__', alter_sys=True)"
+# ---- what ends with the hub, however that ends: else the next one finds its port taken
+WITH_HUB = f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})\n"
+WITH_HUB += "os.execvp(sys.argv[1], sys.argv[1:])"  # which keeps that: PR_SET_PDEATHSIG
+WITH_HUB = [sys.executable, "-I", "-S", "-c", WITH_HUB]
+c.ConfigurableHTTPProxy.command = [*WITH_HUB, "configurable-http-proxy"]
+
+# ---- who left gives his memory back
 c.JupyterHub.services = [{
     "name": "idle-culler",
-    "command": [sys.executable, "-c", CULLER,
+    "command": [*WITH_HUB, sys.executable, "-m", "jupyterhub_idle_culler",
                 f"--timeout={60 * int(chosen['IDLE_MINUTES'])}"],
 }]  # fmt: skip
 if chosen["SHARED"] == "yes":
