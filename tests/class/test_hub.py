@@ -403,6 +403,23 @@ def test_without_npm_make_says_so(tmp_path):
     assert "npm is needed, which comes with Node.js 18 or newer" in done.stderr
 
 
+@needs_server
+def test_what_is_printed_at_the_start(course, monkeypatch):
+    """An address that a browser takes, and what memory to plan where nothing is shared."""
+    monkeypatch.syspath_prepend(str(HUB))
+    import start
+
+    words = ["--class", str(course), "--host", "::1", "--port", "8300"]
+    chosen = start.parser().parse_args(words)
+    chosen.alone = "Linux 6.1 is older than 6.5"
+    said = start.welcome(chosen)
+    assert "http://[::1]:8300/hub/authorize" in said
+    assert "share nothing (Linux 6.1 is older than 6.5): plan 0.6 GB a student" in said
+    assert ("as root" in said) == (os.getuid() == 0)
+    chosen.alone = start.alone()
+    assert chosen.alone or "share nothing" not in start.welcome(chosen)
+
+
 # ---- the secrets
 
 
