@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help=f"write it into {PAGE.name} as well")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder to keep it all in")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # the hub is to end as well
     loads = []
     for lesson in chosen.lesson:
         with tempfile.TemporaryDirectory() as folder:
