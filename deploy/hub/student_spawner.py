@@ -114,8 +114,9 @@ class StudentSpawner(LocalProcessSpawner):
         if not psutil.pid_exists(self.pid):
             self._watch.stop()
             return
-        if self._log().stat().st_size > LOG_BYTES:
-            os.truncate(self._log(), 0)
+        with contextlib.suppress(OSError):  # the teacher may have removed it
+            if self._log().stat().st_size > LOG_BYTES:
+                os.truncate(self._log(), 0)
         tree = _table.under(self.pid)
         if len(tree) > PROCESSES:
             self.log.warning("%s: more than %d processes, ended", self.user.name, PROCESSES)
