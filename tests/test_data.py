@@ -66,7 +66,7 @@ def splits(dataset):
     return {role: getattr(dataset, role) for role in data.ROLES}
 
 
-def here(function, *args):
+def here(function, *args, imported=""):
     """What ``sandbox.call`` does, without the child: where this process is one already."""
     module, name = function.split(":")
     return getattr(importlib.import_module(module), name)(*args)

@@ -415,6 +415,8 @@ PROVIDERS = packages_distributions()
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
 NOT_IMPORTED |= {"ziglang", "ethos-u-vela"}  # compilers that are called
 NOT_IMPORTED |= {"sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
+NOT_IMPORTED |= {"jupyterhub", "jupyterhub-nativeauthenticator", "jupyterhub-idle-culler"}
+NOT_IMPORTED |= {"nbgitpuller"}  # a class's server is started, and loads them by name
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
 LAB = set(required(EXTRAS["lab"]))
@@ -422,7 +424,7 @@ CLUSTER = set(required(EXTRAS["cluster"]))
 MICRO = set(required(EXTRAS["micro"]))
 CLASS = set(required(EXTRAS["class"])) - LAB
 CLASSROOM = [path for path in SOURCES if {"classroom", "restoring.py"} & set(path.parts)]
-DEVELOPERS = set(required(EXTRAS["dev"]))
+DEVELOPERS = set(required(EXTRAS["dev"] + EXTRAS["class"]))
 COURSE_SOURCES = [path for path in SOURCES if "course" in path.relative_to(files.ROOT).parts]
 
 

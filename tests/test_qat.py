@@ -600,11 +600,16 @@ def test_a_model_of_uncommon_operators_is_converted_where_a_crash_does_no_harm(m
     aware = qat.quantize_aware(model)
     aware(np.random.default_rng(0).random((8, 8, 8, 3), np.float32), training=True)
     met, call = [], qat.call
-    monkeypatch.setattr(qat, "call", lambda *arguments: met.append(arguments) or call(*arguments))
+
+    def noted(*arguments, **keywords):
+        met.append(arguments)
+        return call(*arguments, **keywords)
+
+    monkeypatch.setattr(qat, "call", noted)
     assert runtime.Model(qat.convert_trained(aware)).output_dtype == np.int8
     assert [name for name, _ in met] == ["lessons_lib.convert.qat:_to_int8"]
 
-    def dies(function, directory):
+    def dies(function, directory, imported):
         raise ChildDied(f"{function} ended with signal SIGSEGV", 11)
 
     monkeypatch.setattr(qat, "call", dies)
