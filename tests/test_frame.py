@@ -415,8 +415,6 @@ PROVIDERS = packages_distributions()
 NOT_IMPORTED = {"jupyterlab", "ipykernel", "nbval", "pytest-xdist", "importlib-resources", "ruff"}
 NOT_IMPORTED |= {"ziglang", "ethos-u-vela"}  # compilers that are called
 NOT_IMPORTED |= {"sphinx-book-theme", "sphinx-copybutton"}  # Sphinx loads them by name
-NOT_IMPORTED |= {"jupyterhub", "jupyterhub-nativeauthenticator", "jupyterhub-idle-culler"}
-NOT_IMPORTED |= {"nbgitpuller"}  # a class's server is started, and loads them by name
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 DEPENDENCIES = set(required(PYPROJECT["project"]["dependencies"]))
 LAB = set(required(EXTRAS["lab"]))
@@ -424,7 +422,7 @@ CLUSTER = set(required(EXTRAS["cluster"]))
 MICRO = set(required(EXTRAS["micro"]))
 CLASS = set(required(EXTRAS["class"])) - LAB
 CLASSROOM = [path for path in SOURCES if {"classroom", "restoring.py"} & set(path.parts)]
-DEVELOPERS = set(required(EXTRAS["dev"] + EXTRAS["class"]))
+DEVELOPERS = set(required(EXTRAS["dev"]))
 COURSE_SOURCES = [path for path in SOURCES if "course" in path.relative_to(files.ROOT).parts]
 
 
@@ -451,7 +449,7 @@ def test_a_classs_assignments_need_the_extra_class():
 
 
 def test_what_tests_and_tools_import_is_declared():
-    declared = DEPENDENCIES | DEVELOPERS | set(required(scripts_own_requirements()))
+    declared = DEPENDENCIES | DEVELOPERS | CLASS | set(required(scripts_own_requirements()))
     assert undeclared(DEVELOPERS_SOURCES, declared) == []
 
 
