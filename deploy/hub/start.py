@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         help="0.0.0.0: for the classroom's network; else this machine alone")  # fmt: skip
     add("--admit", choices=("teacher", "code"), default="teacher",
         help="you admit each student, or who knows the class's code is in")  # fmt: skip
-    add("--memory", default="1536M", help="of a student, such as 1G (1536M)")
+    add("--memory", default="2G", help="of a student, such as 1536M (2G)")
     add("--idle-minutes", type=int, default=60, metavar="N",
         help="after which an idle student's process ends (60)")  # fmt: skip
     add("--without-isolation", action="store_true",
