@@ -47,7 +47,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2
 
 test-class: $(CLASS_VENV)/.synced
-	$(CLASS_VENV)/bin/python -m pytest -n0 tests/class
+	$(CLASS_VENV)/bin/python -m pytest -n 2 tests/class
 
 class: $(CLASS_VENV)/.synced
 	@$(CLASS_VENV)/bin/lessons class init "$(CLASS)"

@@ -156,6 +156,8 @@ def test_a_link_in_a_students_folder_brings_him_nothing_of_the_teachers(server, 
 def save(student, path, mark):
     content = json.loads(student.api(f"contents/{path}")[1])["content"]
     content["metadata"][mark] = True
+    code = next(cell for cell in content["cells"] if cell["cell_type"] == "code")
+    code["source"] += f"\n# {mark}"  # one that is as it was released is not handed in
     body = {"type": "notebook", "content": content}
     assert student.api(f"contents/{path}", body, "PUT")[0] == 200
 
@@ -365,7 +367,7 @@ def test_a_program_that_is_missing(course, refused, tmp_path, program, cure):
     """And without bubblewrap, what it would mean to do without it."""
     for name in {"bwrap", "git", "node"} - {program}:
         (tmp_path / name).symlink_to(shutil.which(name))
-    said = refused(course, "--port", "39990", only=tmp_path)
+    said = refused(course, "--port", str(free_port()), only=tmp_path)
     assert program.replace("bwrap", "bubblewrap") + " is not installed" in said
     assert cure in said
     assert ("every student can read the others' files" in said) == (program == "bwrap")
@@ -378,7 +380,7 @@ def test_a_machine_that_allows_no_sandbox(course, refused, tmp_path):
         (tmp_path / name).symlink_to(shutil.which(name))
     (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: No permissions to create' >&2; exit 1")
     (tmp_path / "bwrap").chmod(0o755)
-    said = refused(course, "--port", "39990", only=tmp_path)
+    said = refused(course, "--port", str(free_port()), only=tmp_path)
     assert "bubblewrap cannot work: bwrap: No permissions to create" in said
     assert "HUB=--without-isolation" in said
 
@@ -386,7 +388,7 @@ def test_a_machine_that_allows_no_sandbox(course, refused, tmp_path):
 @needs_server
 @pytest.mark.skipif(os.getuid() != 0, reason="only root is refused")
 def test_root_without_isolation(course, refused):
-    said = refused(course, "--port", "39990", "--without-isolation")
+    said = refused(course, "--port", str(free_port()), "--without-isolation")
     assert "as root" in said and "start it as another user" in said
 
 
