@@ -91,11 +91,15 @@ def run(
         raise typer.Exit(1)
 
 
+def _missing(modules: tuple[str, ...]) -> str:
+    """Name those that are not installed."""
+    return ", ".join(name for name in modules if importlib.util.find_spec(name) is None)
+
+
 def _require_lab() -> None:
-    missing = [name for name in LAB if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := _missing(LAB):
         raise InputError(
-            f"the lessons need {', '.join(missing)}, which are not installed: they come with the "
+            f"the lessons need {missing}, which are not installed: they come with the "
             'extra `lab`. In the course\'s folder: `make lab`, `pip install -e ".[lab]"`, or '
             "`uv run --extra lab lessons lab`"
         )
@@ -171,10 +175,9 @@ HERE = Path(".")
 
 
 def _require_class() -> None:
-    missing = [name for name in CLASS if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := _missing(CLASS):
         raise InputError(
-            f"assignments need {', '.join(missing)}, not installed: the extra `class` brings it. "
+            f"assignments need {missing}, not installed: the extra `class` brings it. "
             'In the course\'s folder: `pip install -e ".[class]"`, or `uv run --extra class '
             "lessons class ...`"
         )
