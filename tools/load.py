@@ -35,6 +35,7 @@ BEGIN, END = "<!-- measured by tools/load.py -->", "<!-- end -->"
 UP_S = 120.0  # the hub may take this long to answer
 LOOK_S = 2.0
 FORKS = {"jupyterhub.sing": "jupyterhub.singleuser", "ipykernel_launc": "ipykernel_launcher"}
+FORKS["child"] = "lessons_lib"  # in which a lesson converts
 # The hub's own: they are there once, for however many students.
 OWN = ("jupyterhub_idle_culler", "configurable-http-proxy")
 

@@ -72,6 +72,7 @@ class StudentSpawner(LocalProcessSpawner):
         env["JUPYTER_CONFIG_PATH"] = env["JUPYTER_PATH"] = str(HUB / "student")
         if self.isolated:  # memory that students share: its limit is held by the sandbox
             env["LESSONS_HUB_WARM"] = "/srv/warm/socket"
+            env["LESSONS_WARM_PYTHON"] = str(WARM)
         return env
 
     async def start(self):

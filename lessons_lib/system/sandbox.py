@@ -73,14 +73,14 @@ def call(function: str, *args: Any, timeout: float = 300.0, imported: str = "") 
 
 def _run(places: list[str], function: str, folder: str, timeout: float, imported: str):
     until = time.monotonic() + timeout
-    python, own = [sys.executable, "-P", "-c"], [_OWN_FOLDER, str(os.getpid())]
+    own = [_OWN_FOLDER, str(os.getpid())]
     try:
         if imported and warm.AVAILABLE:
             with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
-                command = [*python, _START_WARM, *own, imported]
+                command = [*warm.python(), "-P", "-c", _START_WARM, *own, imported]
                 return warm.run(command, function, places, folder, timeout)
         return subprocess.run(
-            [*python, _START, *own, *places],
+            [sys.executable, "-P", "-c", _START, *own, *places],
             capture_output=True,
             text=True,
             errors="replace",
@@ -209,6 +209,8 @@ def _end_with(parent: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # where memory runs out, this one has to go
             Path("/proc/self/oom_score_adj").write_text("1000")
+        if not os.getppid():  # it was forked from outside of this container: its input has an end
+            return
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before
             os._exit(1)

@@ -38,6 +38,15 @@ class Lost(Exception):
     """The process that waited ended, and nothing is known of the call."""
 
 
+def python() -> list[str]:
+    """Return the command of a Python that may have imported already, and is like a fresh one.
+
+    ``$LESSONS_WARM_PYTHON`` names a script that stands for such Pythons: see ``deploy/hub``.
+    """
+    script = os.environ.get("LESSONS_WARM_PYTHON")
+    return [sys.executable, *(["-I", "-S", script] if script else [])]
+
+
 def run(
     command: list[str], function: str, files: list[str], folder: str, timeout: float
 ) -> subprocess.CompletedProcess:
@@ -154,10 +163,23 @@ def serve(imported: str) -> list[str]:
                 answers.close()
                 _become_new(order, said.fileno())
                 return order["files"]
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            code = os.waitstatus_to_exitcode(_end_of(child))
             answers.write(json.dumps([code, _last(said)]) + "\n")
             answers.flush()
     sys.exit()
+
+
+def _end_of(child: int) -> int:
+    """Wait for a fork, and end it where nobody waits for its answer; return its status."""
+    with contextlib.suppress(OSError):  # Linux before 5.3 has no such descriptors
+        handle = os.pidfd_open(child)
+        either = select.poll()
+        either.register(handle, select.POLLIN)
+        either.register(sys.stdin, 0)  # the other end is closed
+        if sys.stdin.fileno() in dict(either.poll()):
+            os.kill(child, signal.SIGKILL)
+        os.close(handle)
+    return os.waitpid(child, 0)[1]
 
 
 def _last(said: BinaryIO) -> str:

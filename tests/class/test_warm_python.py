@@ -1,5 +1,6 @@
 """A fork of the Python that has TensorFlow in memory is in its asker's sandbox, as any child is."""
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -44,6 +45,16 @@ except KeyboardInterrupt:
     sys.exit(4)
 sys.exit(3)
 """
+CONVERTS = """
+import json, os, subprocess, sys, time
+from lessons_lib.system import sandbox
+begin = time.monotonic()
+pid = sandbox.call("os:getpid", imported="tensorflow")
+said = {"seconds": time.monotonic() - begin, "pids": [os.getpid(), pid]}
+said["version"] = sandbox.call("importlib.metadata:version", "tensorflow", imported="tensorflow")
+print(json.dumps(said), flush=True)
+sandbox.call("time:sleep", 60, imported="tensorflow") if "wait" in sys.argv else None
+"""
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
@@ -58,7 +69,8 @@ def hub(tmp_path_factory):
     student_spawner.make_places(places)
     for name, text in (("passwd", student_spawner.PASSWD), ("group", student_spawner.GROUP)):
         (folder / "hub" / name).write_text(text)
-    (places["home"] / "says.py").write_text(SAYS)
+    for name, text in (("says", SAYS), ("converts", CONVERTS)):
+        (places["home"] / f"{name}.py").write_text(text)
     socket = places["warm"] / "socket"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(files.ROOT), "HOME": str(folder)}
     environment["OPENBLAS_NUM_THREADS"] = "1"
@@ -79,6 +91,7 @@ def start(folder, *words, warm=True, module=("-m", "says"), **streams) -> subpro
     environment = {"PATH": os.environ["PATH"], "GIVEN": "this", "SECRET": ""}
     if warm:
         environment["LESSONS_HUB_WARM"] = "/srv/warm/socket"
+        environment["LESSONS_WARM_PYTHON"] = str(WARM)
     return subprocess.Popen(
         [*student_spawner.command(folder, "ada"), *asked], env=environment,
         stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.nice(7), **streams,
@@ -93,10 +106,10 @@ def stander(process: subprocess.Popen) -> psutil.Process:
     return psutil.Process(process.pid).children(recursive=True)[-1]
 
 
-def forks(hub) -> list[psutil.Process]:
+def forks(hub, name: str = "says") -> list[psutil.Process]:
     """Those that run; not the process between, which ends once there is a fork."""
     found = psutil.Process(hub[1]).children(recursive=True)
-    return [one for one in found if name_of(one) == "says"]
+    return [one for one in found if name_of(one) == name]
 
 
 def name_of(process: psutil.Process) -> str:
@@ -201,6 +214,24 @@ def test_where_nothing_is_left_for_a_fork_the_next_one_gets_his(hub):
     process = start(hub[0], "a word")
     assert said(process)["exe"].startswith("/memfd:")
     process.wait(20)
+
+
+def test_what_a_lesson_converts_in_is_a_fork_too(hub):
+    process = start(hub[0], module=("-m", "converts"))
+    found = said(process)
+    assert found["seconds"] < 1.5, "nothing was imported"
+    assert found["version"] == importlib.metadata.version("tensorflow")
+    assert len(set(found["pids"])) == 2
+    assert process.wait(20) == 0 and not forks(hub, "child"), "what waited ended with its caller"
+
+
+def test_a_kernel_that_is_killed_takes_what_it_converts_in_with_it(hub):
+    process = start(hub[0], "wait", module=("-m", "converts"))
+    said(process)
+    children = forks(hub, "child")
+    (kernel,) = forks(hub, "converts")
+    kernel.kill()
+    assert children and all(map(gone, children))
 
 
 @pytest.mark.parametrize("warm", [True, False])

@@ -4,7 +4,7 @@ TensorFlow takes each process that imports it 240 MB and three seconds. Here one
 and forks: what a child does not change it shares with all others (copy-on-write).
 
     python warm_python.py serve SOCKET [LOG]   the process that imports, and forks for who asks
-    python -I -S warm_python.py -m …           like `python -m …`, in such a fork; -P before -m too
+    python -I -S warm_python.py -m …           like `python -m …`, in such a fork; also -c, and -P
     python warm_python.py probe                prints why this machine cannot do it, if it cannot
 
 The second asks at the socket that $LESSONS_HUB_WARM names, and stands for its fork: it passes
@@ -449,14 +449,18 @@ def _run(arguments: list[str]) -> int:
 
     safe = arguments[:1] == ["-P"]
     arguments = arguments[safe:]
-    if arguments[:1] != ["-m"]:
-        sys.exit(f"expected -m MODULE, not {arguments}")
+    if arguments[:1] not in (["-m"], ["-c"]):
+        sys.exit(f"expected -m MODULE or -c CODE, not {arguments}")
     sys.meta_path.insert(0, _Hidden("tensorflow"))
-    sys.argv = arguments[1:]
+    kind, what, *rest = arguments
+    sys.argv = ["-c" if kind == "-c" else what, *rest]
     sys.path[:1] = [] if safe else [os.getcwd()]  # it was the folder of this file
-    _prctl_text(_PR_SET_NAME, arguments[1])  # `ps` says which it is
+    _prctl_text(_PR_SET_NAME, "child" if kind == "-c" else what)  # `ps` says which it is
     try:
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        if kind == "-c":
+            exec(what, {"__name__": "__main__"})
+        else:
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
