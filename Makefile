@@ -50,7 +50,7 @@ test-class: $(CLASS_VENV)/.synced
 	$(CLASS_VENV)/bin/python -m pytest -n 2 tests/class
 
 class: $(CLASS_VENV)/.synced
-	@$(CLASS_VENV)/bin/lessons class init "$(CLASS)"
+	@$(CLASS_VENV)/bin/lessons class init "$(or $(CLASS),class)"
 
 hub: $(CLASS_VENV)/.synced $(HUB_PACKAGES)
 	@$(CLASS_VENV)/bin/python deploy/hub/start.py --class "$(CLASS)" $(HUB)

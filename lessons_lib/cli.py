@@ -225,6 +225,10 @@ def class_collect(
     for one in missing:
         err.print(f"[bold red]Not collected:[/] {escape(f'{one.student}: {one.why}')}",
                   soft_wrap=True)  # fmt: skip
+    for one in handed:
+        if one.note:
+            err.print(f"[bold yellow]Look at:[/] {escape(f'{one.student}: {one.note}')}",
+                      soft_wrap=True)  # fmt: skip
     raise typer.Exit(bool(missing))
 
 
@@ -233,8 +237,8 @@ def class_grade(
     number: Number,
     students: Annotated[list[str] | None, typer.Argument(metavar="[STUDENT]...")] = None,
     course: Course = HERE,
-    minutes: Annotated[float, typer.Option(min=0.1, help="For one submission.")] = 10,
-    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="For one.")] = 4,
+    minutes: Annotated[float, typer.Option(min=0.1, max=1e4, help="For one submission.")] = 10,
+    memory: Annotated[float, typer.Option(min=0.1, max=1e4, metavar="GIB", help="For one.")] = 4,
     jobs: Annotated[
         int, typer.Option(min=0, metavar="N", help="At a time; 0: as this machine allows.")
     ] = 0,

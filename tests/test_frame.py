@@ -325,7 +325,7 @@ def test_each_rooms_first_line_says_its_subject():
 
 # The library is kept small; what answers exercises grows with the lessons, and is counted apart,
 # as is what grades a class.
-CODE_LINES, COURSE_LINES, CLASS_LINES = 16_750, 8_000, 850
+CODE_LINES, COURSE_LINES, CLASS_LINES = 16_750, 8_000, 950
 
 
 def code_lines(text):

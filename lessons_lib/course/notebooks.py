@@ -141,7 +141,7 @@ def find(numbers: Iterable[int | str] = (), folder: Path | None = None) -> list[
     lessons = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not lessons:
         raise InputError(f"no lesson (NN_name.ipynb) in {files.display_path(folder)}")
-    wanted = [str(number).zfill(2) for number in numbers] or list(lessons)
+    wanted = [str(number).zfill(2) if str(number) else "''" for number in numbers] or list(lessons)
     if unknown := [number for number in wanted if number not in lessons]:
         raise InputError(f"no lesson {', '.join(unknown)}; there are: {', '.join(lessons)}")
     return [lessons[number] for number in wanted]

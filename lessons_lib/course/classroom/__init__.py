@@ -13,11 +13,11 @@ import contextlib
 import csv
 import dataclasses
 import datetime
-import errno
 import io
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -32,26 +32,23 @@ import psutil
 from nbformat import NotebookNode
 
 from lessons_lib.course import notebooks, restoring
-from lessons_lib.course.classroom import _assignments, _grader
-from lessons_lib.errors import InputError, LessonError, first_line
+from lessons_lib.course.classroom import _assignments, _collecting, _grader
+from lessons_lib.course.classroom._collecting import Handed
+from lessons_lib.errors import InputError, LessonError
 from lessons_lib.system import files, limits, sandbox
 
 _CONFIG, _GRADEBOOK = "nbgrader_config.py", "gradebook.db"
-_CONFIG_TEXT = """# nbgrader reads this; `lessons class` sets the same. Add your own at the end.
+_CONFIG_TEXT = """# Both nbgrader and `lessons class` read this. Add your own at the end.
 from lessons_lib.course.classroom import configure
 
 c = get_config()
 configure(c)
 c.CourseDirectory.course_id = {name!r}
 """
-_LARGEST = 64 * 2**20  # bytes of a notebook that is read; a lesson has less than one MiB
-_DEEPEST = 8  # folders within a learner's that are searched
 # Characters of a temporary folder: below it stand two more and a kernel's socket, of which macOS
 # takes 103 (sun_path in sys/un.h), Linux 107.
 LONGEST_TEMPORARY = 103 - 2 * len("/lessons-4194304-abcdefgh") - len("/k-1")
 _ERROR = re.compile(r"\s*[\w.]+(?:Error|Exception)\b")
-# A student's name is a folder's name; nbgrader takes [ ] * ? for patterns.
-_STUDENT = re.compile(r"\w(?:[\w .,@'+-]*[\w.])?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs instead of showing it
 _START = """import sys
 sys.path.insert(0, sys.argv[1])
@@ -65,15 +62,6 @@ _OWN_FOLDER = str(Path(__file__).resolve().parents[3])
 
 class GradingFailed(LessonError, RuntimeError):
     """nbgrader could not do what it was asked to."""
-
-
-@dataclass(frozen=True)
-class Handed:
-    """What was found of one learner: the notebook's ``path``, or None and ``why`` not."""
-
-    student: str
-    path: Path | None
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +103,12 @@ def configure(config: object) -> None:
 def init(root: Path) -> Path:
     """Make the folder of a course; one that is there keeps what it has. Return its configuration.
 
-    Raises StorageError when the folder cannot be written.
+    Raises InputError for a name that nbgrader cannot take, StorageError when the folder cannot be
+    written.
     """
+    if found := sorted(set("[]*?%#") & set(str(root.resolve()))):
+        raise InputError(f"{root.resolve()} has {' '.join(found)} in its name, which nbgrader "
+                         "cannot take: choose another")  # fmt: skip
     config = root / _CONFIG
     if not config.exists():
         files.write_atomic(config, _CONFIG_TEXT.format(name=root.resolve().name))
@@ -135,8 +127,32 @@ def release(root: Path, number: int | str) -> Path:
     source = _notebook(root, "source", ".", number)
     if not source.exists():
         files.write_atomic(source, nbformat.writes(_assignments.teachers(number)))
-    _succeed(_api(root).generate_assignment(_assignments.name(number)))
+    _require_only(source)
+    notebooks.read(source)
+    with _kept(root / "release" / _assignments.name(number)):
+        _succeed(_api(root).generate_assignment(_assignments.name(number)))
     return _notebook(root, "release", ".", number)
+
+
+def _require_only(source: Path) -> None:
+    if others := sorted({path.name for path in source.parent.glob("*.ipynb")} - {source.name}):
+        raise InputError(f"{files.display_path(source.parent)} has more than one notebook: take "
+                         f"{', '.join(others)} out of it")  # fmt: skip
+
+
+@contextlib.contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Put a folder back where the block fails: nbgrader removes it before it makes it anew."""
+    with tempfile.TemporaryDirectory(dir=folder.parents[1], prefix=".release-") as beside:
+        if folder.is_dir():
+            shutil.copytree(folder, Path(beside, "as-it-was"))
+        try:
+            yield
+        except BaseException:
+            files.remove_tree(folder)
+            if Path(beside, "as-it-was").is_dir():
+                os.replace(Path(beside, "as-it-was"), folder)
+            raise
 
 
 def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
@@ -147,82 +163,17 @@ def collect(root: Path, number: int | str, given: Path) -> list[Handed]:
     What is as it was released is not taken.
     Raises InputError when the assignment was not released, or ``given`` is no folder with folders.
     """
-    _released(root, number)
-    expected = "expected a folder that has one for each learner, with the notebook in it"
-    if not given.is_dir():
-        raise InputError(f"{files.display_path(given)} is no folder; {expected}")
-    folders = sorted(path for path in given.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not folders:
-        raise InputError(f"{files.display_path(given)} has no folders; {expected}")
+    released, file = _released(root, number), _file(number)
     handed: dict[str, Handed] = {}
-    for folder in folders:
+    for folder in _collecting.folders(given, root):
         student = unicodedata.normalize("NFC", folder.name)  # some systems part ü from its dots
         if student in handed:
             why = "another folder's name looks the same: rename this one"
             handed[folder.name] = Handed(folder.name, None, why)
         else:
-            handed[student] = _handed(root, number, folder, student)
-    return list(handed.values())
-
-
-def _handed(root: Path, number: int | str, folder: Path, student: str) -> Handed:
-    if not _STUDENT.fullmatch(student):
-        why = (
-            "a folder's name may have letters, digits, spaces and _ . , @ ' + - and begins with a "
-        )
-        return Handed(_printable(student), None, why + "letter or a digit: rename it")
-    try:  # what is the learner's may change meanwhile
-        newest = max(_copies(folder, number), default=None)
-        if newest is None:
-            return Handed(student, None, f"has no {_file(number)}")
-        changed, _, path = newest
-        if path.stat().st_size > _LARGEST:
-            return Handed(
-                student, None, f"{_printable(path.name)} has more than {_LARGEST >> 20} MiB"
-            )
-        content = _inside(path, folder)
-    except (OSError, RecursionError) as error:
-        return Handed(student, None, f"the notebook cannot be read ({_said(error)})")
-    if _is_untouched(content, _released(root, number)):
-        return Handed(student, None, f"{_printable(path.name)} is untouched, as it was released")
-    target = _notebook(root, "handed_in", student, number)
-    files.write_atomic(target, content)
-    os.utime(target, (changed, changed))
-    return Handed(student, target)
-
-
-def _copies(folder: Path, number: int | str) -> Iterator[tuple[float, str, Path]]:
-    """The notebooks of a lesson in a learner's folder, each behind its time and its name."""
-    stem = re.escape(_file(number).removesuffix(".ipynb"))
-    wanted = re.compile(rf"(.*[_ -])?{stem}( ?\(\d+\)|-Copy\d+)?\.ipynb")
-    for here, below, names in os.walk(folder):
-        if len(Path(here).relative_to(folder).parts) == _DEEPEST:
-            below.clear()
-        for path in (Path(here, name) for name in names if wanted.fullmatch(name)):
-            if path.is_file() and not path.is_symlink() and ".ipynb_checkpoints" not in path.parts:
-                yield path.stat().st_mtime, path.name, path
-
-
-def _is_untouched(content: bytes, released: NotebookNode) -> bool:
-    """Whether nothing was written in the released notebook, nor any cell of it run."""
-
-    def seen(cells: list[dict]) -> list[tuple]:
-        return [("".join(cell["source"]).strip(), cell.get("outputs") or []) for cell in cells]
-
-    try:
-        return seen(json.loads(content)["cells"]) == seen(released.cells)
-    except Exception:  # of any kind, in a file that anyone may have written
-        return False
-
-
-def _inside(path: Path, folder: Path) -> bytes:
-    """A file's content; raises OSError where a learner led it out of his folder meanwhile."""
-    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
-        opened = Path(f"/proc/self/fd/{file.fileno()}")
-        if opened.exists() and not opened.resolve().is_relative_to(folder.resolve()):
-            raise PermissionError(errno.EPERM, "it stands elsewhere")
-        return file.read(_LARGEST)
+            target = _notebook(root, "handed_in", student, number)
+            handed[student] = _collecting.take(folder, student, released, target)
+    return [*handed.values(), *_collecting.loose(given, file)]
 
 
 def grade(
@@ -242,8 +193,8 @@ def grade(
     ``bounds``; one that crosses them gets no points, and the others go on.
     Where nbgrader fails for another reason than the submission, it is tried again at the next call.
     Raises InputError when the assignment was not released, nothing was handed in, nothing by one of
-    ``students``, or the temporary folder's name is too long, and GradingFailed when the teacher's
-    own answers do not get full points.
+    ``students``, ``$LESSONS_TIMEOUT`` is no number, or the temporary folder's name is too long, and
+    GradingFailed when the teacher's own answers do not get full points.
     """
     _released(root, number)
     given = {path.parent.parent.name for path in _all_handed_in(root, number)}
@@ -255,6 +206,7 @@ def grade(
     if unknown := sorted(set(students) - given):
         raise InputError(f"nothing was handed in by {', '.join(unknown)}")
     _require_short_temporary()
+    sandbox.patience(0)  # what learners' code waits for as well
     interrupted = threading.Event()
     work = _Work(root, number, bounds or limits.Limits(), interrupted)
     if any(work.known(student) is None for student in set(students) or given):
@@ -303,26 +255,30 @@ class _Work:
     def known(self, student: str) -> Grade | None:
         """What came of a submission before; None where it is new, or was changed."""
         done = _record(self.root, self.number, student)
-        return done if done and done.sha256 == self._sha256(student) else None
+        return done if _is_of_now(done, self.root, self.number) else None
 
     def grade(self, student: str) -> Grade:
         """What is known of a submission; else grade it. Its failure is no other one's."""
         try:
             if done := self.known(student):
                 return done
-            done = self._grade(student, self._sha256(student))
+            done = self._grade(student, _sha256(self.root, self.number, student))
             files.write_atomic(_record_path(self.root, self.number, student), _as_json(done))
         except limits.Interrupted:
             raise
         except Exception as error:  # without a record: it is tried again
-            done = Grade(student, "", 0.0, 0.0, _said(error), (), 0.0, 0)
+            done = Grade(student, "", 0.0, 0.0, _collecting.said(error), (), 0.0, 0)
         return done
 
     def rehearse(self) -> None:
-        """Run the teacher's notebook as submissions are; once, as long as it is not changed."""
+        """Run the teacher's notebook as submissions are: once for itself and its environment."""
+        from lessons_lib.course.classroom import _confined
+
         source = _notebook(self.root, "source", ".", self.number)
+        _require_only(source)
         mark = _log(self.root, self.number, ".rehearsed", "sha256")
-        if mark.is_file() and mark.read_text("utf-8") == files.sha256(source):
+        seen = files.sha256(source.read_bytes() + repr(_confined.kept()).encode())
+        if mark.is_file() and mark.read_text("utf-8") == seen:
             return
         ended, log = self._run("", ""), _log(self.root, self.number, ".rehearsed")
         if ended.why or ended.code:
@@ -332,12 +288,7 @@ class _Work:
                 f"machine ({ended.why or ', '.join(found) or 'it could not be run'}): see "
                 f"{files.display_path(log)}, and ask `lessons doctor`. No submission was graded"
             )
-        files.write_atomic(mark, files.sha256(source))
-
-    def _sha256(self, student: str) -> str:
-        parts = ("handed_in", student), ("release", ".")
-        found = (_notebook(self.root, *part, self.number).read_bytes() for part in parts)
-        return files.sha256(b"".join(found))
+        files.write_atomic(mark, seen)
 
     def _grade(self, student: str, sha256: str) -> Grade:
         stopped, mends = self._submit(student)
@@ -359,12 +310,12 @@ class _Work:
         handed = _notebook(self.root, "handed_in", student, self.number)
         released, content = _released(self.root, self.number), handed.read_bytes()
         try:
-            given = nbformat.reads(content.decode(), as_version=4)
+            given = nbformat.reads(content.decode(json.detect_encoding(content)), as_version=4)
             notebook, mends = restoring.restored(given, released)
             text, stopped = nbformat.writes(notebook).encode(), ""
         except Exception as error:  # of any kind: nbformat trusts the file's structure
             text, mends = nbformat.writes(released), ()
-            stopped = f"the file is not a notebook ({_said(error)[:200]})"
+            stopped = f"the file is not a notebook ({_collecting.said(error)[:200]})"
         target = _notebook(self.root, "submitted", student, self.number)
         files.write_atomic(target, text)
         when = datetime.datetime.fromtimestamp(handed.stat().st_mtime, datetime.UTC)
@@ -383,35 +334,47 @@ class _Work:
             return limits.run(command, self.bounds, log, {"TMPDIR": scratch}, self.interrupted)
 
 
+def _sha256(root: Path, number: int | str, student: str) -> str:
+    """Of what was handed in and what was released."""
+    parts = ("handed_in", student), ("release", ".")
+    found = (_notebook(root, *part, number).read_bytes() for part in parts)
+    return files.sha256(b"".join(found))
+
+
+def _is_of_now(done: Grade | None, root: Path, number: int | str) -> bool:
+    """Whether a grade is of what is handed in and released now."""
+    try:
+        return done is not None and done.sha256 == _sha256(root, number, done.student)
+    except OSError:  # it was taken away since
+        return False
+
+
 def _how(code: int, log: Path) -> str:
     """Why a grading ended by itself, as far as its log says it."""
     if code < 0:
         return f"it was ended by signal {sandbox.signal_name(-code)}"
-    with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
-        found = [line.strip() for line in lines if _ERROR.match(line)]
-        said = [line for line in found if "NbGraderException" not in line]
-        if said:
-            return f"nbgrader gave up on it: {said[-1][:200]}"
+    with contextlib.suppress(OSError):
+        if cause := _cause(log.read_text("utf-8", "replace")):
+            return f"nbgrader gave up on it: {cause}"
     return "nbgrader gave up on it"
 
 
-def _said(error: Exception) -> str:
-    """An error's first line; a learner's text may stand in it."""
-    return _printable(getattr(error, "strerror", None) or first_line(error))
-
-
-def _printable(text: str) -> str:
-    """A text that any file, terminal and command takes."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _cause(log: str) -> str:
+    """The last error that a log of nbgrader's names, and that says more than "see above"."""
+    found = [line.strip() for line in log.splitlines() if _ERROR.match(line)]
+    return next((line[:200] for line in reversed(found) if "NbGraderException" not in line), "")
 
 
 def feedback(root: Path, number: int | str) -> list[Path]:
     """Write a page for each graded submission, and return the pages.
 
-    Raises GradingFailed when nbgrader cannot.
+    Raises InputError when nothing is graded, GradingFailed when nbgrader cannot.
     """
-    name = _assignments.name(number)
     _released(root, number)
+    name = _assignments.name(number)
+    if not any((root / "autograded").glob(f"*/{name}")):
+        lesson = int(number)
+        raise InputError(f"lesson {lesson} is not graded: `lessons class grade {lesson}` does it")
     _succeed(_api(root).generate_feedback(name))
     return sorted((root / "feedback").glob(f"*/{name}/*.html"))
 
@@ -431,13 +394,16 @@ def export(root: Path) -> str:
     with _gradebook(root) as book:
         for assignment in sorted(book.assignments, key=lambda one: one.name):
             for one in sorted(assignment.submissions, key=lambda one: one.student.id):
-                done = _record(root, assignment.name.removeprefix("lesson"), one.student.id)
+                number = assignment.name.removeprefix("lesson")
+                done = _record(root, number, one.student.id)
+                seen = [] if _is_of_now(done, root, number) else ["not graded as it is now"]
+                seen += done.to_look_at if done else []
                 share = one.score / one.max_score if one.max_score else 0.0
                 row = {
                     "assignment": assignment.name, "student": one.student.id,
                     "timestamp": one.timestamp or "", "points": f"{one.score:g}",
                     "worth": f"{one.max_score:g}", "percent": f"{100 * share:.0f}",
-                    "to_look_at": "; ".join(done.to_look_at) if done else "not finished",
+                    "to_look_at": "; ".join(seen),
                 }  # fmt: skip
                 table.writerow({name: _plain(value) for name, value in row.items()})
     return text.getvalue()
@@ -544,5 +510,6 @@ def _points(root: Path, number: int | str, student: str) -> tuple[float, float]:
 
 def _succeed(result: dict) -> None:
     if not result["success"]:
-        said = (result.get("error") or result.get("log") or "").strip().splitlines()
-        raise GradingFailed(f"nbgrader: {said[-1] if said else 'failed and says nothing'}")
+        log, error = (result.get(kind) or "" for kind in ("log", "error"))
+        last = (error or log or "it failed and says nothing").strip().splitlines()[-1]
+        raise GradingFailed(f"nbgrader: {_cause(log) or _cause(error) or last}")

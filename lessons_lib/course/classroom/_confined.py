@@ -21,8 +21,8 @@ _SETTINGS = (
     "alternatives", "fonts", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
     "localtime", "mime.types", "nsswitch.conf", "passwd",
 )  # fmt: skip
-_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
-_KEPT_KINDS = ("LC_", "LESSONS_", "NBGRADER_", "TF_", "OMP_", "OPENBLAS_", "MKL_")
+_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "NUMBER_OF_PROCESSORS", "LESSONS_TIMEOUT")
+_KEPT_KINDS = ("LC_", "NBGRADER_", "TF_", "OMP_", "OPENBLAS_", "MKL_")
 SHARED = ("home", "trained")  # of a learner's folders: what a rehearsal leaves to the others
 _LIBRARY = Path(__file__).parents[2]
 # The kernel has the caller's own lessons_lib, whichever other one is installed. It ends when its
@@ -68,12 +68,16 @@ def prepare(scratch: Path) -> dict[str, str]:
     own = {name: str(scratch / folder) for name, folder in own.items()}
     for folder in (*own.values(), scratch / "work"):
         Path(folder).mkdir(exist_ok=True)
-    kept = {
+    return kept() | own
+
+
+def kept() -> dict[str, str]:
+    """Return what the kernel gets of the caller's environment, by name."""
+    return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in sorted(os.environ.items())
         if name in _KEPT or name.startswith(_KEPT_KINDS)
     }
-    return kept | own
 
 
 def _walls(scratch: Path) -> list[str]:

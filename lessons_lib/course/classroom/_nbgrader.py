@@ -33,9 +33,10 @@ from nbgrader.preprocessors import (
 )
 from nbgrader.utils import determine_grade, is_grade, is_solution
 from traitlets import Bool, Integer, Unicode
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
 from lessons_lib.course.classroom import _assignments, _confined
+from lessons_lib.errors import InputError, first_line
 from lessons_lib.system import files, sandbox
 
 _POINTS = "checks.points("  # in the test cells of a lesson's exercises
@@ -66,8 +67,7 @@ def configure(config: Config) -> None:
 
 def api(root: Path, stopped: str = "") -> NbGraderAPI:
     """Return nbgrader's API for the course in ``root``; ``stopped``: see ``Graded``."""
-    config = Config()
-    configure(config)
+    config = _teachers_config(root)
     config.CourseDirectory.root = str(root)
     config.CourseDirectory.course_id = root.name
     config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}?timeout={WAITING}"
@@ -75,6 +75,17 @@ def api(root: Path, stopped: str = "") -> NbGraderAPI:
     config.Graded.stopped = stopped
     config.Graded.kept = str(root / KEPT)
     return NbGraderAPI(config=config)
+
+
+def _teachers_config(root: Path) -> Config:
+    """What the course's ``nbgrader_config.py`` says; raises InputError where it cannot be read."""
+    file = root / "nbgrader_config.py"
+    try:
+        return PyFileConfigLoader(file.name, path=str(root)).load_config()
+    except Exception as error:  # of any kind: it is the teacher's code
+        raise InputError(
+            f"{files.display_path(file)} cannot be read: {first_line(error)}"
+        ) from error
 
 
 def rehearse(root: Path, notebook: Path) -> dict[str, str]:
