@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lessons_lib import affine, widgets
+from lessons_lib.course.widgets import style
 from lessons_lib.errors import InputError
 
 VALUES = [-1.0, -0.42, -0.05, 0.0, 0.13, 0.5, 0.77, 1.6]
@@ -97,8 +98,10 @@ class TestWidgetsWithControls:
         hidden_box = '<div class="controls" hidden>' in make()
         assert all("hidden" in attributes or hidden_box for attributes, _ in buttons)
 
-    def test_jupyterlab_does_not_get_the_keys_and_changes_are_announced(self, make):
-        assert 'addEventListener("keydown", (event) => event.stopPropagation())' in make()
+    def test_jupyterlab_hears_no_key_but_those_that_run_a_cell(self, make):
+        """And changes are announced. (``tests/browser/test_jupyterlab.py`` presses keys.)"""
+        assert 'addEventListener("keydown", keepKeys)' in make()
+        assert style.KEYS in make()
         assert 'role="status"' in make()
 
 

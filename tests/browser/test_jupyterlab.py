@@ -24,6 +24,8 @@ from refresh import METADATA, write
 MINUTES_10 = 600_000  # milliseconds; lesson 1 takes about 30 s
 TOKEN = "lessons"
 SLIDER = "widgets.affine_slider([-1.8, -0.4, 0.3, 2.9], num_bits=4)"
+ASK = 'widgets.predict("04.1", "How many bytes?", ["All", "Half"])'
+QUIZ = 'widgets.quiz([widgets.Question("How many?", ["1", "2"], 1, "Counted.")])'
 # The panel of the notebook that the address names; JupyterLab opens earlier ones again as well.
 PANEL = """[...window.jupyterapp.shell.widgets("main")].find(
   (widget) => widget.context && location.pathname.endsWith("/" + widget.context.path))"""
@@ -48,7 +50,9 @@ def folder(tmp_path_factory) -> Path:
     deeper = [markdown("## Deeper: in"), code("inside = 1"), markdown("### Still in"), code("2")]
     folded = notebook(code("0"), *deeper, markdown("## Out"), code("print(inside)"))
     slider = notebook(code("from lessons_lib import widgets"), code(SLIDER))
+    clicks = notebook(*map(code, ("from lessons_lib import widgets", SLIDER, ASK, QUIZ, "1", "2")))
     written = {"deeper": folded, "predictions": predictions(), "slider": slider}
+    written["clicks"] = clicks
     for name, content in written.items():
         path = folder / f"{name}.ipynb"
         path.write_text("")
@@ -247,6 +251,20 @@ def test_a_prediction_is_readable_before_it_runs_and_kept_by_keyboard_then(tab, 
     tab.keyboard.press("a")
     tab.keyboard.press("x")
     assert tab.evaluate(f"{PANEL}.content.widgets.length") == 4
+
+
+def test_after_a_click_in_a_widget_shift_enter_runs_on(tab, lab):
+    opened(tab, lab, "clicks.ipynb")
+    ran = [cell["number"] for cell in run_all(tab)]
+    assert ran == [1, 2, 3, 4, 5, 6]
+    numbers = f"() => [...{PANEL}.content.model.cells].map((cell) => cell.executionCount)"
+    controls = (".lesson-slider input", ".asks input", ".lesson-quiz input", ".lesson-quiz button")
+    for place, control in zip((1, 2, 3, 3), controls, strict=True):
+        in_front(tab).locator(control).last.click()
+        for runs in (place, place + 1):
+            tab.keyboard.press("Shift+Enter")
+            ran[runs] = max(ran) + 1
+            tab.wait_for_function(f"(ran) => `${{({numbers})()}}` === `${{ran}}`", arg=ran)
 
 
 def test_a_notebook_with_a_mistake_is_reported(tab, lab):

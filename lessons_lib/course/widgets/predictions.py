@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from lessons_lib.course.widgets.style import markup, theme
+from lessons_lib.course.widgets.style import KEYS, markup, theme
 from lessons_lib.errors import InputError
 
 _LETTERS = "ABCDEF"
@@ -54,6 +54,7 @@ const isKept = (key) => stored("lessons:prediction:" + key) !== null;
 
 _ASK_SCRIPT = (
     _STORE
+    + KEYS
     + """
 let copies = document.querySelectorAll(".lesson-prediction.asks[data-ready]").length;
 document.querySelectorAll(".asks[data-key]:not([data-ready]):has([role])").forEach((root) => {
@@ -74,7 +75,7 @@ document.querySelectorAll(".asks[data-key]:not([data-ready]):has([role])").forEa
     input.addEventListener("change", () => write("prediction", key, input.value));
   });
   document.addEventListener("lesson-prediction", show);
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  root.addEventListener("keydown", keepKeys);
   root.dataset.ready = "yes";
   show();
 });

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from IPython.display import HTML
 
-from lessons_lib.course.widgets.style import markup, theme
+from lessons_lib.course.widgets.style import KEYS, markup, theme
 from lessons_lib.errors import InputError
 
 _QUIZ_STYLE = (
@@ -26,7 +26,9 @@ _QUIZ_STYLE = (
 """
 )
 
-_QUIZ_SCRIPT = """
+_QUIZ_SCRIPT = (
+    KEYS
+    + """
 function ask(question, why) {
   const feedback = question.querySelector(".feedback");
   const button = question.querySelector("button");
@@ -56,7 +58,7 @@ function start(root, copy) {
     question.querySelectorAll("input").forEach((input) => { input.name += "-" + copy; });
     ask(question, reasons[i].innerHTML);
   });
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  root.addEventListener("keydown", keepKeys);
   root.dataset.ready = "yes";
 }
 const started = document.querySelectorAll(".lesson-quiz[data-ready]").length;
@@ -64,6 +66,7 @@ document.querySelectorAll(".lesson-quiz:not([data-ready]):has(button)").forEach(
   start(root, started + i);
 });
 """
+)
 
 _QUIZ = """<div class="lesson-quiz">
 <style>{style}</style>

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from IPython.display import HTML
 
-from lessons_lib.course.widgets.style import theme
+from lessons_lib.course.widgets.style import KEYS, theme
 from lessons_lib.errors import InputError
 from lessons_lib.numbers import affine
 
@@ -49,7 +49,9 @@ const dequantize = (code, scale, zeroPoint) =>
   Math.fround(Math.fround(scale) * Math.fround(code - zeroPoint));
 """
 
-_SLIDER_SCRIPT = """
+_SLIDER_SCRIPT = (
+    KEYS
+    + """
 function start(root) {
   const config = JSON.parse(root.dataset.config);
   const { values, qmin, qmax, low, high, decimals } = config;
@@ -84,7 +86,7 @@ function start(root) {
     show("last", number(last));
     show("total", total.toFixed(decimals));
   }
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  root.addEventListener("keydown", keepKeys);
   root.addEventListener("input", update);
   root.querySelector("button").addEventListener("click", () => {
     scaleSlider.value = 0;
@@ -97,6 +99,7 @@ function start(root) {
 }
 document.querySelectorAll(".lesson-slider[data-config]:not([data-ready]):has(button)").forEach(start);
 """
+)
 
 _SLIDER = """<div class="lesson-slider" data-config="{config}">
 <style>{style}</style>

@@ -1,4 +1,4 @@
-"""What all widgets share: the colours of the page around them, and text with code in it."""
+"""What all widgets share: the page's colours, which keys stay inside, and text with code in it."""
 
 import html
 import re
@@ -20,6 +20,15 @@ _THEME = """
 }
 .WIDGET input { accent-color: var(--focus); }
 .WIDGET :focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
+"""
+
+# A key pressed in a widget must not change JupyterLab's cells, or turn a slide. Those that run a
+# cell go on to JupyterLab: else a notebook would be stuck after a click in a widget.
+KEYS = """
+const keepKeys = (event) => {
+  const { key, shiftKey, ctrlKey, altKey, metaKey } = event;
+  if (key !== "Enter" || !(shiftKey || ctrlKey || altKey || metaKey)) event.stopPropagation();
+};
 """
 
 
