@@ -146,6 +146,15 @@ def test_a_temporary_folder_that_is_not_there(course, tmp_path):
     assert_cured(course, one, **given)
 
 
+def test_a_folder_of_a_user_who_does_not_exist(course):
+    """It is said once, and the other folders are looked at."""
+    given = {"LESSONS_ARTIFACTS": "~nobody-of-this-name/x"}
+    disk, writing = look(course, "disk", "writing", **given)
+    assert disk.status == doctor.OK
+    one = problem([writing], "LESSONS_ARTIFACTS=~nobody-of-this-name/x", "who does not exist")
+    assert_cured(course, one, **given)
+
+
 def in_own_mounts(folder, *options):
     """The start of a command line that runs in mounts of its own, memory mounted on a folder."""
     mount = shlex.join(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)])
@@ -293,6 +302,14 @@ def test_runtimes_that_crash_leave_or_are_missing(course, tmp_path):
     for one in found:
         assert (one.status, one.command) == (doctor.PROBLEM, "unset PYTHONPATH")
         assert str(shadows) in one.text
+
+
+def test_seconds_that_are_no_number(course):
+    """No package is to blame: it is said once, with its own cure."""
+    (one,) = look(course, "runtimes", LESSONS_TIMEOUT="abc")
+    problem([one], "LESSONS_TIMEOUT=abc is no number", "no runtime was tried")
+    assert "seconds" in one.cure and one.command == "unset LESSONS_TIMEOUT"
+    assert_cured(course, one, LESSONS_TIMEOUT="abc")
 
 
 def test_an_environment_without_a_runtime(course, tmp_path):

@@ -4,27 +4,57 @@
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+if __name__ == "__main__":  # Ctrl-C ends it without a word, while modules load as well
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import nbformat  # noqa: E402
 import student_spawner  # noqa: E402
+from jupyterhub.traitlets import ByteSpecification  # noqa: E402
+from traitlets import TraitError  # noqa: E402
 
 from lessons_lib.course import notebooks  # noqa: E402
 from lessons_lib.course.classroom import _assignments  # noqa: E402
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # read aloud and typed: none looks like another
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
+LEAST = "512M"  # of a student's memory: with 384M a kernel ended when it imported TensorFlow
+# JupyterHub listens to Ctrl-C once it runs; before that it would print where it was. It waits until
+# Python has started, and what JupyterHub started ends with it.
+JUPYTERHUB = """import os, signal
+try:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    from jupyterhub.app import main
+    main()
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+DIGITS = """import signal, sys
+try:
+    sys.path.insert(0, sys.argv[1])
+    from lessons_lib import data
+    data.load("mnist")
+except KeyboardInterrupt:  # what it cut in two is cleared away by now
+    pass
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # while Python ends
+"""
 
 
 class Refusal(Exception):
@@ -41,9 +71,10 @@ def main(words: list[str] | None = None) -> None:
     except Refusal as refusal:
         sys.exit(f"make hub: {refusal}")
     print(welcome(chosen), flush=True)
-    program = str(Path(sys.executable).with_name("jupyterhub"))
     os.chdir(chosen.folder / "hub" / "state")
-    os.execve(program, [program, "-f", str(HERE / "jupyterhub_config.py")], environment)
+    program = [sys.executable, "-c", JUPYTERHUB, "-f", str(HERE / "jupyterhub_config.py")]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.execve(program[0], program, environment)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     add("--admit", choices=("teacher", "code"), default="teacher",
         help="you admit each student, or who knows the class's code is in")  # fmt: skip
     add("--memory", default="2G", help="of a student, such as 1536M (2G)")
-    add("--idle-minutes", type=int, default=60, metavar="N",
+    add("--idle-minutes", default=60, metavar="N",
         help="after which an idle student's process ends (60)")  # fmt: skip
     add("--without-isolation", action="store_true",
         help="students can read one another's files, and yours")  # fmt: skip
@@ -72,6 +103,8 @@ def prepared(chosen: argparse.Namespace) -> dict[str, str]:
     if chosen.without_isolation and os.getuid() == 0:
         raise Refusal("as root and without isolation every student would be root: start it as "
                       "another user")  # fmt: skip
+    look_at_memory(chosen.memory)
+    chosen.idle_minutes = minutes(chosen.idle_minutes)
     look_at_programs()
     look_at_folder(chosen.folder)
     look_at_ports(chosen.host, chosen.port)
@@ -105,6 +138,30 @@ def alone() -> str:
     done = subprocess.run(probe, capture_output=True, text=True)
     failed = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
     return done.stdout.strip() or failed
+
+
+def look_at_memory(given: str) -> None:
+    """Read it as JupyterHub will, who would start, and then no student's server."""
+    size = ByteSpecification()
+    try:
+        enough = size.validate(None, given) >= size.validate(None, LEAST)
+    except (TraitError, ValueError, OverflowError):  # "2GB"; "nanG", "infG"
+        enough = False
+    if not enough:
+        raise Refusal(
+            f"--memory {given}: expected a number with M or G behind it, {LEAST} or more (in less "
+            'a kernel ends when it imports TensorFlow), as in make hub HUB="--memory 2G"'
+        )
+
+
+def minutes(given: str | int) -> int:
+    with contextlib.suppress(ValueError):
+        if int(given) > 0:
+            return int(given)
+    raise Refusal(
+        f"--idle-minutes {given}: expected a whole number above 0, as in "
+        'make hub HUB="--idle-minutes 60"'
+    )
 
 
 def look_at_programs() -> None:
@@ -142,13 +199,40 @@ def look_at_ports(host: str, port: int) -> None:
             with socket.socket(family) as trial:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 trial.bind((address, number))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name of no kind is a UnicodeError
+            why = getattr(error, "strerror", None) or error
+            if not_here(error):
+                raise Refusal(
+                    f"--host {address} is no address of this machine: {why}. Take 127.0.0.1 (for "
+                    "this machine alone), 0.0.0.0 (all that it has), or one that `hostname -I` "
+                    'names, as in make hub HUB="--host 0.0.0.0"'
+                ) from error
             raise Refusal(
-                f"port {number} of {address} cannot be had: {error.strerror or error}. It may be a "
+                f"port {number} of {address} cannot be had: {why}. It may be a "
                 'hub that still runs; else choose another: make hub HUB="--port 8080"'
             ) from error
 
 
+def not_here(error: OSError | UnicodeError) -> bool:
+    """Whether the address is wrong, not the port: this machine lacks it, or it cannot be found."""
+    found = not isinstance(error, socket.gaierror | UnicodeError)
+    return not found or error.errno in NOT_HERE
+
+
+@contextlib.contextmanager
+def undivided() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of what it would cut in two, for the next start to find."""
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
+@undivided()
 def make_state(folder: Path) -> str:
     """Make the secrets, each once, for no other user to read; return the proxy's token."""
     hub = folder / "hub"
@@ -184,6 +268,7 @@ def write(path: Path, text: str) -> None:
     new.rename(path)
 
 
+@undivided()
 def make_lessons(lessons: Path) -> None:
     """Bring the lessons, without their solutions, into a repository from which students take them.
 
@@ -201,22 +286,23 @@ def make_lessons(lessons: Path) -> None:
         git(lessons, *who, "commit", "--quiet", "-m", "The lessons as they stand")
 
 
+@undivided()
 def make_digits(folder: Path) -> None:
     """Decode the lessons' digits once: in each student's server it took seconds, and memory."""
     warm = folder / "hub" / "warm"
     warm.mkdir(exist_ok=True)
-    code = f"import sys; sys.path.insert(0, {str(HERE.parents[1])!r})\n"
-    code += "from lessons_lib import data; data.load('mnist')"
     environment = os.environ | {"LESSONS_ARTIFACTS": str(warm)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    command = [sys.executable, "-c", DIGITS, str(HERE.parents[1])]
+    subprocess.run(command, env=environment, check=False)
 
 
 def git(folder: Path, *words: str) -> str:
     plain = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     kept = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, env=kept | plain
-    )
+        ["git", "-C", str(folder), *words],
+        capture_output=True, text=True, env=kept | plain, process_group=0,  # no Ctrl-C for it
+    )  # fmt: skip
     if done.returncode:
         raise Refusal(f"git {words[0]} failed in {folder}: {done.stderr.strip()}")
     return done.stdout

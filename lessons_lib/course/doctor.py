@@ -215,15 +215,28 @@ _CHOOSE = "Free some space there, mind its rights (ls -ld), or choose another fo
 _MOVE = "Free some space there, mind its rights (ls -ld), or copy the course elsewhere:"
 
 
+_MAKE = 'export LESSONS_ARTIFACTS="$HOME/lessons-artifacts"'
+
+
+def _artifacts():
+    """The folder of what lessons make; None where it is of a user whom nobody knows."""
+    from lessons_lib.system import files
+
+    try:
+        return files.artifacts_root()
+    except RuntimeError:
+        if not os.environ.get("LESSONS_ARTIFACTS"):
+            raise
+        return None
+
+
 def _places():
     """Each folder that lessons write to: what for, where, bytes it must have and should, cure."""
     from lessons_lib.system import files
 
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
-    yield (
-        "what lessons make", files.artifacts_root(), 200 * _MB, 1_500 * _MB,
-        _CHOOSE, 'export LESSONS_ARTIFACTS="$HOME/lessons-artifacts"',
-    )  # fmt: skip
+    if made := _artifacts():  # else `writing` says why not
+        yield "what lessons make", made, 200 * _MB, 1_500 * _MB, _CHOOSE, _MAKE
     yield (
         _TEMPORARY, temporary, 100 * _MB, 500 * _MB,
         _CHOOSE, 'mkdir -p "$HOME/tmp" && export TMPDIR="$HOME/tmp"',
@@ -251,6 +264,10 @@ def _disk():
 
 
 def _writing():
+    if _artifacts() is None:
+        given = os.environ["LESSONS_ARTIFACTS"]
+        text = f"LESSONS_ARTIFACTS={given} names a folder of a user who does not exist"
+        yield PROBLEM, text, "Unset it, or choose another folder:", _MAKE
     for what, folder, _, _, *cure in _places():
         try:
             if what != _TEMPORARY:  # which nobody makes, but the system
@@ -438,9 +455,17 @@ _RUNTIMES = {  # what each is, and what is run in a child process, so that a cra
 
 
 def _runtimes():
-    from lessons_lib.errors import LessonError
+    from lessons_lib.errors import InputError, LessonError
     from lessons_lib.system import sandbox
 
+    try:
+        sandbox.patience(0)
+    except InputError:
+        given = os.environ["LESSONS_TIMEOUT"]
+        text = f"LESSONS_TIMEOUT={given} is no number, so that nothing runs; no runtime was tried"
+        cure = "Unset it, or set it to seconds, such as 900; then look again:"
+        yield PROBLEM, text, cure, "unset LESSONS_TIMEOUT"
+        return
     fine = []
     for module, (name, function) in _RUNTIMES.items():
         found = importlib.util.find_spec(module)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from class_server import Server, free_port, made_course, needs_server, running
+from class_server import Server, free_port, made_course, needs_server, own_environment, running
 from students import Student
 from traitlets.config import Config
 
@@ -356,6 +357,69 @@ def test_a_port_in_use(course, refused):
             said = refused(course, "--port", str(first))
             assert f"port {port} of 127.0.0.1 cannot be had: Address already in use" in said
     assert "expected 1 to 65533" in refused(course, "--port", "99999")
+
+
+@needs_server
+@pytest.mark.parametrize(
+    "host", ["999.1.1.1", "192.0.2.1", "2001:db8::1", "nobody.invalid", ".", "x" * 70]
+)
+def test_an_address_that_is_not_of_this_machine(course, refused, host):
+    """It is no port that another hub holds: another port would not help."""
+    said = refused(course, "--host", host, "--port", str(free_port()))
+    assert f"--host {host} is no address of this machine: " in said
+    assert "127.0.0.1" in said and "0.0.0.0" in said and "still runs" not in said
+
+
+@needs_server
+@pytest.mark.parametrize(
+    "given", ["banana", "2GB", "=-1G", "-1G", "0", "2", "", "nanG", "infG", "384M", "400000K"]
+)
+def test_memory_in_which_no_student_could_begin(course, refused, given):
+    said = refused(course, f"--memory={given}", "--port", str(free_port()))
+    assert f"--memory {given}: expected a number with M or G behind it, 512M or more" in said
+    assert 'make hub HUB="--memory 2G"' in said
+
+
+@needs_server
+def test_memory_that_jupyterhub_takes(monkeypatch):
+    monkeypatch.syspath_prepend(str(HUB))
+    import start
+
+    for given in ("512M", "1536M", "2G", "1.5G", "0.001T"):
+        start.look_at_memory(given)
+
+
+@needs_server
+@pytest.mark.parametrize("given", ["0", "-3", "soon", "1.5", ""])
+def test_minutes_that_are_no_number_above_0(course, refused, given):
+    said = refused(course, f"--idle-minutes={given}", "--port", str(free_port()))
+    assert f"--idle-minutes {given}: expected a whole number above 0" in said
+    assert 'make hub HUB="--idle-minutes 60"' in said
+
+
+@needs_server
+@pytest.mark.parametrize("until", ["hub", "hub/lessons/.git", "hub/warm", "the address"])
+def test_ctrl_c_before_the_hub_runs(tmp_path, until):
+    """While it looks, commits the lessons, decodes the digits, and while JupyterHub loads."""
+    folder = made_course(tmp_path / "class").folder
+    command = [sys.executable, str(HUB / "start.py"), "--class", str(folder)]
+    with subprocess.Popen(
+        [*command, "--port", str(free_port())], stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        env=own_environment(),
+    ) as process:  # fmt: skip
+        if until == "the address":
+            assert process.stdout.readline().startswith("The class's server: http://")
+        while until != "the address" and process.poll() is None and not (folder / until).exists():
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert until == "the address" or out == ""
+    assert [path for path in folder.rglob(".*") if path.suffix in (".new", ".tmp")] == []
+    if (folder / "hub" / "lessons").exists():
+        state = ["git", "-C", str(folder / "hub" / "lessons"), "status", "--porcelain"]
+        assert subprocess.run(state, check=True, capture_output=True).stdout == b""
 
 
 @needs_server
