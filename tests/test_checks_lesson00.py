@@ -2,11 +2,13 @@
 
 import copy
 import functools
+import re
 
 import numpy as np
 import pytest
 
-from lessons_lib import affine, checks, training
+import folds
+from lessons_lib import affine, checks, data, notebooks, training
 from lessons_lib.course.checks import lesson00
 from lessons_lib.system.quiet import quiet, tensorflow
 from reference import digits
@@ -253,3 +255,16 @@ def test_a_page_runs_on_with_what_is_right(path, settings, said, capsys):
     assert said in capsys.readouterr().out
     assert settled is (settings if said == "with your answer" else ours)
     assert getattr(checks, f"check_{SETTLED[path]}")(settled)
+
+
+def test_the_lessons_own_samples_are_those_of_the_folded_solution():
+    """Else who types that gets other counts than the lesson shows, with a right answer."""
+    cells = notebooks.read(notebooks.find([0])[0]).cells
+    (solution,) = (cell.source for cell in cells if cell.metadata.get(folds.KEY) == "0.3")
+    (own,) = (cell.source for cell in cells if cell.source.startswith("def samples("))
+    known = {"dataset": data.load(), "tf": tf, "np": np, "checks": checks}
+    exec(re.search(r"```python\n(.*?)```", solution, re.DOTALL)[1], known)
+    exec(own.partition("ours = ")[0], known)
+    theirs, ours = (list(known[name]()) for name in ("calibration_data_gen", "samples"))
+    assert np.array_equal(theirs, ours)
+    assert len(ours) == 100
