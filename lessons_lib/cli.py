@@ -139,7 +139,8 @@ def lab(ctx: typer.Context, folder: Folder = None) -> None:
 
     first = notebooks.find(folder=folder)[0].resolve()
     root = f"--ServerApp.root_dir={first.parent.parent}"
-    command = [sys.executable, "-m", "jupyterlab", str(first), root, *ctx.args]
+    news = "--LabApp.news_url=None"  # else it asks whether it may fetch some, above the outputs
+    command = [sys.executable, "-m", "jupyterlab", str(first), root, news, *ctx.args]
     if os.name == "nt":
         raise typer.Exit(subprocess.run(command).returncode)
     os.execv(command[0], command)  # so that Ctrl-C reaches JupyterLab, which asks before it stops
@@ -261,7 +262,8 @@ def class_grade(
         points = f"{one.points:g} of {one.worth:g}" if one.graded else "not graded"
         out.print(f"{one.student}: {points}", highlight=False, markup=False)
         if one.mends:
-            out.print(f"  put back into shape, {len(one.mends)} mends", highlight=False)
+            text = f"  put back into shape, cells that differed: {len(one.mends)}"
+            out.print(text, highlight=False)
         for text in one.to_look_at:
             err.print(f"  [bold yellow]Look at:[/] {escape(text)}", soft_wrap=True)
     if failed:

@@ -80,6 +80,7 @@ class StudentSpawner(LocalProcessSpawner):
         self.ports.add(self.port)
         places = student_places(Path(self.folder), self.user.name)
         make_places(places)
+        self.default_url = first_page(places["release"])
         # -P: a file of his that is called as a module must not be his last start.
         server = [sys.executable, "-I", "-S", str(WARM), "-P", "-m", "jupyterhub.singleuser"]
         if self.isolated:
@@ -250,6 +251,13 @@ def make_places(places: dict[str, Path]) -> None:
         path.mkdir(parents=True, exist_ok=True)
     for name in ("home", "tmp", "assignments"):
         places[name].chmod(0o700)
+
+
+def first_page(released: Path) -> str:
+    """What a student sees first: the assignment, or the folder of several."""
+    found = [path.relative_to(released).as_posix() for path in released.glob("lesson*/*.ipynb")]
+    folder = "/lab/tree/assignments"
+    return f"{folder}/{found[0]}" if len(found) == 1 else folder if found else "/lab"
 
 
 def link_places(places: dict[str, Path]) -> None:

@@ -317,7 +317,11 @@ def test_learners_code_sees_nothing_of_the_class(graded):
 
 def test_what_was_damaged_is_said(graded):
     said = "\n".join(str(mend) for mend in graded["damaged"].mends)
-    for text in ("00_small-002-points: was put back", "was a markdown cell, is code", "elsewhere"):
+    for text in (
+        "Points of exercise 3.1: was put back",
+        "Exercise 3.2: was a markdown cell, is code",
+        "elsewhere",
+    ):
         assert text in said
 
 
@@ -416,9 +420,9 @@ def test_a_spreadsheet_shows_names_and_runs_nothing(course, graded, tmp_path):
 def test_feedback_is_a_page_for_each(course, graded):
     pages = classroom.feedback(course, 0)
     assert {page.parent.parent.name for page in pages} == set(CASES)
-    assert "Exercise 3.1: correct" in (
-        course / "feedback" / "right" / "lesson00" / "00_small.html"
-    ).read_text("utf-8")
+    right = (course / "feedback" / "right" / "lesson00" / "00_small.html").read_text("utf-8")
+    assert "Exercise 3.1: correct" in right
+    assert ">Points of exercise 3.2</a> (Score: 1.0 / 1.0)" in right
     for page in pages:  # and fetches nothing
         text = page.read_text("utf-8")
         assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=.?https?:", text)

@@ -68,4 +68,6 @@ def keep_up() -> None:
 
 with contextlib.suppress(OSError):  # the lesson does it, then
     take_decoded_digits()
+with contextlib.suppress(OSError):  # they are there before he looks
+    take_new_assignments()
 threading.Thread(target=keep_up, daemon=True).start()

@@ -312,6 +312,8 @@ class _Work:
         try:
             given = nbformat.reads(content.decode(json.detect_encoding(content)), as_version=4)
             notebook, mends = restoring.restored(given, released)
+            known = _assignments.exercises(released)
+            mends = [dataclasses.replace(m, cell=known.get(m.cell, m.cell)) for m in mends]
             text, stopped = nbformat.writes(notebook).encode(), ""
         except Exception as error:  # of any kind: nbformat trusts the file's structure
             text, mends = nbformat.writes(released), ()

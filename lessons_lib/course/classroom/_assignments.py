@@ -20,6 +20,7 @@ from lessons_lib.errors import InputError
 WORTH = 1.0  # points of an exercise
 KEY = "lessons"  # in a cell's metadata: {"blank": source} of an answer, {"teacher": true} of a fold
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_EXERCISE = re.compile(r"# Exercise ([\d.]+), ")  # the first words of a cell that gives points
 _FOLD = "fold"  # in the metadata of a folded solution: the number of its exercise
 
 
@@ -62,6 +63,16 @@ def blanked(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         cell.source = cell.metadata.pop(KEY, {}).get("blank", cell.source)
     return notebook
+
+
+def exercises(notebook: NotebookNode) -> dict[str, str]:
+    """Return what a teacher calls the cells of exercises, the answers and the points, by id."""
+    found = {}
+    for answer, test in itertools.pairwise(notebook.cells):
+        if begins := _EXERCISE.match(test.source):
+            found[answer.id] = f"Exercise {begins[1]}"
+            found[test.id] = f"Points of exercise {begins[1]}"
+    return found
 
 
 def _is_fold(cell: NotebookNode) -> bool:

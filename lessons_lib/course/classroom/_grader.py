@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import warnings
 from pathlib import Path
 
 from lessons_lib.system import limits
@@ -18,6 +19,7 @@ def main(root: str, assignment: str, student: str, stopped: str, parent: str, bo
 
     Without a student the teacher's notebook is run; its tests without full points are printed.
     """
+    warnings.simplefilter("ignore")  # of nbgrader's own ways with its database
     limits.enter(limits.Limits(**json.loads(bounds)), int(parent))
     from lessons_lib.course.classroom import _nbgrader
 

@@ -118,9 +118,19 @@ class Blanks(NbGraderPreprocessor):
 
 
 class Offline(HTMLExporter):
-    """Makes pages that fetch nothing: nbgrader's ask a server for MathJax. Formulas stay TeX."""
+    """Makes pages that fetch nothing, and name exercises: nbgrader's ask a server for MathJax.
+
+    Formulas stay TeX.
+    """
 
     extra_loaders = (DictLoader({"mathjax.html.j2": "{% macro mathjax(url='') %}{% endmacro %}"}),)
+
+    def from_notebook_node(self, nb, resources=None, **kwargs):
+        page, resources = super().from_notebook_node(nb, resources, **kwargs)
+        for name, title in _assignments.exercises(nb).items():
+            link = f'<a href="#{name}">'
+            page = page.replace(f"{link}Test cell<", f"{link}{title}<")
+        return page, resources
 
 
 class Graded(Execute):
