@@ -18,6 +18,8 @@ LESSONS = FOLDER / "lessons"
 ITEM = re.compile(r"^\*\*(\d+)\.\*\* ", re.MULTILINE)  # of the concept test
 PART_B = "## Part B"
 EXERCISES = "Exercises"
+LEFT_OUT = "What the article leaves out"
+DISCUSSION = 10  # minutes, for two questions
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def of_lesson(number: int) -> list[Step]:
     task = core(number) - core(number, exercises=False)
     late = f", and when late the open task ({task} min)" if task else ""
     skip = f"what is headed *Deeper* ({deeper} min){late}"
-    return [Step(link(number), core(number), skip), Step("Discuss its two questions", 10)]
+    return [Step(link(number), core(number), skip), Step("Discuss its two questions", DISCUSSION)]
 
 
 def workshop() -> list[Step]:
@@ -80,15 +82,35 @@ def workshop() -> list[Step]:
     steps = [Step("Welcome", 5), Step("Concept test, part A, on paper", part_a)]
     for title, (time, deeper) in lesson(0)[1].items():
         skip = "may be skipped" if deeper else ""
+        if title == LEFT_OUT:
+            skip = f"when late exercise 0.5 ({minutes.BLANK} min)"
         steps.append(Step(f"Lesson 0: *{title}*", round(time + deeper), skip))
     steps = [step for step in steps if step.minutes]
+    second = f"when late the second ({DISCUSSION // 2} min)"
     return [
         *steps,
-        Step("Discuss [lesson 0](lessons/00.md)'s two questions", 10),
-        Step("Part A again", part_a),
+        Step("Discuss [lesson 0](lessons/00.md)'s two questions", DISCUSSION, second),
+        Step("Part A again", part_a, f"when late the paper ({part_a} min)"),
         Step("Its answers, by show of hands", 5),
         Step("Where to go on: *In practice* of lesson 0", 3),
     ]
+
+
+def late() -> str:
+    """What to cut of the workshop, in this order, with its minutes."""
+    steps = workshop()
+    deeper = sum(step.minutes for step in steps if step.skip == "may be skipped")
+    cuts = [
+        ("The reserve", 90 - sum(step.minutes for step in steps)),
+        ("What is headed *Deeper*", deeper),
+        ("Exercise 0.5: run its cell as it is, and the next one", minutes.BLANK),
+        ("The second question to discuss", DISCUSSION // 2),
+        (
+            "Part A again, on paper: read each item aloud, count hands, and say its answer",
+            concept_test(part_a=True),
+        ),
+    ]
+    return "\n".join(f"{place}. {what}: {took} min." for place, (what, took) in enumerate(cuts, 1))
 
 
 def half_day() -> list[Step]:
@@ -156,9 +178,9 @@ def sections_under(page: str) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def numbered(page: str, words: str) -> str:
-    """Links to the numbered sections of a page that hold these words."""
-    found = [title for title, text in sections_under(page).items() if words in text]
+def numbered(page: str, pattern: str) -> str:
+    """Links to the numbered sections of a page in which the pattern is found."""
+    found = [title for title, text in sections_under(page).items() if re.search(pattern, text)]
     return ", ".join(f"[{title.split('.')[0]}](../{page}#{slug(title)})" for title in found)
 
 
@@ -173,8 +195,10 @@ def head(number: int) -> str:
         if round(time) or round(deeper)
     ]
     heads = ["section", "core, minutes", "deeper, minutes"]
-    complaints = numbered("what-goes-wrong.md", f"/{name}#")
-    items = numbered("concept-test-key.md", f"*Lesson {number}*")
+    complaints = numbered("what-goes-wrong.md", re.escape(f"/{name}#"))
+    items = numbered(
+        "concept-test-key.md", rf"\*Lesson {number}\*|^\s*\*Lesson \d+\*, and lesson {number}\b"
+    )
     asked = [f"Complaints of the forums that it answers: {complaints}."] if complaints else []
     asked += [f"Items of the concept test: {items}."] if items else []
     return (
@@ -205,7 +229,7 @@ def parts(path: Path) -> dict[str, str]:
     if path == FOLDER / "schedules.md":
         tables = {name: schedule(make(), length) for name, (make, length) in SCHEDULES.items()}
         return {**tables, "term": term()}
-    return {"notes": index()} if path == FOLDER / "README.md" else {}
+    return {"late": late(), "notes": index()} if path == FOLDER / "README.md" else {}
 
 
 def filled(path: Path) -> str:
