@@ -436,6 +436,15 @@ def widgets_are_current(notebook: NotebookNode) -> Iterator[str]:
                 yield f"{where} stores an older widget: run `make refresh`"
 
 
+def quizzes_are_shut(notebook: NotebookNode) -> list[str]:
+    """In JupyterLab a quiz's code, which says the right answers, would stand above it."""
+    return [
+        f"{where} should hide its code in JupyterLab, or should not: run `make refresh`"
+        for where, cell in code(notebook)
+        if (cell.metadata.get("jupyter") == refresh.SHUT["jupyter"]) != refresh.is_quiz(cell)
+    ]
+
+
 @listed
 def figures_have_a_text(notebook: NotebookNode) -> Iterator[str]:
     """Who cannot see a figure reads what it shows: the cell's metadata ``alt``, one sentence."""
@@ -605,5 +614,6 @@ RULES = (
     prose_numbers_are_backed,
     small_enough,
     widgets_are_current,
+    quizzes_are_shut,
     figures_have_a_text,
 )

@@ -119,6 +119,11 @@ def _collapsed(cell):
     return cell
 
 
+def _shut(cell):
+    cell.metadata.update(refresh.SHUT)
+    return cell
+
+
 OPEN = "**3.1** *Open task.* Find it."
 PREDICTED = _executed('size = widgets.predict("03.1", "How many?", ["1", "2"])\nsize')
 TOLD = _executed("size.outcome(int(found > 1))")
@@ -170,6 +175,8 @@ BROKEN = [
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), "explains:03.1"), "explains:03.1"),
     (hygiene.tags_are_known, _tagged(markdown("It is 2."), CHECKED), "text cell 1 has the tags"),
     (hygiene.widgets_are_current, _html(OLD_QUIZ), "stores an older widget"),
+    (hygiene.quizzes_are_shut, code("widgets.quiz([])"), "should hide its code"),
+    (hygiene.quizzes_are_shut, _shut(code("x = 1")), "or should not"),
     (hygiene.figures_have_a_text, _picture(10), "lacks `\"alt\"`"),
     (hygiene.figures_have_a_text, _picture(10, alt="A figure."), "lacks `\"alt\"`"),
     (hygiene.figures_have_a_text, _with_alt(_executed("x = 1"), SAID), "and shows no figure"),

@@ -69,6 +69,15 @@ def test_deeper_sections_alone_are_collapsed(path):
     assert path.read_bytes() == first
 
 
+def test_a_quizs_code_alone_is_hidden(path):
+    other = code("print(1)")
+    other.metadata["jupyter"] = {"source_hidden": True}
+    write(path, markdown("# 01. Small"), code("widgets.quiz([])"), other)
+    content = refresh.canonical(notebooks.read(path), path)
+    hidden = [cell.metadata.get("jupyter") for cell in content.cells]
+    assert hidden == [None, {"source_hidden": True}, None]
+
+
 def test_volatile_output_stays_until_its_source_changes(path):
     def output():
         return notebooks.read(path).cells[3].outputs[0].text

@@ -35,6 +35,8 @@ METADATA = {
 ENVIRONMENT = {"PYTEST_CURRENT_TEST": "tools/refresh.py", "PYTHONHASHSEED": "0"}
 # JupyterLab's: the section below a text cell's heading is collapsed when the notebook is opened.
 COLLAPSED = "jp-MarkdownHeadingCollapsed"
+# JupyterLab's as well: of a cell's code only the first line is shown, and its output.
+SHUT = {"jupyter": {"source_hidden": True}}
 MADE_FROM = "made_from"  # a volatile cell's metadata: the digest of the source behind its output
 
 
@@ -75,7 +77,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 def canonical(notebook: NotebookNode, path: Path) -> NotebookNode:
     """Give the notebook fixed metadata and ids made of its name and the cells' positions.
 
-    Its deeper sections, and no others, are collapsed.
+    Its deeper sections, and no others, are collapsed; so is the code of its quizzes.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -87,7 +89,14 @@ def canonical(notebook: NotebookNode, path: Path) -> NotebookNode:
             cell.metadata.pop("slideshow", None)
         if sections.begins_deeper(cell):
             cell.metadata[COLLAPSED] = True
+        if is_quiz(cell):
+            cell.metadata.update(nbformat.from_dict(SHUT))
     return notebook
+
+
+def is_quiz(cell: NotebookNode) -> bool:
+    """Whether a cell's code says the right answers of the quiz that it shows."""
+    return cell.cell_type == "code" and cell.source.startswith("widgets.quiz(")
 
 
 def _settle_volatile(new: NotebookNode, old: NotebookNode, volatile: bool) -> None:

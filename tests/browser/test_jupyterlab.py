@@ -199,7 +199,9 @@ def test_lesson_1_runs_and_its_quiz_answers(tab, lab):
     assert len(cells) == count
     assert failures(cells) == []
     assert sum(cell["outputs"] > 0 for cell in cells) > 10
-    answer_by_keyboard(tab, show_cell(tab, "widgets.quiz(").locator("fieldset").first)
+    quiz = show_cell(tab, "widgets.quiz(")
+    answer_by_keyboard(tab, quiz.locator("fieldset").first)
+    expect(quiz).not_to_contain_text("widgets.Question(")
 
 
 def test_a_slider_moves_by_keyboard(tab, lab):
