@@ -285,6 +285,7 @@ def test_lab_opens_the_first_lesson(folder, monkeypatch):
     (command,) = started
     assert str(folder / "00_door.ipynb") in command
     assert f"--ServerApp.root_dir={folder.parent}" in command
+    assert "--LabApp.news_url=None" in command
 
 
 def test_lab_without_lessons(tmp_path):
