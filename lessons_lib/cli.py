@@ -139,8 +139,10 @@ def lab(ctx: typer.Context, folder: Folder = None) -> None:
 
     first = notebooks.find(folder=folder)[0].resolve()
     root = f"--ServerApp.root_dir={first.parent.parent}"
-    news = "--LabApp.news_url=None"  # else it asks whether it may fetch some, above the outputs
-    command = [sys.executable, "-m", "jupyterlab", str(first), root, news, *ctx.args]
+    command = [sys.executable, "-m", "jupyterlab", str(first), root, *ctx.args]
+    # Switches off a question that would cover outputs: whether it may fetch JupyterLab's news.
+    ours, theirs = Path(notebooks.__file__).with_name("jupyter"), "JUPYTER_CONFIG_PATH"
+    os.environ[theirs] = os.pathsep.join(filter(None, [str(ours), os.environ.get(theirs)]))
     if os.name == "nt":
         raise typer.Exit(subprocess.run(command).returncode)
     os.execv(command[0], command)  # so that Ctrl-C reaches JupyterLab, which asks before it stops

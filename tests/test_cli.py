@@ -281,11 +281,15 @@ def test_lab_opens_the_first_lesson(folder, monkeypatch):
     write(folder / "00_door.ipynb", code("x = 0"))
     started = []
     monkeypatch.setattr(os, "execv", lambda program, command: started.append(command))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
     cli.app(["lab", "--folder", str(folder)], standalone_mode=False)
     (command,) = started
     assert str(folder / "00_door.ipynb") in command
     assert f"--ServerApp.root_dir={folder.parent}" in command
-    assert "--LabApp.news_url=None" in command
+    own, others = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    config = json.loads(Path(own, "labconfig", "page_config.json").read_text("utf-8"))
+    assert config["disabledExtensions"] == {"@jupyterlab/apputils-extension:announcements": True}
+    assert others == "mine"
 
 
 def test_lab_without_lessons(tmp_path):
