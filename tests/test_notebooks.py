@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import os
 import subprocess
 import sys
 
@@ -513,6 +514,9 @@ def test_changed_output_of_a_checked_cell_fails(tmp_path):
 
 def test_pytest_collects_the_notebooks():
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run([*command, "notebooks"], cwd=files.ROOT, capture_output=True, text=True)
+    own = os.environ | {"PYTEST_ADDOPTS": ""}  # -v would write them otherwise
+    done = subprocess.run(
+        [*command, "notebooks"], cwd=files.ROOT, capture_output=True, text=True, env=own
+    )
     for path in LESSONS:
         assert f"notebooks/{path.name}::Cell 0" in done.stdout

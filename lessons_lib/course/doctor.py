@@ -99,7 +99,7 @@ def _is_made() -> bool:
 def _install(extra: str = "lab") -> str:
     """The command that brings this Python's packages into order."""
     if _is_made():
-        return _here("touch uv.lock && make setup")
+        return _here("make class" if extra == "class" else "touch uv.lock && make setup")
     python = _bin(Path(sys.executable).name)
     pip = importlib.util.find_spec("pip")
     command = f"{python} -m pip install" if pip else f"uv pip install --python {python}"
@@ -507,7 +507,8 @@ def _extras():
             lacking = [] if any(map(shutil.which, names)) else names[:1]
             cure = (source,)
         else:
-            lacking = [name for name in names if importlib.util.find_spec(name) is None]
+            made = source == "class" and (_ROOT / ".venv-class" / ".synced").exists()
+            lacking = [n for n in names if importlib.util.find_spec(n) is None and not made]
             cure = "If you want that:", _install(source)
         if lacking:
             yield (NOTE, f"no {', '.join(lacking)}: needed for {what}, for nothing else", *cure)
