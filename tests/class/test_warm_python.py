@@ -186,6 +186,18 @@ def test_no_two_students_get_one_port():
     assert len(taken) == 30 and max(taken) - min(taken) > 300, "nobody knows the next"
 
 
+def test_a_student_sees_the_assignment_first(tmp_path):
+    import student_spawner
+
+    assert student_spawner.first_page(tmp_path) == "/lab"
+    seen = []
+    for file in ("lesson00/00_a.ipynb", "lesson03/03_b.ipynb"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+        seen.append(student_spawner.first_page(tmp_path))
+    assert seen == ["/lab/tree/assignments/lesson00/00_a.ipynb", "/lab/tree/assignments"]
+
+
 def test_a_fork_keeps_no_way_to_the_hubs_python_or_terminal(hub):
     """What it runs is a sealed copy; what it has open before it has its own is nobody's."""
     process = start(hub[0], "a word")
