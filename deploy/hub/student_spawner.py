@@ -256,8 +256,10 @@ def make_places(places: dict[str, Path]) -> None:
 def first_page(released: Path) -> str:
     """What a student sees first: the assignment, or the folder of several."""
     found = [path.relative_to(released).as_posix() for path in released.glob("lesson*/*.ipynb")]
+    if not found:
+        return "/lab"
     folder = "/lab/tree/assignments"
-    return f"{folder}/{found[0]}" if len(found) == 1 else folder if found else "/lab"
+    return f"{folder}/{found[0]}" if len(found) == 1 else folder
 
 
 def link_places(places: dict[str, Path]) -> None:

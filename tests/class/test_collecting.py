@@ -92,7 +92,7 @@ def test_what_lies_in_no_folder_is_listed(course, tmp_path):  # noqa: F811
     assert found["00_small (2).ipynb"].why.startswith("lies in no folder")
 
 
-def test_the_courses_own_folder_has_no_learners(course, monkeypatch):  # noqa: F811
+def test_the_courses_own_folder_has_no_learners(course):  # noqa: F811
     for wrong in (course, course.parent):
         with pytest.raises(InputError, match="is or holds the course's own folder"):
             classroom.collect(course, 0, wrong)
