@@ -36,8 +36,8 @@ LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # read aloud and typed: none looks 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 LEAST = "512M"  # of a student's memory: with 384M a kernel ended when it imported TensorFlow
-# JupyterHub listens to Ctrl-C once it runs; before that it would print where it was. It waits until
-# Python has started, and what JupyterHub started ends with it.
+# In both of these Ctrl-C waits, blocked, until Python has started, which would print where it was.
+# JupyterHub listens to it once it runs; what JupyterHub started ends with it.
 JUPYTERHUB = """import os, signal
 try:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -48,6 +48,7 @@ except KeyboardInterrupt:
 """
 DIGITS = """import signal, sys
 try:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     sys.path.insert(0, sys.argv[1])
     from lessons_lib import data
     data.load("mnist")
@@ -293,7 +294,11 @@ def make_digits(folder: Path) -> None:
     warm.mkdir(exist_ok=True)
     environment = os.environ | {"LESSONS_ARTIFACTS": str(warm)}
     command = [sys.executable, "-c", DIGITS, str(HERE.parents[1])]
-    subprocess.run(command, env=environment, check=False)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        subprocess.run(command, env=environment, check=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def git(folder: Path, *words: str) -> str:
