@@ -6,8 +6,19 @@ from pathlib import Path
 import pytest
 from hypothesis import configuration
 
+from lessons_lib.system import warm
+
 # Beside all else that is made here, and not in the root of the repository.
 configuration.set_hypothesis_home_dir(Path(__file__).parent.parent / "artifacts" / "hypothesis")
+
+# Tests that convert stand minutes apart; each import of TensorFlow takes five seconds.
+IDLE_S, warm.IDLE_S = warm.IDLE_S, 300.0
+
+
+@pytest.fixture
+def learners_idle_s() -> float:
+    """How long a process waits for a learner's next conversion, in seconds."""
+    return IDLE_S
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@ import ast
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -167,8 +168,21 @@ def _runs(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_process_that_waits_in_vain_ends(monkeypatch):
-    assert warm.IDLE_S <= 30  # what it has imported is a third of a gigabyte
+def test_what_tensorflow_sets_in_its_importer_is_no_other_environment(monkeypatch):
+    program = "import os; old = {*os.environ}; import tensorflow; print(*{*os.environ} - old)"
+    bare = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=bare, check=True, capture_output=True, text=True
+    )
+    first = call("parent")
+    assert "TF2_BEHAVIOR" in done.stdout
+    for name in done.stdout.split():
+        monkeypatch.setenv(name, "set")
+    assert call("parent") == first
+
+
+def test_a_process_that_waits_in_vain_ends(monkeypatch, learners_idle_s):
+    assert learners_idle_s <= 30  # what it has imported is a third of a gigabyte
     monkeypatch.setattr(warm, "IDLE_S", 0.2)
     first = call("parent")
     until = time.monotonic() + 5

@@ -31,6 +31,9 @@ AVAILABLE = sys.platform == "linux"
 IDLE_S = 20.0  # as long as a process waits for the next call: what it has imported needs memory
 # What may differ between two calls to one process; all else may matter to what it has imported.
 _OF_A_CALL = ("LESSONS_", "PYTEST_")
+# TensorFlow sets these in who imports it, as in the process that waits.
+_OF_TENSORFLOW = ("ENABLE_RUNTIME_UPTIME_TELEMETRY", "HDF5_PLUGIN_PATH", "TF2_BEHAVIOR")
+_OF_TENSORFLOW += ("TF_CPP_MIN_LOG_LEVEL", "TPU_ML_PLATFORM", "TPU_ML_PLATFORM_VERSION")
 _MOST_SAID = 100_000  # bytes, the last that a fork has said
 
 
@@ -133,7 +136,8 @@ def _waiting(command: list[str]) -> _Waiting:
 
 
 def _environment() -> dict[str, str]:
-    return {name: text for name, text in os.environ.items() if not name.startswith(_OF_A_CALL)}
+    apart = (*_OF_A_CALL, *_OF_TENSORFLOW)
+    return {name: text for name, text in os.environ.items() if not name.startswith(apart)}
 
 
 def _end(process: subprocess.Popen) -> None:

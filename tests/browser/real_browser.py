@@ -27,6 +27,31 @@ def is_current() -> bool:
     return all(source.stat().st_mtime <= built for source in sources)
 
 
+def violations(page: Page, part: str = "html") -> list[str]:
+    """What axe finds wrong in a part of the page as it is shown now: each rule, and one place.
+
+    A page of a lesson has thousands of tokens of code. Of each kind in each kind of place one stays
+    a token; axe then sees it with its colours, and each other one as the plain text of its line.
+    """
+    if not page.evaluate("'axe' in window"):
+        page.add_script_tag(path=AXE)
+    return page.evaluate(
+        """async (part) => {
+          const seen = new Set();
+          for (const token of document.querySelectorAll(".highlight span[class]")) {
+            let kind = "";
+            for (let at = token; at; at = at.parentElement) kind += at.tagName + at.className + ",";
+            if (seen.has(kind)) token.replaceWith(...token.childNodes);
+            seen.add(kind);
+          }
+          const only = { resultTypes: ["violations"] };
+          return (await axe.run(part, only)).violations.map(
+            ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)} (${nodes.length} times)`);
+        }""",
+        part,
+    )
+
+
 class Watched:
     """What a page asked for and complained about: ``requests`` and ``errors``, in order."""
 

@@ -21,7 +21,7 @@ from lessons_lib import files, notebooks, widgets
 from real_browser import answer_by_keyboard, slide_by_keyboard
 from refresh import METADATA, write
 
-MINUTES_10 = 600_000  # milliseconds; lesson 1 takes about 30 s
+MINUTES_10 = 600_000  # milliseconds; lesson 3 takes about 15 s
 TOKEN = "lessons"
 SLIDER = "widgets.affine_slider([-1.8, -0.4, 0.3, 2.9], num_bits=4)"
 ASK = 'widgets.predict("04.1", "How many bytes?", ["All", "Half"])'
@@ -41,9 +41,9 @@ def fresh_user(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A copy of lesson 1, a notebook with a mistake, and some with what lessons are made of."""
+    """A copy of lesson 3, a notebook with a mistake, and some with what lessons are made of."""
     folder = tmp_path_factory.mktemp("lessons")
-    shutil.copy(*notebooks.find([1]), folder)
+    shutil.copy(*notebooks.find([3]), folder)
     mistake = notebook(code("x = 1"), code("x / 0"), code("x"))
     mistake.metadata = METADATA  # else JupyterLab asks for a kernel
     (folder / "mistake.ipynb").write_text(json.dumps(mistake))
@@ -192,10 +192,10 @@ def tab(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_lesson_1_runs_and_its_quiz_answers(tab, lab):
-    opened(tab, lab, "01_save_model.ipynb")
+def test_lesson_3_runs_and_its_quiz_answers(tab, lab):
+    opened(tab, lab, "03_quantize_tensor.ipynb")
     cells = run_all(tab)
-    count = len(notebooks.code_cells(notebooks.read(notebooks.find([1])[0])))
+    count = len(notebooks.code_cells(notebooks.read(notebooks.find([3])[0])))
     assert len(cells) == count
     assert failures(cells) == []
     assert sum(cell["outputs"] > 0 for cell in cells) > 10

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from real_browser import AXE
+from real_browser import violations
 from test_pages import settle
 
 LESSON = "notebooks/00_run_article.html"
@@ -178,10 +178,8 @@ def test_the_code_of_a_prediction_is_not_shown_twice(page, site):
 def test_shut_boxes_and_folds_have_no_violation(page, site, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto(site + LESSON)
-    page.add_script_tag(path=AXE)
-    run = "async () => (await axe.run()).violations.map((rule) => rule.id)"
-    assert page.evaluate(run) == []
+    assert violations(page) == []
     box(page).get_by_role("button").click()
     page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
     settle(page)
-    assert page.evaluate(run) == []
+    assert violations(page) == []

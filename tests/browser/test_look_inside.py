@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from chromium import page_weight
 from lessons_lib import browser, data, integer_engine, reader, runtime, tables
-from real_browser import AXE, kept_page
+from real_browser import kept_page
+from real_browser import violations as found_by_axe
 from reference import converted
 from tiny_models import pack
 
@@ -71,14 +72,14 @@ def number(text: str) -> float:
 
 def violations(page: Page, part: str) -> list[str]:
     """The rules that axe finds broken in a part of the page, when its colours have faded."""
-    return page.evaluate(
+    page.evaluate(
         """async (part) => {
           const fades = document.querySelector(part).getAnimations({ subtree: true });
           await Promise.allSettled(fades.map((fade) => fade.finished));
-          return (await axe.run(part)).violations.map((rule) => rule.id);
         }""",
         part,
     )
+    return found_by_axe(page, part)
 
 
 # ---- starting
@@ -448,7 +449,6 @@ def test_without_scripts_a_text_and_a_link_stay(chromium, site):
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_is_accessible_and_fits_a_phone(page, site, name):
     started(page, site + name)
-    page.add_script_tag(path=AXE)
     for scheme, width in itertools.product(("light", "dark"), (1280, 400)):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 844})
@@ -462,7 +462,6 @@ def test_a_view_is_accessible_and_fits_a_phone(page, site, name):
 
 
 def test_with_all_that_can_appear_it_is_accessible_and_fits_a_phone(look):
-    look.add_script_tag(path=AXE)
     places = ("layer=dense1&rule=xnnpack&digit=7&spoil=conv1,0.5", "layer=conv1&digit=7")
     for place, scheme, width in itertools.product(places, ("light", "dark"), (1280, 400)):
         go(look, place)

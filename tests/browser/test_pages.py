@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 import sphinx_ext
 from chromium import page_weight
 from lessons_lib import files, notebooks
-from real_browser import AXE, answer_by_keyboard, slide_by_keyboard
+from real_browser import answer_by_keyboard, slide_by_keyboard, violations
 
 NOTEBOOKS = sorted((files.ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
 NOTEBOOKS = [path for path in NOTEBOOKS if ".ipynb_checkpoints" not in path.parts]
@@ -29,15 +29,6 @@ TEACHING = [path.relative_to(files.ROOT) for path in (files.ROOT / "instructors"
 ALL = [*PAGES, *(path.with_suffix(".html").as_posix() for path in TEACHING)]
 MADE_BY_SPHINX = ["genindex.html", "search.html"]
 LANDING_BYTES = 600_000
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong on the page as it is shown now."""
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [
-        f"{rule['id']}: {rule['nodes'][0]['html'][:200]} ({len(rule['nodes'])} times)"
-        for rule in found
-    ]
 
 
 def settle(page: Page) -> None:
@@ -84,7 +75,6 @@ def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
     folds and boxes open; no sideways scroll.
     """
     page.goto(site + name, wait_until="networkidle")
-    page.add_script_tag(path=AXE)
     wait_for_focusable(page)
     assert violations(page) == []
     darken(page)
@@ -106,7 +96,6 @@ def test_a_page_is_sound_in_light_and_on_a_phone_in_the_dark(page, site, name):
 def test_what_a_phone_hides_is_sound_in_the_dark(page, site, name):
     """The bars on both sides, which are made alike on every page of a kind."""
     page.goto(f"{site}{name}.html", wait_until="networkidle")
-    page.add_script_tag(path=AXE)
     darken(page)
     settle(page)
     assert violations(page) == []
@@ -114,9 +103,19 @@ def test_what_a_phone_hides_is_sound_in_the_dark(page, site, name):
 
 def test_axe_would_find_something(page, site):
     page.goto(site + "run.html")
-    page.add_script_tag(path=AXE)
     page.evaluate("document.querySelector('article').innerHTML += '<img src=\"data:,\"><button>'")
     assert [text.split(":")[0] for text in violations(page)] == ["button-name", "image-alt"]
+
+
+def test_axe_would_find_a_pale_token_wherever_it_stands(page, site):
+    """Also the last of its kind, which is alone in being pale."""
+    page.goto(site + "notebooks/03_quantize_tensor.html")
+    page.evaluate(
+        """() => [...document.querySelectorAll("article .highlight .n")].findLast(
+             (token) => token.checkVisibility()).classList.add("pale")"""
+    )
+    page.add_style_tag(content=".highlight .pale { color: #ddd !important; }")
+    assert [text.split(":")[0] for text in violations(page)] == ["color-contrast"]
 
 
 def test_what_is_too_wide_would_be_found(page, site):

@@ -10,6 +10,7 @@ import reports
 from hostile_reports import PAYLOADS, hostile
 from lessons_lib import page as report_page
 from real_browser import AXE, Watched
+from real_browser import violations as found_by_axe
 
 CASES = ("classifier", "many", "two_outputs", "without_data", "nothing_passes")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -43,9 +44,7 @@ def opened(chromium: Browser, tmp_path: Path) -> Iterator:
 def violations(page: Page) -> list[str]:
     if not AXE.exists():
         pytest.skip("node_modules is missing: `make book` installs it")
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+    return found_by_axe(page)
 
 
 def unfold(page: Page) -> None:

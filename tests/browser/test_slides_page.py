@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 import slides
 from chromium import served
 from lessons_lib import files, notebooks
-from real_browser import AXE
+from real_browser import violations
 
 LESSONS = notebooks.find()
 SMALLEST = 18  # of 720 pixels: printed tables of many columns; all else is larger
@@ -169,15 +169,12 @@ def test_printed_each_slide_is_a_page_with_its_edges(watched, address):
 
 def test_the_pages_have_no_violation(deck, folder, address):
     page = deck(3)
-    page.add_script_tag(path=AXE)
     # The notes' headings and those of other slides are not on the screen.
-    run = "async () => (await axe.run()).violations.map((rule) => rule.id)"
     for text in ("What it costs", "Your turn: 3.1", "How far off can a value be?"):
         go_to(page, text)
-        assert page.evaluate(run) == [], text
+        assert violations(page) == [], text
     page.goto(address)
-    page.add_script_tag(path=AXE)
-    assert page.evaluate(run) == []
+    assert violations(page) == []
     page.get_by_role("link", name="0. Run the article").click()
     expect(page.locator("h1")).to_have_text("00. Run the article")
 

@@ -16,7 +16,7 @@ import reference
 import tiny_models
 from chromium import ANSWERED, await_state
 from lessons_lib import browser, data, files, notebooks, reader, runtime
-from real_browser import AXE, Watched, kept_page
+from real_browser import Watched, kept_page, violations
 
 INT8, INT16 = schema.TensorType.INT8, schema.TensorType.INT16
 BIT_IDENTICAL = ("uint8", "int8_float_fallback")  # integers inside: no sum depends on its order
@@ -819,15 +819,11 @@ def test_with_results_and_an_error_it_is_accessible_and_fits_a_phone(tryit, dist
     """With all that can appear; `test_pages` sees the page as it is at first, and its frame."""
     open_file(tryit, "right", "disturbed.tflite", disturbed.read_bytes())
     open_file(tryit, "left", "a" * 60 + ".tflite", b"no model")
-    tryit.add_script_tag(path=AXE)
     for scheme, width in itertools.product(("light", "dark"), (1280, 390)):
         tryit.emulate_media(color_scheme=scheme)
         tryit.set_viewport_size({"width": width, "height": 844})
         expect(tryit.locator("html")).to_have_attribute("data-theme", scheme)
-        assert (
-            tryit.evaluate("async () => (await axe.run('.tryit')).violations.map((v) => v.id)")
-            == []
-        )
+        assert violations(tryit, ".tryit") == []
         root = "document.documentElement"
         assert tryit.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
 
