@@ -222,15 +222,15 @@ def not_here(error: OSError | UnicodeError) -> bool:
 
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of what it would cut in two, for the next start to find."""
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    """Let Ctrl-C wait for the end of what it would cut in two, for the next start to find.
+
+    It is blocked, in what is started meanwhile as well until that unblocks it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @undivided()
@@ -294,11 +294,7 @@ def make_digits(folder: Path) -> None:
     warm.mkdir(exist_ok=True)
     environment = os.environ | {"LESSONS_ARTIFACTS": str(warm)}
     command = [sys.executable, "-c", DIGITS, str(HERE.parents[1])]
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        subprocess.run(command, env=environment, check=False)
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    subprocess.run(command, env=environment, check=False)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -30,10 +30,10 @@ from lessons_lib.system.quiet import quiet
 AVAILABLE = sys.platform == "linux"
 IDLE_S = 20.0  # as long as a process waits for the next call: what it has imported needs memory
 # What may differ between two calls to one process; all else may matter to what it has imported.
-_OF_A_CALL = ("LESSONS_", "PYTEST_")
+_APART = ("LESSONS_", "PYTEST_")
 # TensorFlow sets these in who imports it, as in the process that waits.
-_OF_TENSORFLOW = ("ENABLE_RUNTIME_UPTIME_TELEMETRY", "HDF5_PLUGIN_PATH", "TF2_BEHAVIOR")
-_OF_TENSORFLOW += ("TF_CPP_MIN_LOG_LEVEL", "TPU_ML_PLATFORM", "TPU_ML_PLATFORM_VERSION")
+_APART += ("ENABLE_RUNTIME_UPTIME_TELEMETRY", "HDF5_PLUGIN_PATH", "TF2_BEHAVIOR")
+_APART += ("TF_CPP_MIN_LOG_LEVEL", "TPU_ML_PLATFORM")
 _MOST_SAID = 100_000  # bytes, the last that a fork has said
 
 
@@ -136,8 +136,7 @@ def _waiting(command: list[str]) -> _Waiting:
 
 
 def _environment() -> dict[str, str]:
-    apart = (*_OF_A_CALL, *_OF_TENSORFLOW)
-    return {name: text for name, text in os.environ.items() if not name.startswith(apart)}
+    return {name: text for name, text in os.environ.items() if not name.startswith(_APART)}
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -21,7 +21,7 @@ from lessons_lib import files, notebooks, widgets
 from real_browser import answer_by_keyboard, slide_by_keyboard
 from refresh import METADATA, write
 
-MINUTES_10 = 600_000  # milliseconds; lesson 3 takes about 15 s
+MINUTES_10 = 600_000  # milliseconds
 TOKEN = "lessons"
 SLIDER = "widgets.affine_slider([-1.8, -0.4, 0.3, 2.9], num_bits=4)"
 ASK = 'widgets.predict("04.1", "How many bytes?", ["All", "Half"])'

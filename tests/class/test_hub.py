@@ -279,7 +279,7 @@ def test_lessons_run_with_what_they_need(ada):
     code = "from lessons_lib import data, files; print(len(data.load().test), files.artifacts('x'))"
     assert says(ada, code).endswith("/home/student/artifacts/x")
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    assert says(ada, f"print([os.environ[n] for n in {names}])") == "['1', '1', '1']"
+    assert says(ada, f"import os; print([os.environ[n] for n in {names}])") == "['1', '1', '1']"
 
 
 # ---- what a mistake costs
