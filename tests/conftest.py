@@ -7,6 +7,7 @@ import pytest
 from hypothesis import configuration
 
 from lessons_lib.system import warm
+from warm_tests import ForkedKernels, Forks
 
 # Beside all else that is made here, and not in the root of the repository.
 configuration.set_hypothesis_home_dir(Path(__file__).parent.parent / "artifacts" / "hypothesis")
@@ -31,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     engine = config.getoption("engine")
     if engine and not engine.is_file():
         raise pytest.UsageError(f"--engine: there is no file {engine} in {Path.cwd()}")
+    if warm.AVAILABLE and config.getoption("numprocesses", None):  # in the one that starts workers
+        config.add_cleanup(Forks().end)
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(ForkedKernels(config))
 
 
 @pytest.fixture

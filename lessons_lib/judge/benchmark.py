@@ -6,10 +6,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from lessons_lib.errors import ChildDied, InputError, ModelFileError
 from lessons_lib.run.runtime import Model
@@ -18,10 +17,13 @@ from lessons_lib.system.sandbox import call, temporary_folder, trust
 from lessons_lib.tflite import samples
 from lessons_lib.tflite.signature import real
 
+if TYPE_CHECKING:  # a child that measures memory is spared the import
+    import pandas as pd
+
 
 def latency(
     models: Mapping[str, Model], x: Any, *, rounds: int = 200, warmup: int = 20
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Time one sample at a time on every model and return a row for each, in microseconds.
 
     ``x`` is what ``Model.predict`` takes: an array (N, ...), or arrays by input name. The first
@@ -49,6 +51,8 @@ def latency(
             times[name][turn] = _seconds(invoke)
     batches = {name: models[name].fixed_batch or 1 for name in models}
     rows = {name: _summary(1e6 * times[name] / n) | {"batch": n} for name, n in batches.items()}
+    import pandas as pd
+
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -89,7 +93,9 @@ def peak_memory(source: str | os.PathLike | bytes, batch_size: int = 1) -> int:
 
 
 def _measure_memory(source: str | os.PathLike, batch_size: int) -> int:
-    from ai_edge_litert.interpreter import Interpreter  # noqa: F401  (imported before the baseline)
+    # Imported before the baseline.
+    import numpy.random  # noqa: F401
+    from ai_edge_litert.interpreter import Interpreter  # noqa: F401
 
     trust(source)  # this process is the child in which it may crash
     before = _restarted_peak()

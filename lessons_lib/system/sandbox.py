@@ -76,8 +76,10 @@ def _run(places: list[str], function: str, folder: str, timeout: float, imported
     own = [_OWN_FOLDER, str(os.getpid())]
     try:
         if imported and warm.AVAILABLE:
+            python = warm.python()
+            ours = own if python == [sys.executable] else [_OWN_FOLDER, "0"]
             with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
-                command = [*warm.python(), "-P", "-c", _START_WARM, *own, imported]
+                command = [*python, "-P", "-c", _START_WARM, *ours, imported]
                 return warm.run(command, function, places, folder, timeout)
         return subprocess.run(
             [sys.executable, "-P", "-c", _START, *own, *places],
@@ -204,12 +206,13 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def _end_with(parent: int) -> None:
     """Let this process end when its parent does, even if that is killed.
 
-    On Linux the kernel does it, also while C++ code holds Python's lock for long.
+    On Linux the kernel does it, also while C++ code holds Python's lock for long. 0 is the parent
+    of a fork that another process stands for: that one sees to its end, and so does its input.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # where memory runs out, this one has to go
             Path("/proc/self/oom_score_adj").write_text("1000")
-        if not os.getppid():  # it was forked from outside of this container: its input has an end
+        if not parent:
             return
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before

@@ -10,14 +10,17 @@ be read, is not a ``.tflite`` file, or is corrupted or truncated.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from ai_edge_litert import schema_py_generated as schema
 
 from lessons_lib.system import files
 from lessons_lib.tflite import layer_names, reader, signature
 from lessons_lib.tflite.layer_names import layer_name  # noqa: F401  (met with the tables)
+
+if TYPE_CHECKING:  # a process that only runs a model is spared the import
+    import pandas as pd
 
 # Which inputs of a convolution or dense operator are its weights and its bias.
 PARAMETERS = {
@@ -55,7 +58,7 @@ SUMMED_AXES = {
 }
 
 
-def operators(source: reader.Source) -> pd.DataFrame:
+def operators(source: reader.Source) -> "pd.DataFrame":
     """Return one row for each operator of every subgraph, in the order of execution.
 
     Columns: ``subgraph``, ``index``, ``operator`` (the schema's name, CONV_2D), ``layer`` (see
@@ -66,7 +69,7 @@ def operators(source: reader.Source) -> pd.DataFrame:
     return _operators(reader.read(source))
 
 
-def _operators(model: schema.ModelT) -> pd.DataFrame:
+def _operators(model: schema.ModelT) -> "pd.DataFrame":
     layers = [operators for _, operators in _layers(model)]
     rows = [
         {"subgraph": n, "index": i, "layer": layers[n][i], **_operator_row(model, graph, op)}
@@ -77,7 +80,7 @@ def _operators(model: schema.ModelT) -> pd.DataFrame:
     return _frame(rows, names, subgraph=int, index=int, float=bool)
 
 
-def tensors(source: reader.Source) -> pd.DataFrame:
+def tensors(source: reader.Source) -> "pd.DataFrame":
     """Return one row for each tensor of every subgraph.
 
     Columns: ``subgraph``, ``index``, ``name``, ``layer`` (see ``layer_names.of_graph``), ``role``
@@ -106,7 +109,7 @@ def tensors(source: reader.Source) -> pd.DataFrame:
     return _frame(rows, names, subgraph=int, index=int, bytes=int, buffer=int, sparse=bool)
 
 
-def byte_budget(source: reader.Source) -> pd.Series:
+def byte_budget(source: reader.Source) -> "pd.Series":
     """Return where the bytes go: weights, biases, other constants, structure; int64, in bytes.
 
     "structure" is the rest of the file: tensor names, shapes, scales and zero points, operators,
@@ -175,7 +178,7 @@ def audit(source: reader.Source, key: str | None = None) -> Audit:
     return Audit(clean, _blamed(blamed), *joined, *ends)
 
 
-def multiply_accumulates(source: reader.Source) -> pd.DataFrame:
+def multiply_accumulates(source: reader.Source) -> "pd.DataFrame":
     """Return the multiply-accumulates of each convolution, product and recurrent layer.
 
     They are for one sample: a batch that the signature counts is divided out, and an open
@@ -220,8 +223,10 @@ def _layers(model: schema.ModelT) -> list[tuple[list[str], list[str]]]:
     return [layer_names.of_graph(graph, layer) for graph in model.subgraphs]
 
 
-def _frame(rows: list[dict], columns: list[str], **types: type) -> pd.DataFrame:
+def _frame(rows: list[dict], columns: list[str], **types: type) -> "pd.DataFrame":
     """A table whose other columns keep Python objects: None must not become NaN."""
+    import pandas as pd
+
     return pd.DataFrame(rows, columns=columns, dtype=object).astype(types)
 
 
@@ -233,7 +238,7 @@ def _dtype(graph: schema.SubGraphT, spec: signature.TensorSpec) -> str:
     return reader.dtype_name(graph.tensors[spec.index]).lower()
 
 
-def _blamed(table: pd.DataFrame) -> tuple[str, ...]:
+def _blamed(table: "pd.DataFrame") -> tuple[str, ...]:
     """The kinds of float operators, each with how often and where."""
     real = table[~table["operator"].isin(["DEQUANTIZE", "QUANTIZE"])]
     found = []

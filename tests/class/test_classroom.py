@@ -17,88 +17,14 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from small_course import ANSWERS, answered, blank
 
-from builders import code, markdown, notebook
 from lessons_lib import classroom, files, notebooks
 from lessons_lib.course.classroom import _confined
 from lessons_lib.errors import InputError
 from lessons_lib.system.limits import Limits
 
-ANSWERS = {
-    "range": "def my_range(low, high):\n    scale = (high - low) / 255\n"
-    "    return scale, round(-128 - low / scale)",
-    "quantize": "def my_quantize(x, scale, zero_point):\n"
-    "    codes = np.round(x / scale) + zero_point\n"
-    "    return np.clip(codes, -128, 127).astype(np.int8)",
-}
-CHECKS = {
-    "range": "checks.check_scale_zero_point(my_range)",
-    "quantize": "checks.check_quantize(my_quantize)",
-}
-BLANKS = {
-    "range": "def my_range(low, high): ...",
-    "quantize": "def my_quantize(x, scale, zero_point): ...",
-}
 BOUNDS = Limits(seconds=60, memory=2**30, processes=16, written=2**30, file=2**26)
-
-
-def lesson():
-    """Two exercises of lesson 3, with their folds."""
-    cells = [markdown("# 00. Small"), code("import numpy as np\nfrom lessons_lib import checks")]
-    for number, name in enumerate(CHECKS, 1):
-        cells.append(code(f"{BLANKS[name]}\n\n\n{CHECKS[name]}"))
-        solved = f"```python\n{ANSWERS[name]}\n\n\n{CHECKS[name]}\n```"
-        cells.append(markdown(f"<details>\n\n{solved}\n\n</details>"))
-        cells[-1].metadata["fold"] = f"3.{number}"
-    made = notebook(*cells)
-    made.nbformat_minor = 5
-    for place, cell in enumerate(made.cells):
-        cell.id = f"00_small-{place:03}"
-    return made
-
-
-@pytest.fixture(scope="module")
-def temporary():
-    """A temporary folder whose name is as long as it may be."""
-    beginning = tempfile.gettempdir() + "/"
-    folder = tempfile.mkdtemp(prefix="x" * (classroom.LONGEST_TEMPORARY - len(beginning) - 8))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def course(tmp_path_factory, temporary):
-    root = tmp_path_factory.mktemp("course")
-    folder = root / "lessons"
-    folder.mkdir()
-    nbformat.write(lesson(), folder / "00_small.ipynb")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(notebooks, "FOLDER", folder)
-        patch.setattr(tempfile, "tempdir", temporary)
-        with pytest.raises(InputError, match="holds no course: begin with `lessons class init"):
-            classroom.release(root, 0)
-        classroom.init(root)
-        with pytest.raises(InputError, match="lesson 0 was not released"):
-            classroom.collect(root, 0, root)
-        classroom.release(root, 0)
-        with pytest.raises(InputError, match="handed in for lesson 0: `lessons class collect 0"):
-            list(classroom.grade(root, 0))
-        yield root
-
-
-def blank(course):
-    return nbformat.read(course / "release" / "lesson00" / "00_small.ipynb", 4)
-
-
-def answered(course, *names, **other):
-    """The learner's notebook with the right answers to these exercises, or with other code."""
-    made = blank(course)
-    for cell in made.cells:
-        for name in CHECKS:
-            if BLANKS[name] in cell.source:
-                text = other.get(name, ANSWERS[name] if name in names else BLANKS[name])
-                cell.source = f"{text}\n\n\n{CHECKS[name]}"
-    return made
 
 
 def answered_nothing(course):

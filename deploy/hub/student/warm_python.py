@@ -32,13 +32,14 @@ from pathlib import Path
 
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 PASSED_ON += [signal.SIGUSR1, signal.SIGUSR2]
-PRELOADED = ("tensorflow", "ai_edge_litert.interpreter", "scipy.ndimage", "pandas", "nbconvert")
-PRELOADED += ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "pandas.io.formats.html")
-PRELOADED += ("ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger", "stack_data")
-PRELOADED += ("IPython.core.oinspect", "IPython.core.pylabtools", "IPython.extensions.storemagic")
-PRELOADED += ("jupyterhub.singleuser", "jupyterhub.singleuser.extension", "jupyterlab.labapp")
-PRELOADED += ("jupyter_server_terminals.app", "nbgitpuller.handlers", "httpcore", "anyio")
-PRELOADED += ("tornado.platform.asyncio", "pyarrow.pandas_compat")
+LESSONS = ("tensorflow", "ai_edge_litert.interpreter", "scipy.ndimage", "pandas", "nbconvert")
+LESSONS += ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "pandas.io.formats.html")
+LESSONS += ("ipykernel.kernelapp", "ipykernel.zmqshell", "ipykernel.debugger", "stack_data")
+LESSONS += ("IPython.core.oinspect", "IPython.core.pylabtools", "IPython.extensions.storemagic")
+LESSONS += ("tornado.platform.asyncio",)
+SERVERS = ("jupyterhub.singleuser", "jupyterhub.singleuser.extension", "jupyterlab.labapp")
+SERVERS += ("jupyter_server_terminals.app", "nbgitpuller.handlers", "httpcore", "anyio")
+SERVERS += ("pyarrow.pandas_compat",)
 # TensorFlow imports these when they are first asked for.
 ASKED_FOR = ("keras.Sequential", "lite.TFLiteConverter", "data.Dataset", "dtypes.as_dtype")
 ROOMS = ("article", "board", "c_source", "every_path", "examples", "integer_engine", "plots")
@@ -166,11 +167,11 @@ def _copy_of_python() -> int:
 # ---- the process that imports, and forks
 
 
-def serve(path: str, log: str = os.devnull) -> None:
+def serve(path: str, log: str = os.devnull, names=LESSONS + SERVERS, rooms=ROOMS) -> None:
     """Import, then fork for each who connects to ``path``, for ever; errors go to ``log``."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the hub's, which started this
-    preload()
+    preload(names, rooms)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     place = Path(path)
     os.chdir(place.parent)  # the name of a socket may have 107 bytes, and that of a folder more
@@ -214,8 +215,8 @@ def _leave_terminal(log: str) -> None:
     os.close(kept)
 
 
-def preload() -> None:
-    """Import what lessons and students' servers do, and leave it untouched from now on."""
+def preload(names: tuple[str, ...], rooms: tuple[str, ...]) -> None:
+    """Import modules, and rooms of the course; leave all untouched from now on."""
     import functools
     import gc
     import importlib
@@ -225,13 +226,14 @@ def preload() -> None:
     gc.disable()
     # Read at import: notebooks show figures; a kernel that somebody started says less.
     os.environ |= {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "JPY_PARENT_PID": "2"}
-    modules = [importlib.import_module(name) for name in PRELOADED]
+    modules = [importlib.import_module(name) for name in names]
     for name in ASKED_FOR:
         functools.reduce(getattr, name.split("."), modules[0])
-    course = importlib.import_module("lessons_lib")
-    for room in ROOMS:
-        getattr(course, room)
-    dir(course.checks)  # imports the checks of all lessons
+    if rooms:
+        course = importlib.import_module("lessons_lib")
+        for room in rooms:
+            getattr(course, room)
+        dir(course.checks)  # imports the checks of all lessons
     gc.freeze()
 
 
