@@ -32,10 +32,21 @@ def test_each_exercise_is_an_answer_and_a_test_behind_it(number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_learners_get_the_lesson_without_its_solutions(number):
+    """Nor does a sentence promise them, or a link lead to what is not there."""
     (path,) = notebooks.find([number])
-    lesson = [c.source for c in notebooks.read(path).cells if "fold" not in c.metadata]
+    lesson = [c for c in notebooks.read(path).cells if "fold" not in c.metadata]
     made = _assignments.blanked(_assignments.teachers(number))
-    assert [c.source for c in made.cells if not has_role(c, "grade")] == lesson
+    kept = [c for c in made.cells if not has_role(c, "grade")]
+    code = [[c.source for c in cells if c.cell_type == "code"] for cells in (kept, lesson)]
+    assert len(kept) == len(lesson) and code[0] == code[1]
+    to_read = _assignments.learners(path)
+    for cells, gone in ((kept, ".ipynb)"), (to_read.cells, "(solutions/")):
+        texts = [(c.source, other.source) for c, other in zip(cells, lesson, strict=True)]
+        lines = [(t.splitlines(), other.splitlines()) for t, other in texts]
+        assert all(t for t, _ in texts) and not any(gone in t for t, _ in texts)
+        lost = [set(before) - set(after) for after, before in lines]
+        assert all(".ipynb" in line or not line for line in set().union(*lost))
+    assert any("(solutions/" in c.source for c in lesson) == (number > 0)
     assert not any(_assignments.KEY in cell.metadata for cell in made.cells)
     assert not any(cell.get("outputs") for cell in made.cells)
 

@@ -21,6 +21,8 @@ WORTH = 1.0  # points of an exercise
 KEY = "lessons"  # in a cell's metadata: {"blank": source} of an answer, {"teacher": true} of a fold
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EXERCISE = re.compile(r"# Exercise ([\d.]+), ")  # the first words of a cell that gives points
+_SOLUTIONS = re.compile(r"^.*\]\(solutions/.*\n*", re.MULTILINE)  # where all of them are
+_OTHER = re.compile(r"\[([^]]*)\]\(\d\d_\w+\.ipynb[^)]*\)")  # a link to another lesson
 _FOLD = "fold"  # in the metadata of a folded solution: the number of its exercise
 
 
@@ -53,16 +55,28 @@ def learners(path: Path) -> NotebookNode:
     """Return a lesson to read and run along: without its folded solutions and its outputs."""
     lesson = notebooks.read(path)
     lesson.cells = [_without_outputs(cell) for cell in lesson.cells if not _is_fold(cell)]
+    _rewrite(lesson, _SOLUTIONS, "")
     return lesson
 
 
 def blanked(notebook: NotebookNode) -> NotebookNode:
-    """Return a teacher's notebook as learners get it: blanks for answers, no solutions."""
+    """Return a teacher's notebook as learners get it: blanks for answers, no solutions.
+
+    It lies alone in its folder: other lessons are named in it, and not linked.
+    """
     notebook = copy.deepcopy(notebook)
     notebook.cells = [c for c in notebook.cells if not c.metadata.get(KEY, {}).get("teacher")]
     for cell in notebook.cells:
         cell.source = cell.metadata.pop(KEY, {}).get("blank", cell.source)
+    _rewrite(notebook, _SOLUTIONS, "")
+    _rewrite(notebook, _OTHER, r"\1")
     return notebook
+
+
+def _rewrite(notebook: NotebookNode, pattern: re.Pattern, text: str) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = pattern.sub(text, cell.source).rstrip()
 
 
 def exercises(notebook: NotebookNode) -> dict[str, str]:
