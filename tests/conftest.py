@@ -1,6 +1,9 @@
 """Fixtures that every test module may use."""
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(Forks().end)
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(ForkedKernels(config))
+
+
+# Keras collects garbage at each model, and looks at all objects: half a million of TensorFlow's.
+_frozen = set()
+
+
+def _freeze(occasion: str) -> None:
+    """Let collections pass by what is there now, once an occasion: it stays until the end."""
+    if occasion not in _frozen:
+        _frozen.add(occasion)
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    _freeze("all tests are collected")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    if "tensorflow" in sys.modules:
+        _freeze("TensorFlow is imported")
+    return (yield)
 
 
 @pytest.fixture

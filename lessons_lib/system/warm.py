@@ -7,6 +7,7 @@ before, and may crash as any child may. It is of one thread of its caller, and e
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -156,6 +157,7 @@ def serve(imported: str) -> list[str]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of an interrupted caller's group; it tells us
     with quiet():
         importlib.import_module(imported)
+    gc.freeze()  # Keras collects garbage at each model: in forks, not among what is imported
     idle_s = IDLE_S
     while order := _next_order(idle_s):
         idle_s = order["idle_s"]
