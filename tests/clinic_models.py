@@ -14,7 +14,9 @@ from lessons_lib.system.quiet import tensorflow
 @functools.cache
 def made():
     """Files of two small networks, by name: made in a child, and kept."""
-    return pickle.loads(kept("clinic", lambda: sandbox.call("clinic_models:_made")))
+    return pickle.loads(
+        kept("clinic", lambda: sandbox.call("clinic_models:_made", imported="tensorflow"))
+    )
 
 
 def _made():

@@ -6,7 +6,9 @@ from lessons_lib import data, qat, sandbox, training
 
 def files() -> dict[str, bytes]:
     """Return the files by what was observed; made once, in a child."""
-    return kept("packed_models", lambda: sandbox.call("packed_models:_converted"))
+    return kept(
+        "packed_models", lambda: sandbox.call("packed_models:_converted", imported="tensorflow")
+    )
 
 
 def _converted() -> dict[str, bytes]:

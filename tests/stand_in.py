@@ -34,7 +34,7 @@ def saved_models() -> tuple[Path, Path]:
 
     It is trained once, in a child, and kept for all test processes.
     """
-    content = kept("stand_in", lambda: sandbox.call("stand_in:_trained"))
+    content = kept("stand_in", lambda: sandbox.call("stand_in:_trained", imported="tensorflow"))
     folder = FOLDER / f"stand_in-{files.sha256(content)[:16]}"
     if not folder.exists():
         with files.atomic_directory(folder) as temporary, tempfile.TemporaryDirectory() as packed:

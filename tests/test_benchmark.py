@@ -62,7 +62,12 @@ class Stopped(Model):
 
 def test_a_fixed_batch_is_timed_as_a_batch_and_told_for_one_image(tmp_path, monkeypatch):
     folder = sandbox.call(
-        "lessons_lib.models.training:save_untrained", "one_layer", tmp_path / "model", 0, 8
+        "lessons_lib.models.training:save_untrained",
+        "one_layer",
+        tmp_path / "model",
+        0,
+        8,
+        imported="tensorflow",
     )
     fixed = by_tensorflow.convert(folder, "float32")
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: Stopped.ticks * 1e-6)

@@ -177,7 +177,7 @@ def rebuild(folder):
 
 def test_rebuilding_gives_the_same_bytes(digits, tmp_path):
     folder = tmp_path / "mnist" / "1.0.0"
-    sandbox.call("test_data:rebuild", folder)
+    sandbox.call("test_data:rebuild", folder, imported="tensorflow")
     assert sorted(p.name for p in folder.iterdir()) == sorted(
         p.name for p in data.EMBEDDED.iterdir()
     )
@@ -318,7 +318,7 @@ def all_damage(folder, digits, artifacts):
 def damage(digits, artifacts, tmp_path_factory):
     """What happened to each load: messages for the records, successes for the cache."""
     folder = tmp_path_factory.mktemp("damaged")
-    return sandbox.call("test_data:all_damage", folder, digits, artifacts)
+    return sandbox.call("test_data:all_damage", folder, digits, artifacts, imported="tensorflow")
 
 
 def test_a_damaged_or_missing_record_file_is_a_clear_error(damage):
@@ -529,7 +529,7 @@ def mock_loads(root):
 
 def test_prepared_cifar10_and_fashion_mnist_are_only_read(tfds_dir):
     assert not any(map(data.is_prepared, data.NAMES))
-    results = sandbox.call("test_data:mock_loads", tfds_dir)
+    results = sandbox.call("test_data:mock_loads", tfds_dir, imported="tensorflow")
     assert [data.is_prepared(name) for name in data.NAMES] == [False, True, True]
     for name, shape in (("cifar10", (32, 32, 3)), ("fashion_mnist", (28, 28, 1))):
         stored, loaded, untouched = results[name]

@@ -42,7 +42,7 @@ def look(name, model):
 
 @pytest.fixture(scope="module")
 def found():
-    return sandbox.call("test_examples:measured")
+    return sandbox.call("test_examples:measured", imported="tensorflow")
 
 
 @pytest.mark.parametrize("name", examples.NAMES)

@@ -212,6 +212,7 @@ def test_without_any_time_there_is_what_was_found_before(tmp_path):
 
 
 def test_a_child_that_cannot_start_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
+    monkeypatch.delenv("LESSONS_WARM_PYTHON", raising=False)
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with pytest.raises(ChildDied, match="exit code 1"):
         jobs.run(squares(), tmp_path / "cache", 2)

@@ -654,7 +654,7 @@ def test_the_tries_have_the_tests_samples_where_there_are_no_others(out):
 
 def test_the_scalings_are_those_of_the_libraries():
     """Keras' own preprocess_input, all three of its modes."""
-    from_keras = sandbox.call("test_own_data:of_keras", PIXELS)
+    from_keras = sandbox.call("test_own_data:of_keras", PIXELS, imported="tensorflow")
     names = {"tf": "-1..1", "torch": "imagenet", "caffe": "caffe"}
     for mode, name in names.items():
         ours = own_images.scaling(name, (4, 6, 3))(PIXELS)
@@ -1083,7 +1083,7 @@ def test_every_object_gives_the_same(make, out):
 
 
 def test_objects_of_tensorflow_and_keras_are_read(out):
-    found = sandbox.call("test_own_data:read_tensors", out)
+    found = sandbox.call("test_own_data:read_tensors", out, imported="tensorflow")
     for kind, (x, y) in found.items():
         assert np.array_equal(x, X) and (y is None or np.array_equal(y, Y)), kind
 
@@ -1222,7 +1222,7 @@ def store_datasets(root):
 @pytest.fixture(scope="module")
 def tfds_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    sandbox.call("test_own_data:store_datasets", folder)
+    sandbox.call("test_own_data:store_datasets", folder, imported="tensorflow")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(folder))
         yield folder

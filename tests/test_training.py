@@ -140,12 +140,12 @@ def test_a_model_saved_and_loaded_has_the_same_weights(name, tmp_path):
 
 def test_an_untrained_model_is_saved_in_a_child(tmp_path):
     function = "lessons_lib.models.training:save_untrained"
-    folder = sandbox.call(function, "mnist_cnn", tmp_path / "untrained", 5)
+    folder = sandbox.call(function, "mnist_cnn", tmp_path / "untrained", 5, imported="tensorflow")
     loaded = training.load_keras("mnist_cnn", folder).get_weights()
     for built, saved in zip(architectures.build("mnist_cnn", 5).get_weights(), loaded, strict=True):
         assert np.array_equal(built, saved)
     with pytest.raises(InputError, match="no model 'resnet'"):
-        sandbox.call(function, "resnet", tmp_path / "other")
+        sandbox.call(function, "resnet", tmp_path / "other", imported="tensorflow")
     assert [path.name for path in tmp_path.iterdir()] == ["untrained"]
 
 
@@ -181,7 +181,7 @@ def test_an_untrained_model_may_have_a_fixed_batch(tmp_path):
 @pytest.mark.parametrize("name", training.REFERENCES)
 def test_a_reference_is_saved_anew_with_a_fixed_batch_in_a_child(name, tmp_path):
     function = "lessons_lib.models.training:save_reference"
-    folder = sandbox.call(function, name, tmp_path / "saved", 1)
+    folder = sandbox.call(function, name, tmp_path / "saved", 1, imported="tensorflow")
     assert shape_of_input(folder) == ("image", (1, 28, 28, 1))
     again = training.load_keras(name, folder).get_weights()
     for expected, found in zip(training.load_keras(name).get_weights(), again, strict=True):

@@ -18,6 +18,12 @@ resource = pytest.importorskip("resource", reason="Windows has no such limits")
 pytestmark = pytest.mark.skipif(not warm.AVAILABLE, reason="only Linux forks here")
 
 
+@pytest.fixture(autouse=True)
+def of_ones_own(monkeypatch):
+    """The process that waits is a child: in a run of all tests it may be another's fork."""
+    monkeypatch.delenv("LESSONS_WARM_PYTHON", raising=False)
+
+
 # The functions below are run in a fork, which finds this module by its name.
 def parent():
     return os.getppid()

@@ -253,7 +253,8 @@ def _keep_child(news: queue.SimpleQueue, number, jobs, board, folder, timeout) -
         while any(board.joinpath("open").glob("*")):
             try:
                 given = number, jobs, board, folder, timeout
-                sandbox.call(f"{__name__}:_work", *given, timeout=(len(jobs) + 1) * timeout)
+                at_most = (len(jobs) + 1) * timeout
+                sandbox.call(f"{__name__}:_work", *given, timeout=at_most, imported="numpy")
             except ChildDied as death:
                 for event in _lost(death, *given):
                     news.put(event)

@@ -373,6 +373,25 @@ def test_measure_again_measures_again(tryit, tmp_path):
     assert numbers == pytest.approx([middle, low, high], rel=0.01)
 
 
+def test_a_pause_in_the_warm_up_does_not_leave_batches_too_short_for_the_clock(shared):
+    """It once did: a time of 0 was saved, which lesson 14 refuses."""
+    timed = shared.evaluate(
+        """async () => {
+          const { measure } = await import(new URL("timing.js", document.baseURI));
+          let pause = 60;  // milliseconds, in the first run only
+          const repeat = async (tensor, runs) => {
+            const end = performance.now() + pause + runs / 50;
+            while (performance.now() < end);
+            pause = 0;
+          };
+          const model = { tensor: () => ({ delete() {} }), repeat };
+          const session = { models: [model], exclusive: (work) => work() };
+          return (await measure(session, [], async () => {}, new AbortController().signal))[0];
+        }"""
+    )
+    assert timed["runs"] > 500 and min(timed["microseconds"]) > 10
+
+
 def test_it_does_not_measure_while_one_draws(tryit):
     await_state(tryit, MEASURED)
     x, y, width, height = tryit.locator("#tryit-pad").bounding_box().values()

@@ -36,6 +36,8 @@ start = time.monotonic()
 import tensorflow as tf
 import tensorflow.lite
 said |= {"seconds": time.monotonic() - start, "spec": tf.__spec__.loader is tf.__loader__}
+import pandas
+said |= {"columns": pandas.get_option("display.max_columns")}
 said |= {"lite": tf.lite is sys.modules["tensorflow.lite"] or hasattr(tf.lite, "TFLiteConverter")}
 try:
     print(json.dumps(said), flush=True)
@@ -130,6 +132,7 @@ def test_a_fork_is_in_the_sandbox_of_who_asked(hub):
     assert not found["tensorflow"], "lessons assert that nobody imported it"
     assert found["seconds"] < 0.5, "it was in memory"
     assert found["spec"] and found["lite"]
+    assert found["columns"] == 20, "as in a notebook"
     assert found["arguments"] == [str(files.ROOT), "a word"]
     assert found["given"] == "this" and not found["secret"]
     assert found["home"] == ["student"] and not found["readme"]

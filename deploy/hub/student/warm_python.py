@@ -229,6 +229,8 @@ def preload(names: tuple[str, ...], rooms: tuple[str, ...]) -> None:
     modules = [importlib.import_module(name) for name in names]
     for name in ASKED_FOR:
         functools.reduce(getattr, name.split("."), modules[0])
+    # At its import pandas looks whether it is in a notebook, where tables have 20 columns at most.
+    importlib.import_module("pandas").set_option("display.max_columns", 20)
     if rooms:
         course = importlib.import_module("lessons_lib")
         for room in rooms:

@@ -322,7 +322,8 @@ def _of_name(source: str, options: Options, folder: Path) -> Found:
     """Read a file, a folder, or a dataset. Code, and what imports TensorFlow, in a child."""
     if source.startswith(_TFDS):
         given = source.removeprefix(_TFDS), options, folder
-        parts = call("lessons_lib.models.own_data.images:of_dataset", *given, timeout=SECONDS)
+        of_dataset = "lessons_lib.models.own_data.images:of_dataset"
+        parts = call(of_dataset, *given, timeout=SECONDS, imported="tensorflow")
         return Found(source, parts)
     path = Path(source).expanduser().absolute()
     suffix = path.suffix.lower()
@@ -332,7 +333,8 @@ def _of_name(source: str, options: Options, folder: Path) -> Found:
         raise InputError("there is no such file or folder")
     if suffix == ".py":
         given = path, options, folder
-        found = call("lessons_lib.models.own_data.code:of_file", *given, timeout=SECONDS)
+        of_file = "lessons_lib.models.own_data.code:of_file"
+        found = call(of_file, *given, timeout=SECONDS, imported="numpy")
         found = replace(found, name=path.name)
         return code.with_metric(found, code.loaded(path)) if found.metric else found
     if suffix not in _READERS:
