@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--engine: there is no file {engine} in {Path.cwd()}")
     if warm.AVAILABLE and config.getoption("numprocesses", None):  # in the one that starts workers
         config.add_cleanup(Forks().end)
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") and warm.AVAILABLE:
         config.pluginmanager.register(ForkedKernels(config))
 
 
