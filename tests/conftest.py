@@ -41,7 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ForkedKernels(config))
 
 
-# Keras collects garbage at each model, and looks at all objects: half a million of TensorFlow's.
+@pytest.fixture
+def usual_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a call is a child of its caller, and no fork of another process."""
+    monkeypatch.delenv("LESSONS_WARM_PYTHON", raising=False)
+
+
+# Keras collects garbage when it builds a model, and the converter when it is done: among all
+# objects, half a million of them TensorFlow's.
 _frozen = set()
 
 
@@ -59,9 +66,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Iterator[None]:
+    yield
     if "tensorflow" in sys.modules:
         _freeze("TensorFlow is imported")
-    return (yield)
 
 
 @pytest.fixture

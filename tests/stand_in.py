@@ -12,6 +12,7 @@ from pathlib import Path
 from kept import FOLDER, kept
 from lessons_lib import data, files, notebooks, sandbox, sources
 from lessons_lib.system.quiet import tensorflow
+from warm_tests import forked_kernels
 
 LAYERS = """[
     keras.Input((28, 28, 1), name="picture"),
@@ -86,7 +87,8 @@ def check(path) -> None:
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     sources_of = [cell.source for cell in notebooks.code_cells(notebook)]
     count = put_into(notebook)
-    failure = notebooks.execute(notebook, path.parent)
+    with forked_kernels():
+        failure = notebooks.execute(notebook, path.parent)
     if number(path) not in FIXED:
         assert count == 1, "the lesson's line for a model was not found"
         assert failure is None, str(failure)

@@ -207,7 +207,7 @@ def test_endless_cell_is_ended(folder, artifacts, monkeypatch):
 
 @posix
 @needs_proc
-def test_ctrl_c_ends_everything_and_writes_nothing(folder, artifacts, tmp_path):
+def test_ctrl_c_ends_everything_and_writes_nothing(folder, artifacts, tmp_path, usual_python):
     started = tmp_path / "started"
     sleep = f"import time\nfrom pathlib import Path\nPath({str(started)!r}).touch()\ntime.sleep(90)"
     write(folder / "02_sleeps.ipynb", code("x = 1"), code(sleep))
@@ -331,7 +331,7 @@ def test_scoreboard_of_something_that_is_no_model(tmp_path, artifacts):
 
 @posix
 @needs_proc
-def test_ctrl_c_ends_the_scoreboard_and_its_children(tmp_path, artifacts):
+def test_ctrl_c_ends_the_scoreboard_and_its_children(tmp_path, artifacts, usual_python):
     target = tmp_path / "rows.json"
     _interrupt("scoreboard", "--json", target, when=lambda mark: len(_processes_with(mark)) > 1)
     assert not target.exists()

@@ -292,7 +292,9 @@ MEASURE = """
 import json, resource, sys
 import numpy as np
 from lessons_lib import by_litert, by_tensorflow, every_path
+from lessons_lib.system import warm
 
+warm.AVAILABLE = False  # what a fork of a child takes would be seen by nobody
 how, source, out, count = sys.argv[1:4] + [int(sys.argv[4])]
 
 def stream():

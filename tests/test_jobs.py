@@ -12,11 +12,13 @@ from contextlib import suppress
 
 import distributed
 import numpy as np
+import psutil
 import pytest
 
 from lessons_lib import files, jobs
 from lessons_lib.advise.jobs import Job
 from lessons_lib.errors import ChildDied, InputError, LessonError, StorageError
+from lessons_lib.system import warm
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
 SQUARES = {f"square {n}": n**2 for n in range(12)}
@@ -113,13 +115,16 @@ def test_a_job_that_dies_costs_only_itself(workers, tmp_path):
 
 
 @posix
-def test_a_child_that_is_killed_from_outside_costs_the_job_that_it_was_at(tmp_path):
+@pytest.mark.parametrize("waiting", [False, warm.AVAILABLE], ids=["it", "what it came from"])
+def test_a_child_that_is_killed_from_outside_costs_the_job_that_it_was_at(
+    waiting, tmp_path, usual_python
+):
     log = tmp_path / "log"
 
     def kill(key, result):
         if key == "square 2":
-            last = log.read_text().splitlines()[-1].split()[1]
-            os.kill(int(last), signal.SIGKILL)
+            last = int(log.read_text().splitlines()[-1].split()[1])
+            os.kill(psutil.Process(last).ppid() if waiting else last, signal.SIGKILL)
 
     work = squares("slow_square", str(log), 0.3)
     found = jobs.run(work, tmp_path / "cache", on_done=kill)
@@ -140,7 +145,9 @@ jobs.run(squares("slow_square", sys.argv[2], 0.3), sys.argv[3], workers=2)
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
-def test_a_caller_that_is_killed_leaves_what_it_had_and_the_next_run_goes_on(number, tmp_path):
+def test_a_caller_that_is_killed_leaves_what_it_had_and_the_next_run_goes_on(
+    number, tmp_path, usual_python
+):
     log, cache, here = tmp_path / "log", tmp_path / "cache", os.path.dirname(__file__)
     command = [sys.executable, "-c", CALLER, here, str(log), str(cache)]
     caller = subprocess.Popen(
@@ -211,8 +218,9 @@ def test_without_any_time_there_is_what_was_found_before(tmp_path):
     assert list(jobs.run(squares(), tmp_path, seconds=0.0)) == list(SQUARES)[:3]
 
 
-def test_a_child_that_cannot_start_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
-    monkeypatch.delenv("LESSONS_WARM_PYTHON", raising=False)
+def test_a_child_that_cannot_start_is_an_error_and_no_endless_loop(
+    tmp_path, monkeypatch, usual_python
+):
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with pytest.raises(ChildDied, match="exit code 1"):
         jobs.run(squares(), tmp_path / "cache", 2)

@@ -94,7 +94,7 @@ def at_work(command, out):
     return out / "work" / "lessons-quantize.lock" in held
 
 
-def test_what_is_interrupted_goes_on(brought, undisturbed, tmp_path):
+def test_what_is_interrupted_goes_on(brought, undisturbed, tmp_path, usual_python):
     """One folder, interrupted at one moment after the other, and then left in peace."""
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
@@ -137,7 +137,7 @@ def test_what_is_interrupted_goes_on(brought, undisturbed, tmp_path):
     assert not [file for file in out.rglob(".*.tmp")]
 
 
-def test_a_full_disk_leaves_whole_files(brought, undisturbed, tmp_path):
+def test_a_full_disk_leaves_whole_files(brought, undisturbed, tmp_path, usual_python):
     out = tmp_path / "out"
     # Python 3.11 itself leaves half a .pyc where a disk is full.
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -14,6 +14,7 @@ import pytest
 from lessons_lib.errors import CalibrationError, ChildDied, InputError, ModelFileError
 from lessons_lib.system import sandbox
 from lessons_lib.system.sandbox import ChildSlow
+from warm_tests import WARM
 
 
 # The functions below are run in a child process, which finds this module by its name.
@@ -86,9 +87,19 @@ def pid():
 
 
 @pytest.fixture(params=["", "numpy"], ids=["fresh", "forked"])
-def call(request):
+def call(request, usual_python):
     """``sandbox.call``, in a fresh process and in a fork of one that has imported."""
     return functools.partial(sandbox.call, imported=request.param)
+
+
+@pytest.mark.skipif("LESSONS_HUB_WARM" not in os.environ, reason="for `pytest -n 2`, on Linux")
+def test_in_a_run_of_all_tests_children_are_forks_of_one_process():
+    probe = subprocess.run([sys.executable, WARM, "probe"], capture_output=True, text=True)
+    if probe.stdout.strip():
+        pytest.skip(probe.stdout)
+    waiting = psutil.Process(sandbox.call("os:getppid", imported="numpy"))
+    assert waiting.name() == "child", "not a Python of its own"
+    assert waiting.parent().parent().pid == os.getppid(), "whom the tests started"
 
 
 def test_the_result_comes_back_from_another_process(call):

@@ -15,13 +15,10 @@ from lessons_lib.errors import ChildDied
 from lessons_lib.system import files, sandbox, warm
 
 resource = pytest.importorskip("resource", reason="Windows has no such limits")
-pytestmark = pytest.mark.skipif(not warm.AVAILABLE, reason="only Linux forks here")
-
-
-@pytest.fixture(autouse=True)
-def of_ones_own(monkeypatch):
-    """The process that waits is a child: in a run of all tests it may be another's fork."""
-    monkeypatch.delenv("LESSONS_WARM_PYTHON", raising=False)
+pytestmark = [
+    pytest.mark.skipif(not warm.AVAILABLE, reason="only Linux forks here"),
+    pytest.mark.usefixtures("usual_python"),
+]
 
 
 # The functions below are run in a fork, which finds this module by its name.

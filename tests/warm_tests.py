@@ -1,22 +1,24 @@
 """For a run of many tests: a Python with TensorFlow in memory, of which there are forks.
 
-A notebook imports TensorFlow for five seconds, or converts in a child that does; there are a
-hundred. On a hub kernels and children are such forks: ``deploy/hub/student/warm_python.py``.
+A notebook's kernel imports TensorFlow for five seconds, or a child in which it converts; a run has
+some hundred of both. On a hub they are such forks: ``deploy/hub/student/warm_python.py``.
 Where no process forks (yet), on another system or where ``pytest`` runs without ``-n``, they are
 of the usual kind.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from nbval.plugin import IPyNbCell
 
 WARM = Path(__file__).parents[1] / "deploy" / "hub" / "student" / "warm_python.py"
-FORKED_KERNELS = WARM.parent  # for $JUPYTER_PATH: a kernel is a fork as well
 # Of the course's own code nothing: some tests have another.
 _SERVE = f"""import sys
 sys.path[0] = {str(WARM.parent)!r}
@@ -33,16 +35,29 @@ class Forks:
         socket = str(Path(self._folder.name, "socket"))
         command = [sys.executable, "-c", _SERVE, socket]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, env=environment, **pipes)
+        # Ctrl-C is for the tests, which then end their kernels.
+        apart = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        apart["start_new_session"] = True
+        self._process = subprocess.Popen(command, env=environment, **apart)
         os.environ |= {"LESSONS_HUB_WARM": socket, "LESSONS_WARM_PYTHON": str(WARM)}
 
     def end(self) -> None:
         for name in ("LESSONS_HUB_WARM", "LESSONS_WARM_PYTHON"):
             os.environ.pop(name, None)
+        for process in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def forked_kernels() -> Iterator[None]:
+    """Kernels that are started in the block are forks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(WARM.parent))  # where kernels/ is
+        yield
 
 
 class ForkedKernels:
@@ -53,7 +68,5 @@ class ForkedKernels:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item):
-        with pytest.MonkeyPatch.context() as patch:
-            if isinstance(item, IPyNbCell):
-                patch.setenv("JUPYTER_PATH", str(FORKED_KERNELS))
+        with forked_kernels() if isinstance(item, IPyNbCell) else contextlib.nullcontext():
             return (yield)

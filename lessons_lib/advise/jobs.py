@@ -251,13 +251,14 @@ def _keep_child(news: queue.SimpleQueue, number, jobs, board, folder, timeout) -
     """Keep a child at work: where it dies, its job is lost, and another child goes on."""
     try:
         while any(board.joinpath("open").glob("*")):
+            given, death = (number, jobs, board, folder, timeout), None
+            at_most = (len(jobs) + 1) * timeout
             try:
-                given = number, jobs, board, folder, timeout
-                at_most = (len(jobs) + 1) * timeout
                 sandbox.call(f"{__name__}:_work", *given, timeout=at_most, imported="numpy")
-            except ChildDied as death:
-                for event in _lost(death, *given):
-                    news.put(event)
+            except ChildDied as error:
+                death = error
+            for event in _lost(death, *given):
+                news.put(event)
     except Exception as error:
         news.put(error)
     else:
@@ -265,10 +266,14 @@ def _keep_child(news: queue.SimpleQueue, number, jobs, board, folder, timeout) -
 
 
 def _lost(death, number, jobs, board, folder, timeout) -> list[tuple[str, ChildDied]]:
-    """The job that a child was at when it died; one that took none cannot even start."""
+    """The job that a child was at when it died; one that took none cannot even start.
+
+    A child that ended well may have gone on where another ended, with the process that waited.
+    """
     taken = list(board.joinpath("taken").glob(f"*.{number}"))
-    if not taken:
+    if death and not taken:
         raise death
+    death = death or ChildDied("ended with the process that it was forked from")
     found = []
     for file in taken:
         digest, since = file.stem, file.stat().st_mtime

@@ -37,7 +37,8 @@ def fit(model, dataset, *, epochs: int = RECIPE["epochs"], seed: int = 0, callba
 
     Adam with a cosine-decayed learning rate; images are shifted by up to 8 % and turned by up to
     3 % of a full turn while training, never afterwards. The same seed, machine and number of
-    threads give the same weights. The result maps ``loss`` and ``accuracy`` to lists of floats.
+    threads give the same weights. ``callbacks`` hear of every tenth batch. The result maps ``loss``
+    and ``accuracy`` to lists of floats.
     Raises InputError when ``epochs`` is below 1. Defined in lesson 01. Where many train the same,
     as when a class is graded, ``$LESSONS_TRAINED`` names a folder that keeps what came of it.
     """

@@ -77,7 +77,7 @@ def _run(places: list[str], function: str, folder: str, timeout: float, imported
     try:
         if imported and warm.AVAILABLE:
             python = warm.python()
-            ours = own if python == [sys.executable] else [_OWN_FOLDER, "0"]
+            ours = own if python == [sys.executable] else [_OWN_FOLDER, f"-{os.getpid()}"]
             with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
                 command = [*python, "-P", "-c", _START_WARM, *ours, imported]
                 return warm.run(command, function, places, folder, timeout)
@@ -206,16 +206,16 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def _end_with(parent: int) -> None:
     """Let this process end when its parent does, even if that is killed.
 
-    On Linux the kernel does it, also while C++ code holds Python's lock for long. 0 is the parent
-    of a fork that another process stands for: that one sees to its end, and so does its input.
+    On Linux the kernel does it, also while C++ code holds Python's lock for long. Below zero is the
+    parent of a process that may be a fork of another: such a fork ends when its input does.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # where memory runs out, this one has to go
             Path("/proc/self/oom_score_adj").write_text("1000")
-        if not parent:
+        if parent < 0 and os.getppid() != -parent:
             return
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before
+        if os.getppid() != abs(parent):  # it ended before
             os._exit(1)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()

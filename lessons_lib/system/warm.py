@@ -157,7 +157,7 @@ def serve(imported: str) -> list[str]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of an interrupted caller's group; it tells us
     with quiet():
         importlib.import_module(imported)
-    gc.freeze()  # Keras collects garbage at each model: in forks, not among what is imported
+    gc.freeze()  # Keras and the converter collect garbage: in forks not among what is imported
     idle_s = IDLE_S
     while order := _next_order(idle_s):
         idle_s = order["idle_s"]

@@ -168,9 +168,12 @@ def _copy_of_python() -> int:
 
 
 def serve(path: str, log: str = os.devnull, names=LESSONS + SERVERS, rooms=ROOMS) -> None:
-    """Import, then fork for each who connects to ``path``, for ever; errors go to ``log``."""
+    """Import, then fork for each who connects to ``path``, for ever; errors go to ``log``.
+
+    ``names`` are modules, TensorFlow first, and ``rooms`` those of the course.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the hub's, which started this
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # of who started this, the hub
     preload(names, rooms)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     place = Path(path)
