@@ -1,5 +1,6 @@
 """Fixtures that every test module may use."""
 
+import functools
 import gc
 import os
 import sys
@@ -49,15 +50,11 @@ def usual_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Keras collects garbage when it builds a model, and the converter when it is done: among all
 # objects, half a million of them TensorFlow's.
-_frozen = set()
-
-
+@functools.cache  # once an occasion
 def _freeze(occasion: str) -> None:
-    """Let collections pass by what is there now, once an occasion: it stays until the end."""
-    if occasion not in _frozen:
-        _frozen.add(occasion)
-        gc.collect()
-        gc.freeze()
+    """Let collections pass by what is there now; it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_finish() -> None:

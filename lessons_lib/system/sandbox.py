@@ -73,16 +73,16 @@ def call(function: str, *args: Any, timeout: float = 300.0, imported: str = "") 
 
 def _run(places: list[str], function: str, folder: str, timeout: float, imported: str):
     until = time.monotonic() + timeout
-    own = [_OWN_FOLDER, str(os.getpid())]
+    parent = os.getpid()
     try:
         if imported and warm.AVAILABLE:
             python = warm.python()
-            ours = own if python == [sys.executable] else [_OWN_FOLDER, f"-{os.getpid()}"]
+            who = parent if python == [sys.executable] else -parent
             with contextlib.suppress(warm.Lost):  # whatever ended it, a process of its own will say
-                command = [*python, "-P", "-c", _START_WARM, *ours, imported]
+                command = [*python, "-P", "-c", _START_WARM, _OWN_FOLDER, str(who), imported]
                 return warm.run(command, function, places, folder, timeout)
         return subprocess.run(
-            [sys.executable, "-P", "-c", _START, *own, *places],
+            [sys.executable, "-P", "-c", _START, _OWN_FOLDER, str(parent), *places],
             capture_output=True,
             text=True,
             errors="replace",

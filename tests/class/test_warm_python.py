@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from lessons_lib import files
+from warm_tests import WARM
 
 HUB = files.ROOT / "deploy" / "hub"
 sys.path.insert(0, str(HUB))
-WARM = HUB / "student" / "warm_python.py"
 SAYS = """
 import json, os, sys, time
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
